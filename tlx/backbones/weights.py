@@ -1,0 +1,118 @@
+"""Resolve `backbone.weights` to tensors: a path, an installed package, a cache, a download."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tlx.backbones.base import BackboneSpec, Conventions, StateDict, without_counters
+from tlx.errors import WeightsError
+
+log = logging.getLogger(__name__)
+
+SCRATCH = "scratch"
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Pretrained tensors under detector keys, with where they came from.
+
+    Attributes:
+        state: `backbone.blocks.…` and, from a detector checkpoint, `extras.…` and `heads.…`.
+        source: path of the file (or "scratch"); sha256: of the file, None for scratch.
+    """
+
+    state: StateDict
+    conventions: Conventions
+    source: str
+    sha256: str | None
+
+
+def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
+    """Find, verify and convert the weights that a configuration asks for.
+
+    `weights` is ``auto`` (the backbone's own sources, in order), ``scratch`` (random, asked for by
+    name) or the path of a file. Raises `WeightsError` that says what to do when there are none.
+    """
+    if weights == SCRATCH:
+        return Pretrained({}, spec.conventions, SCRATCH, None)
+    path = _locate(spec) if weights == AUTO else Path(weights).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"backbone.weights: {path} does not exist (or is a folder)")
+    digest = _verified_sha256(path)
+    state, conventions = convert(spec, read_state_dict(path), str(path))
+    return Pretrained(state, conventions, str(path), digest)
+
+
+def _locate(spec: BackboneSpec) -> Path:
+    for source in spec.sources:
+        if found := source.installed():
+            return found
+    failures = []
+    for source in spec.sources:
+        if source.download is None:
+            continue
+        try:
+            return source.download()
+        except Exception as error:  # any network failure: the advice below is the answer to all
+            failures.append(f"{type(error).__name__}: {str(error).splitlines()[0][:120]}")
+    options = [source.advice for source in spec.sources]
+    options.append("give a file: backbone.weights=/path/to/weights.pth")
+    options.append("start from random weights on purpose: backbone.weights=scratch freeze=none")
+    message = "\n".join(f"  - {option}" for option in options)
+    tried = f"\n(download failed: {'; '.join(failures)})" if failures else ""
+    raise WeightsError(f"no pretrained weights for {spec.name} on this machine. Either\n{message}{tried}")
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Tensors of a .safetensors or torch file; torch files are read with `weights_only=True`."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{path} cannot be read as weights (a damaged file, or one that holds more than "
+            f"tensors, which is refused): {str(error).splitlines()[0]}"
+        ) from error
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+        raise WeightsError(f"{path} holds no plain state dict")
+    return loaded
+
+
+def convert(spec: BackboneSpec, state: StateDict, where: str) -> tuple[StateDict, Conventions]:
+    """Bring a published state dict to detector keys, float32 (half precision files are widened)."""
+    for converter in spec.converters:
+        if (result := converter(state)) is not None:
+            tensors, conventions = result
+            wide = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+            return without_counters(wide), conventions
+    formats = ", ".join(c.__name__.removeprefix("from_") for c in spec.converters)
+    first = ", ".join(list(state)[:3])
+    raise WeightsError(
+        f"{where} is no {spec.name}: its keys ({first}, …) fit none of the layouts {formats}"
+    )
+
+
+def _verified_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
+            hashlib, "file_digest"
+        ) else hashlib.sha256(file.read()).hexdigest()
+    published = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt)$", path.name)
+    if published and not digest.startswith(published[1]):
+        raise WeightsError(
+            f"{path} is damaged: its sha256 starts with {digest[:8]}, its name promises "
+            f"{published[1]}; delete it and fetch it again"
+        )
+    return digest

@@ -1,0 +1,1 @@
+"""Annotations, checks, splits and the decoded pictures that training reads."""

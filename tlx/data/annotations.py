@@ -1,0 +1,69 @@
+"""One picture and its boxes: as a file states them, and after the check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(eq=False)
+class Annotation:
+    """One image and its boxes as an annotation file states them, before any check.
+
+    Coordinates are kept as written: no clipping, no shift of the 1-based pixels of Pascal VOC.
+
+    Attributes:
+        image: absolute path of the picture; the file may not exist.
+        boxes: float64 (n, 4), xmin ymin xmax ymax in pixels; may be outside, inverted or NaN.
+        names: n class names.
+        difficult: bool (n,); VOC's `difficult`, COCO's `iscrowd`.
+        source: the annotation file (and the image's id or line in it), for messages.
+        split: "train", "val" or "test" where the set itself says so.
+        size: (width, height) that the annotation claims; None where it says nothing or 0x0.
+        unused: why the reader found this picture but does not use it, a key of
+            `tlx.data.faults.RULES` ("unlabelled" or "unlisted"); None for an annotated picture.
+    """
+
+    image: Path
+    boxes: np.ndarray
+    names: list[str]
+    difficult: np.ndarray
+    source: str
+    split: str | None = None
+    size: tuple[int, int] | None = None
+    unused: str | None = None
+
+    @classmethod
+    def without_boxes(
+        cls, image: Path, source: str, *, split: str | None = None, unused: str | None = None
+    ) -> Annotation:
+        """A picture that has no boxes, or (`unused` given) of which nothing is known."""
+        return cls(image, np.zeros((0, 4)), [], np.zeros(0, bool), source, split, None, unused)
+
+
+@dataclass(eq=False)
+class Item:
+    """A checked image: it decodes, and each of its boxes lies inside it.
+
+    Attributes:
+        image: absolute path of the picture.
+        boxes: float32 (n, 4), xmin ymin xmax ymax in pixels of the upright picture, clipped to it,
+            each of positive area; n = 0 is a negative.
+        labels: int64 (n,), 1-based: 0 is the background.
+        difficult: bool (n,).
+        size: (width, height) of the upright picture.
+        digest: SHA-256 of the file's bytes, in hex.
+        rotate: whether the file's EXIF orientation is to be applied when it is decoded.
+        split: "train", "val" or "test" where the set itself says so.
+    """
+
+    image: Path
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray
+    size: tuple[int, int]
+    digest: str
+    rotate: bool = False
+    split: str | None = None

@@ -1,0 +1,170 @@
+"""COCO instances JSON (Lin et al., "Microsoft COCO", 2014), also as Roboflow exports it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from tlx.data.annotations import Annotation
+from tlx.data.formats.folders import (
+    IMAGE_ENDINGS,
+    SPLIT_OF_FOLDER,
+    files_in,
+    mark_unlabelled,
+    split_folders,
+    subfolder,
+)
+from tlx.data.formats.registry import reader
+from tlx.errors import DataError
+
+ROBOFLOW = "_annotations.coco.json"
+
+
+@reader("coco")
+def read_coco(root: Path, classes: list[str] | None) -> list[Annotation]:
+    """Read the JSON files of `root`; the first of these layouts that it has:
+
+    `annotations/instances_{train,val,test}*.json` (or `annotations/train.json`, …), `train.json`, …
+    in the root, `_annotations.coco.json` in split folders, one JSON file without splits.
+
+    Images without annotations are negatives; `iscrowd` boxes are difficult.
+
+    Raises:
+        DataError: malformed JSON, a box or reference that makes no sense, or a `file_name` that
+            leaves the data folder; each names the file and the id.
+    """
+    annotations: list[Annotation] = []
+    for split, path in find_json(root):
+        annotations += _read_json(root, path, split)
+    folders = sorted({annotation.image.parent for annotation in annotations})
+    pictures = [image for f in folders if f.is_dir() for image in files_in(f, IMAGE_ENDINGS)]
+    return annotations + mark_unlabelled(pictures, (a.image for a in annotations))
+
+
+def find_json(root: Path) -> list[tuple[str | None, Path]]:
+    """(split, file) for each annotation file; see `read_coco` for the layouts."""
+    folder = subfolder(root, "annotations")
+    named = _by_split(files_in(folder, {".json"})) if folder else []
+    named = named or _by_split(files_in(root, {".json"}))
+    named = named or [
+        (split, path / ROBOFLOW)
+        for split, path in split_folders(root)
+        if (path / ROBOFLOW).is_file()
+    ]
+    if named:
+        return [*named]
+    single = files_in(root, {".json"}) or (files_in(folder, {".json"}) if folder else [])
+    usual = [path for path in single if path.name in ("annotations.json", ROBOFLOW)]
+    single = usual or single
+    if len(single) > 1:
+        raise DataError(
+            f"{root} holds {len(single)} JSON files ({single[0].name}, {single[1].name}, …): name "
+            "the annotations train.json, val.json and test.json, or annotations.json"
+        )
+    return [(None, path) for path in single]
+
+
+def _by_split(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+    pattern = re.compile(r"instances_(train|val|test).*|(train|valid|val|validation|test)")
+    matches = ((pattern.fullmatch(path.stem), path) for path in paths)
+    return [(SPLIT_OF_FOLDER[m[1] or m[2]], path) for m, path in matches if m]
+
+
+def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # ValueError: JSON's and Unicode's errors too
+        raise DataError(f"{path}: malformed JSON: {error}: correct or export it again") from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise DataError(f"{path}: no list {key!r}: is it a COCO instances file?")
+    try:
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        images = {image["id"]: (image, str(image["file_name"])) for image in content["images"]}
+        boxes: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: an image or category lacks {error}: export it again") from error
+    if len(images) != len(content["images"]):
+        raise DataError(f"{path}: two images have the same id: export it again")
+    for position, annotation in enumerate(content["annotations"], start=1):
+        _check_annotation(path, position, annotation, boxes, names)
+        boxes[annotation["image_id"]].append(annotation)
+    folders = _image_folders(root, path, split)
+    annotations = []
+    for key, (image, name) in images.items():
+        place = _find(root, folders, name, path, key)
+        annotations.append(_to_annotation(f"{path} image {key}", place, image, boxes[key], names))
+        annotations[-1].split = split
+    return annotations
+
+
+def _check_annotation(
+    path: Path, position: int, annotation: Any, images: dict[Any, Any], names: dict[Any, str]
+) -> None:
+    identifier = annotation.get("id") if isinstance(annotation, dict) else None
+    where = f"{path} annotation {f'number {position}' if identifier is None else identifier}"
+    try:
+        image, category, bbox = (annotation[key] for key in ("image_id", "category_id", "bbox"))
+        known_image, known_category = image in images, category in names
+        sensible = isinstance(bbox, list) and len([float(value) for value in bbox]) == 4
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: needs image_id, category_id and a bbox of four numbers ({error!r}): "
+            "correct or remove it"
+        ) from error
+    if not sensible:
+        raise DataError(f"{where}: bbox {bbox} is not [x, y, width, height]: correct or remove it")
+    if not known_image:
+        raise DataError(f"{where}: no image has the id {image}: remove it or add the image")
+    if not known_category:
+        raise DataError(f"{where}: no category has the id {category}: correct it")
+
+
+def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
+    """Folders to look for pictures in, the most specific first: two splits may share names."""
+    stem = path.stem.removeprefix("instances_")
+    own = [stem, *(name for name, of in SPLIT_OF_FOLDER.items() if split and of == split)]
+    folders = [path.parent] if path.name == ROBOFLOW else []
+    folders += [parent / name for name in own for parent in (root, root / "images")]
+    return [folder for folder in (*folders, root / "images", root) if folder.is_dir()]
+
+
+def _find(root: Path, folders: list[Path], name: str, path: Path, key: Any) -> Path:
+    """The picture `name`, or where it was to be expected.
+
+    Raises:
+        DataError: the name is absolute or climbs: a stranger's file must not choose what is read.
+    """
+    windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
+    if windows.drive or windows.root or ".." in windows.parts or not windows.name:
+        raise DataError(f"{path} image {key}: file_name {name!r} leaves the data folder {root}")
+    candidates = [folder.joinpath(*windows.parts) for folder in folders]
+    return next((image for image in candidates if image.is_file()), candidates[0])
+
+
+def _to_annotation(
+    source: str,
+    image: Path,
+    stated: dict[str, Any],
+    annotations: list[dict[str, Any]],
+    names: dict[Any, str],
+) -> Annotation:
+    corners = np.array([a["bbox"] for a in annotations], dtype=float).reshape(-1, 4)
+    corners[:, 2:] += corners[:, :2]
+    try:
+        size = (int(stated["width"]), int(stated["height"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        size = (0, 0)
+    return Annotation(
+        image=image,
+        boxes=corners,
+        names=[names[a["category_id"]] for a in annotations],
+        difficult=np.array([bool(a.get("iscrowd")) for a in annotations], bool),
+        source=source,
+        size=size if min(size) > 0 else None,
+    )

@@ -1,0 +1,115 @@
+"""What the readers share: which files of a folder are pictures, and which folder is which split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tlx.data.annotations import Annotation
+from tlx.errors import DataError
+
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+SPLIT_OF_FOLDER = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",  # Roboflow
+    "validation": "val",
+    "test": "test",
+}
+
+
+def files_in(folder: Path, endings: set[str]) -> list[Path]:
+    """Files directly in `folder` with one of the lower-case `endings`, sorted; any case matches.
+
+    Names that begin with a dot are left out: macOS leaves a `._1.xml` beside each `1.xml`.
+    """
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def subfolder(root: Path, *names: str) -> Path | None:
+    """The first folder in `root` whose name is one of `names`, whatever its case."""
+    folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
+    return next((folders[name.lower()] for name in names if name.lower() in folders), None)
+
+
+def split_folders(root: Path) -> list[tuple[str, Path]]:
+    """(split, folder) for each train, val/valid/validation and test folder in `root`."""
+    found = ((SPLIT_OF_FOLDER.get(path.name.lower()), path) for path in sorted(root.iterdir()))
+    return [(split, path) for split, path in found if split and path.is_dir()]
+
+
+def annotated_folders(root: Path, ending: str) -> list[tuple[str | None, Path]]:
+    """The folders of a set whose annotation files lie beside the pictures: its split folders,
+    or else `root` itself without a split.
+
+    Raises:
+        DataError: annotation files both in `root` and in split folders: which are meant?
+    """
+    splits = split_folders(root)
+    if not splits:
+        return [(None, root)]
+    beside = ImageFolder(root)
+    stray = [path for path in files_in(root, {ending}) if beside.with_stem(path.stem)]
+    if stray:
+        raise DataError(
+            f"{root} holds annotated pictures itself ({stray[0].name}) and in "
+            f"{', '.join(path.name for _, path in splits)}/: move them into one of these folders"
+        )
+    return [*splits]
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number, stripped text) of each non-blank line; LF, CRLF and a byte-order mark are fine.
+
+    Raises:
+        DataError: the file is not UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason}): save it as UTF-8") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+class ImageFolder:
+    """The pictures directly in one folder, by name and by stem.
+
+    A name from an annotation file is only ever looked up in this listing and never joined to a
+    path, so `../` and absolute names cannot leave the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.images = files_in(path, IMAGE_ENDINGS)
+        self._by_name = {image.name: image for image in self.images}
+        self._by_stem = {image.stem: image for image in reversed(self.images)}
+
+    def named(self, name: str) -> Path | None:
+        """The picture of exactly this name, or None."""
+        return self._by_name.get(name)
+
+    def with_stem(self, stem: str) -> Path | None:
+        """The first picture `stem`.(any image ending), or None."""
+        return self._by_stem.get(stem)
+
+    def unlabelled(self, used: Iterable[Path], split: str | None = None) -> list[Annotation]:
+        """A marker for each picture that is not in `used`: unlabelled is not empty."""
+        return mark_unlabelled(self.images, used, split)
+
+
+def mark_unlabelled(
+    images: Iterable[Path], used: Iterable[Path], split: str | None = None
+) -> list[Annotation]:
+    """Annotations with `unused="unlabelled"` for the `images` that are not in `used`."""
+    known = set(used)
+    return [
+        Annotation.without_boxes(image, str(image.parent), split=split, unused="unlabelled")
+        for image in images
+        if image not in known
+    ]

@@ -1,0 +1,1 @@
+"""SSD: priors, box coding, matching, loss, heads and the detector itself."""

@@ -1,0 +1,194 @@
+"""SSD (Liu et al. 2016) on a backbone of named blocks, with a frozen prefix.
+
+The trunk is one ordered list: the backbone's blocks, then the extra feature maps. Freezing always
+takes a prefix of the trunk, so one number (`frozen`) says all, and the forward pass is a run over
+the prefix without autograd followed by a run over the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from tlx.backbones.base import BackboneSpec, Conventions
+from tlx.backbones.weights import Pretrained
+from tlx.detector.boxes import decode
+from tlx.detector.heads import EXTRA_NAMES, Heads, initialize, make_extras
+from tlx.detector.priors import make_priors
+from tlx.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What one image shows, best first.
+
+    Attributes:
+        boxes: float32 (n, 4) corner form, 0..1 of the picture, clipped; scores: (n,) in 0..1;
+        labels: int64 (n,), 1-based.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+class SSD(nn.Module):
+    """A detector for `classes` (background not counted) on square inputs of `input_size` pixels."""
+
+    priors: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
+    ) -> None:
+        super().__init__()
+        self.spec, self.conventions, self.input_size = spec, conventions, input_size
+        self.backbone = spec.build(conventions)
+        self.extras = make_extras(self.backbone.channels[-1])
+        taps = self.backbone.taps
+        extra_channels = [block.expand.out_channels for block in self.extras.values()]
+        self.heads = Heads(
+            [self.backbone.channels[t] for t in taps] + extra_channels, classes + 1
+        )
+        blocks = len(self.backbone.blocks)
+        self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
+        self.frozen = 0  # leading blocks of the trunk that are an inference artefact
+        self.bn_inference = 0  # leading blocks whose batch norm stays in inference mode
+        self.loaded: set[str] = set()  # names of the trunk blocks that hold pretrained weights
+        initialize(self.extras)
+        initialize(self.heads)
+        # Priors and normalisation follow from configuration, so checkpoints do not carry them.
+        priors = make_priors(input_size, self._cells())
+        self.register_buffer("priors", priors, persistent=False)
+        for name, value in (("mean", conventions.mean), ("std", conventions.std)):
+            buffer = torch.tensor(value).view(1, 3, 1, 1) * 255
+            self.register_buffer(name, buffer, persistent=False)
+
+    def trunk(self) -> list[tuple[str, nn.Module]]:
+        """Backbone blocks, then extra blocks, by name."""
+        return [*self.backbone.blocks.items(), *self.extras.items()]
+
+    def _cells(self) -> list[int]:
+        """Cells per side of each tapped map: every stride-2 convolution here halves, rounding up."""
+        sides, side = [], self.input_size
+        for stride in (self.backbone.strides[t] for t in self.backbone.taps):
+            side = self.input_size
+            while stride > 1:
+                side, stride = -(-side // 2), stride // 2
+            sides.append(side)
+        for _ in EXTRA_NAMES:
+            side = -(-side // 2)
+            sides.append(side)
+        return sides
+
+    def load_pretrained(self, pretrained: Pretrained) -> None:
+        """Take over pretrained blocks; heads only when the number of classes is the same.
+
+        Raises `WeightsError` when a block is there only in part or has another shape.
+        """
+        own = self.state_dict()
+        state = dict(pretrained.state)
+        if any(
+            key.startswith("heads.") and own[key].shape != value.shape
+            for key, value in state.items()
+        ):
+            state = {k: v for k, v in state.items() if not k.startswith("heads.")}
+        for key, value in state.items():
+            if key not in own or own[key].shape != value.shape:
+                have = tuple(own[key].shape) if key in own else "no such tensor"
+                raise WeightsError(
+                    f"{pretrained.source}: {key} is {tuple(value.shape)}, this network has {have}"
+                )
+        self.load_state_dict(state, strict=False)
+        for name, _ in self.trunk():
+            home = "extras" if name in EXTRA_NAMES else "backbone.blocks"
+            prefix = f"{home}.{name}."
+            mine = [k for k in own if k.startswith(prefix) and not k.endswith("batches_tracked")]
+            missing = [k for k in mine if k not in state]
+            if missing and len(missing) < len(mine):
+                raise WeightsError(f"{pretrained.source} lacks {missing[0]} of block {name}")
+            if not missing:
+                self.loaded.add(name)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """RGB (N, 3, S, S), uint8 or float 0..255 -> the backbone's input, channels last."""
+        x = (images.float() - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Normalised input -> the tapped feature maps, largest first."""
+        blocks = [block for _, block in self.trunk()]
+        maps: list[Tensor] = []
+        with torch.no_grad():
+            x = self._run(blocks, 0, self.frozen, x, maps)
+        self._run(blocks, self.frozen, len(blocks), x, maps)
+        return maps
+
+    def _run(
+        self, blocks: list[nn.Module], start: int, stop: int, x: Tensor, maps: list[Tensor]
+    ) -> Tensor:
+        for index in range(start, stop):
+            x = blocks[index](x)
+            if index in self.taps:
+                maps.append(x)
+        return x
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised input (N, 3, S, S) -> logits (N, P, classes + 1), offsets (N, P, 4)."""
+        return self.heads(self.features(x))
+
+    def train(self, mode: bool = True) -> SSD:
+        """Set the mode of what trains; the frozen prefix stays in inference mode whoever calls.
+
+        Lightning flips the whole module to `train()` around every validation, and a batch norm
+        that is only switched off once would drift from then on.
+        """
+        super().train(mode)
+        trunk = [block for _, block in self.trunk()]
+        for block in trunk[: self.frozen]:
+            block.eval()
+        for block in trunk[: self.bn_inference]:
+            for layer in block.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+        return self
+
+    @torch.no_grad()
+    def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised input -> softmax scores (N, P, C) and corner-form boxes (N, P, 4), unclipped."""
+        logits, offsets = self(x)
+        return logits.float().softmax(-1), decode(offsets.float(), self.priors)
+
+    def detect(
+        self,
+        images: Tensor,
+        *,
+        score_threshold: float = 0.01,
+        nms_iou: float = 0.45,
+        max_detections: int = 100,
+        candidates: int = 400,
+    ) -> list[Detections]:
+        """RGB images (N, 3, S, S) in 0..255 -> detections per image, after per-class NMS."""
+        scores, boxes = self.raw(self.normalize(images))
+        boxes = boxes.clamp(0.0, 1.0)
+        return [
+            _select(s, b, score_threshold, nms_iou, max_detections, candidates)
+            for s, b in zip(scores[..., 1:], boxes, strict=True)
+        ]
+
+
+def _select(
+    scores: Tensor, boxes: Tensor, threshold: float, nms_iou: float, limit: int, candidates: int
+) -> Detections:
+    """Best `candidates` (prior, class) pairs above the threshold, then NMS within each class."""
+    flat = scores.flatten()
+    top, index = flat.topk(min(candidates * scores.shape[1], flat.numel()))
+    index = index[top > threshold]
+    prior, label = index // scores.shape[1], index % scores.shape[1]
+    chosen = boxes[prior]
+    keep = batched_nms(chosen, flat[index], label, nms_iou)[:limit]
+    return Detections(chosen[keep], flat[index][keep], label[keep] + 1)

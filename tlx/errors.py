@@ -1,0 +1,21 @@
+"""Errors a user can act on: each message names what is wrong, where, and what to do."""
+
+
+class TlxError(Exception):
+    """Base of every error that is the input's fault, not the program's."""
+
+
+class ConfigError(TlxError):
+    """A configuration that cannot mean anything sensible."""
+
+
+class DataError(TlxError):
+    """A data set, annotation or image that cannot be used as it is."""
+
+
+class WeightsError(TlxError):
+    """Pretrained weights or a checkpoint that are missing, damaged or of another network."""
+
+
+class FreezeError(TlxError):
+    """A freeze that names unknown blocks, freezes nothing it may, or leaves nothing to train."""

@@ -1,0 +1,1 @@
+"""Freezing: how deep, applied how, proved how, and what it can save."""

@@ -1,0 +1,48 @@
+"""Put a detector into the state that a phase asks for. Idempotent, so resume needs nothing."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tlx.detector.ssd import SSD
+from tlx.errors import FreezeError
+from tlx.policies.base import Phase
+
+
+def check_phases(detector: SSD, phases: tuple[Phase, ...]) -> None:
+    """Refuse to freeze random weights: features nobody trained are known to train poor detectors.
+
+    Raises `FreezeError` naming the blocks that hold no pretrained weights.
+    """
+    deepest = max(phase.frozen for phase in phases)
+    random = [name for name, _ in detector.trunk()[:deepest] if name not in detector.loaded]
+    if random:
+        raise FreezeError(
+            f"these blocks would be frozen with random weights: {', '.join(random)}. Load weights "
+            "that cover them (backbone.weights=…; a detector checkpoint for the extras) or freeze "
+            "less; a baseline from scratch is backbone.weights=scratch freeze=none"
+        )
+
+
+def apply_phase(detector: SSD, phase: Phase) -> None:
+    """Freeze the first `phase.frozen` blocks of the trunk and let everything else train."""
+    for index, (_, block) in enumerate(detector.trunk()):
+        block.requires_grad_(index >= phase.frozen)
+    detector.heads.requires_grad_(True)
+    detector.frozen = phase.frozen
+    detector.bn_inference = phase.bn_inference
+    detector.train(detector.training)
+
+
+def trainable_parameters(detector: SSD, phases: tuple[Phase, ...]) -> dict[str, list[nn.Parameter]]:
+    """Parameters that train in any phase, as the groups ``base`` (backbone) and ``head`` (rest).
+
+    Built once: optimizers keep their state by position, so a group that changed in mid-run would
+    give one parameter's momentum to another after a resume.
+    """
+    shallowest = min(phase.frozen for phase in phases)
+    blocks = detector.trunk()
+    backbone = len(detector.backbone.blocks)
+    base = [p for _, block in blocks[shallowest:backbone] for p in block.parameters()]
+    extras = [p for _, block in blocks[max(shallowest, backbone) :] for p in block.parameters()]
+    return {"base": base, "head": extras + list(detector.heads.parameters())}

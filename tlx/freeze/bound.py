@@ -1,0 +1,96 @@
+"""What a freeze can save by arithmetic, before any measurement.
+
+A training step costs one forward pass over everything and a backward pass of twice the forward
+over what trains (one product for the input's gradient, one for the weights'). The frozen prefix
+therefore saves two thirds of its share of the forward multiply-accumulates at most. Memory traffic
+is not in this count: early layers are memory-bound, so a real saving may exceed the bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from tlx.detector.ssd import SSD
+from tlx.policies.base import Phase
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Forward multiply-accumulates per image and parameters, by part of the detector in order."""
+
+    parts: tuple[str, ...]  # trunk blocks, then "heads"
+    macs: tuple[int, ...]
+    parameters: tuple[int, ...]
+
+    def frozen_share(self, blocks: int) -> float:
+        """Share of the forward MACs in the first `blocks` blocks, 0..1."""
+        return sum(self.macs[:blocks]) / sum(self.macs)
+
+    def step_share(self, blocks: int) -> float:
+        """Cost of a training step relative to one with nothing frozen, 1/3..1."""
+        return (1 + 2 * (1 - self.frozen_share(blocks))) / 3
+
+    def schedule_step_share(self, phases: tuple[Phase, ...], epochs: int) -> float:
+        """`step_share` averaged over the epochs of a schedule."""
+        ends = [phase.first_epoch for phase in phases[1:]] + [epochs]
+        lengths = [end - phase.first_epoch for phase, end in zip(phases, ends, strict=True)]
+        shares = [self.step_share(phase.frozen) for phase in phases]
+        return sum(s * n for s, n in zip(shares, lengths, strict=True)) / epochs
+
+
+@torch.no_grad()
+def measure_cost(detector: SSD) -> Cost:
+    """Count one image through the detector (torch's FLOP counter; two FLOPs are one MAC)."""
+    was_training = detector.training
+    detector.eval()
+    device = detector.priors.device
+    x = torch.zeros(1, 3, detector.input_size, detector.input_size, device=device)
+    macs, maps = [], []
+    for index, (_, block) in enumerate(detector.trunk()):
+        with FlopCounterMode(display=False) as counter:
+            x = block(x)
+        macs.append(counter.get_total_flops() // 2)
+        if index in detector.taps:
+            maps.append(x)
+    with FlopCounterMode(display=False) as counter:
+        detector.heads(maps)
+    macs.append(counter.get_total_flops() // 2)
+    detector.train(was_training)
+    modules = [block for _, block in detector.trunk()] + [detector.heads]
+    return Cost(
+        parts=(*(name for name, _ in detector.trunk()), "heads"),
+        macs=tuple(macs),
+        parameters=tuple(sum(p.numel() for p in m.parameters()) for m in modules),
+    )
+
+
+def freeze_table(detector: SSD, cost: Cost, phases: tuple[Phase, ...], title: str) -> Table:
+    """What freezes and what trains, with parameters, MACs and the bound: printed before a run."""
+    table = Table(title=title, title_justify="left")
+    for name, justify in (("epochs from", "right"), ("blocks", "left"), ("state", "left"),
+                          ("parameters", "right"), ("forward MACs", "right"),
+                          ("step by arithmetic", "right")):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    backbone = len(detector.backbone.blocks)
+    total_macs, total_parameters = sum(cost.macs), sum(cost.parameters)
+    for phase in phases:
+        borders = sorted({0, phase.frozen, backbone, len(cost.parts) - 1, len(cost.parts)})
+        bound = cost.step_share(phase.frozen)
+        for start, stop in zip(borders, borders[1:], strict=False):
+            names = cost.parts[start:stop]
+            frozen = stop <= phase.frozen
+            parameters = sum(cost.parameters[start:stop])
+            table.add_row(
+                str(phase.first_epoch) if start == 0 else "",
+                names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)})",
+                "frozen" if frozen else "trains",
+                f"{parameters:,} ({parameters / total_parameters:.1%})",
+                f"{sum(cost.macs[start:stop]) / total_macs:.1%}",
+                f"{bound:.1%} (≤ {1 / bound:.2f}x faster)" if start == 0 else "",
+            )
+        table.add_section()
+    return table

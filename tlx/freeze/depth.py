@@ -1,0 +1,45 @@
+"""The value of `freeze=…` as a number of leading blocks.
+
+`freeze=N` freezes blocks 0..N **inclusive**, as the published comparison on the Guns set counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tlx.backbones.base import BackboneSpec
+from tlx.detector.heads import EXTRA_NAMES
+from tlx.errors import ConfigError
+
+SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, or heads"
+
+
+def freeze_label(value: Any) -> str:
+    """One spelling per meaning: ``4`` and ``'4'`` are the same run."""
+    return str(value).strip()
+
+
+def frozen_blocks(value: Any, spec: BackboneSpec) -> int:
+    """How many leading blocks of the trunk (backbone, then extras) `freeze=value` freezes.
+
+    ``none`` 0; ``N`` N + 1; a block's name up to and with it; ``all`` the backbone; ``heads`` the
+    backbone and the extras, so that only the prediction heads train. Anything else is a
+    `ConfigError` that lists the blocks.
+    """
+    label = freeze_label(value)
+    if label == "none":
+        return 0
+    if label == "all":
+        return len(spec.blocks)
+    if label == "heads":
+        return len(spec.blocks) + len(EXTRA_NAMES)
+    if label in spec.blocks:
+        return spec.blocks.index(label) + 1
+    if not isinstance(value, bool) and label.isascii() and label.isdecimal():
+        if (number := int(label)) < len(spec.blocks):
+            return number + 1
+        problem = f"freeze={label} goes past the last block of {spec.name}"
+    else:
+        problem = f"freeze={label} is not understood (it takes {SPELLINGS})"
+    listed = ", ".join(f"{i} {name}" for i, name in enumerate(spec.blocks))
+    raise ConfigError(f"{problem}; its blocks are: {listed}")

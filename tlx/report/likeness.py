@@ -1,0 +1,113 @@
+"""Say what, apart from the freezing, differs among the runs that a report compares."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tlx.report.arms import Arm, machine_of
+from tlx.report.records import Record
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs among the runs, and the warning that says so."""
+
+    what: str
+    warning: str
+
+
+@dataclass(frozen=True)
+class _Check:
+    what: str
+    value: Callable[[Record], str | None]
+    consequence: str
+
+
+def unlike(arms: Sequence[Arm]) -> list[Difference]:
+    """The differences among all runs of the arms; a value that is not recorded differs from none."""
+    differences = []
+    for check in _CHECKS:
+        holders: dict[str, list[str]] = defaultdict(list)
+        for arm in arms:
+            for record in arm.records:
+                value = check.value(record)
+                if value is not None and arm.label not in holders[value]:
+                    holders[value].append(arm.label)
+        if len(holders) > 1:
+            listed = "; ".join(f"{value} ({', '.join(who)})" for value, who in holders.items())
+            warning = f"The runs differ in {check.what}: {listed}. {check.consequence}"
+            differences.append(Difference(check.what, warning))
+    return differences
+
+
+def _joined(*values: str | None) -> str | None:
+    known = [value for value in values if value]
+    return ", ".join(known) if known else None
+
+
+def _classes(record: Record) -> str | None:
+    classes = record.get("classes")
+    return ", ".join(map(str, classes)) if isinstance(classes, list) else None
+
+
+def _machine(record: Record) -> str | None:
+    cpu, cores, gpu = machine_of(record)
+    return _joined(gpu, cpu, cores and f"{cores} cores")
+
+
+def _weights(record: Record) -> str | None:
+    if record.scratch:
+        return None
+    # A source can change what it serves, so the digest is part of what is compared.
+    digest = record.text("weights", "sha256")
+    return _joined(record.text("weights", "source"), digest and digest[:12])
+
+
+def _test_set(record: Record) -> str | None:
+    images, boxes = record.text("test", "images"), record.text("test", "boxes")
+    return _joined(images and f"{images} images", boxes and f"{boxes} boxes")
+
+
+def _software(record: Record) -> str | None:
+    torch, tlx, commit = (
+        record.text("environment", key) for key in ("torch", "tlx", "git_commit")
+    )
+    return _joined(torch and f"torch {torch}", tlx and f"tlx {tlx}", commit and f"{commit[:12]}")
+
+
+_NOT_TEST = "Test figures of unlike runs do not show what freezing does."
+_CHECKS = (
+    _Check("data", lambda record: record.text("data"), _NOT_TEST),
+    _Check("classes", _classes, _NOT_TEST),
+    _Check("test set", _test_set, _NOT_TEST),
+    _Check(
+        "backbone",
+        lambda record: record.text("backbone"),
+        "A depth of one backbone is not that depth of another.",
+    ),
+    _Check("pretrained weights", _weights, "A difference may come from the weights."),
+    _Check(
+        "input size",
+        lambda record: record.text("input_size"),
+        "Neither times nor test figures can be set side by side.",
+    ),
+    _Check(
+        "epochs",
+        lambda record: record.text("epochs"),
+        "The longer run had more training, whatever it froze.",
+    ),
+    _Check(
+        "batch size",
+        lambda record: record.text("batch_size"),
+        "A step is not the same amount of work.",
+    ),
+    _Check(
+        "machine",
+        _machine,
+        "Times and memory of different machines cannot be compared; the measured speed-up is "
+        "given only where one machine made both arms.",
+    ),
+    _Check("software", _software, "A difference may come from the program."),
+)
