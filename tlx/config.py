@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import tlx.backbones  # noqa: F401  registers the backbones
+import tlx.backbones
 import tlx.policies  # noqa: F401  registers the policies
 from tlx.backbones.base import backbone_spec
 from tlx.errors import ConfigError
@@ -42,6 +42,7 @@ class DataConfig:
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
     strict: bool = False  # every fault is an error
+    zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
     epochs: int = 40  # the budget that suits this amount of data
@@ -98,7 +99,7 @@ class Config:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     name: str = "${data.name}-${backbone.name}"
     runs_dir: str = "runs"
-    cache_dir: str = "${oc.env:TLX_CACHE,~/.cache/tlx}"
+    cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"
     resume: str | None = None
 
 
@@ -133,6 +134,7 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "data.val_fraction": (0.001, 0.9),
     "data.test_fraction": (0.001, 0.9),
     "data.max_side": (96, None),
+    "data.zoom_out": (1, 10),
     "logger.predictions": (0, None),
 }
 
@@ -190,9 +192,7 @@ def fingerprint(cfg: DictConfig) -> str:
         for key, value in ((str(k), cfg[k]) for k in cfg if k not in _NOT_IDENTITY)
     }
     plain["freeze"] = freeze_label(plain["freeze"])
-    plain["trainer"] = {
-        k: v for k, v in plain["trainer"].items() if k not in _NOT_IDENTITY_TRAINER
-    }
+    plain["trainer"] = {k: v for k, v in plain["trainer"].items() if k not in _NOT_IDENTITY_TRAINER}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,7 +47,11 @@ def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
     if not path.is_file():
         raise WeightsError(f"backbone.weights: {path} does not exist (or is a folder)")
     digest = _verified_sha256(path)
-    state, conventions = convert(spec, read_state_dict(path), str(path))
+    loaded = _read(path)
+    if isinstance(loaded, dict) and "tlx" in loaded:
+        state, conventions = _own_checkpoint(spec, loaded, path)
+    else:
+        state, conventions = convert(spec, _state_dict(loaded, path), str(path))
     return Pretrained(state, conventions, str(path), digest)
 
 
@@ -67,25 +72,51 @@ def _locate(spec: BackboneSpec) -> Path:
     options.append("start from random weights on purpose: backbone.weights=scratch freeze=none")
     message = "\n".join(f"  - {option}" for option in options)
     tried = f"\n(download failed: {'; '.join(failures)})" if failures else ""
-    raise WeightsError(f"no pretrained weights for {spec.name} on this machine. Either\n{message}{tried}")
+    raise WeightsError(
+        f"no pretrained weights for {spec.name} on this machine. Either\n{message}{tried}"
+    )
 
 
-def read_state_dict(path: Path) -> StateDict:
-    """Tensors of a .safetensors or torch file; torch files are read with `weights_only=True`."""
+def read_torch(path: Path) -> Any:
+    """A file of `torch.save`, with `weights_only=True`: nothing in it is executed."""
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as weights (a damaged file, or one that holds more than "
             f"tensors, which is refused): {str(error).splitlines()[0]}"
         ) from error
+
+
+def _read(path: Path) -> Any:
+    if path.suffix != ".safetensors":
+        return read_torch(path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is a damaged safetensors file: {error}") from error
+
+
+def _own_checkpoint(
+    spec: BackboneSpec, loaded: dict[str, Any], path: Path
+) -> tuple[StateDict, Conventions]:
+    """A checkpoint of an earlier tlx run as the start of a new one."""
+    meta = loaded["tlx"]
+    if meta["backbone"] != spec.name:
+        raise WeightsError(f"{path} holds a {meta['backbone']}, not a {spec.name}")
+    state = {key.removeprefix("detector."): value for key, value in loaded["state_dict"].items()}
+    return without_counters(state), Conventions(**meta["conventions"])
+
+
+def _state_dict(loaded: Any, path: Path) -> StateDict:
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not all(
+        isinstance(v, torch.Tensor) for v in loaded.values()
+    ):
         raise WeightsError(f"{path} holds no plain state dict")
     return loaded
 
@@ -105,10 +136,7 @@ def convert(spec: BackboneSpec, state: StateDict, where: str) -> tuple[StateDict
 
 
 def _verified_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else hashlib.sha256(file.read()).hexdigest()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     published = re.search(r"-([0-9a-f]{8,64})\.(?:pth|pt)$", path.name)
     if published and not digest.startswith(published[1]):
         raise WeightsError(

@@ -50,7 +50,9 @@ class Heads(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Feature maps -> logits (N, P, classes) and offsets (N, P, 4); order row, column, anchor."""
-        logits = [_flatten(head(x), self.classes) for head, x in zip(self.classify, maps, strict=True)]
+        logits = [
+            _flatten(head(x), self.classes) for head, x in zip(self.classify, maps, strict=True)
+        ]
         offsets = [_flatten(head(x), 4) for head, x in zip(self.regress, maps, strict=True)]
         return torch.cat(logits, 1), torch.cat(offsets, 1)
 

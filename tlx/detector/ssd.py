@@ -51,9 +51,7 @@ class SSD(nn.Module):
         self.extras = make_extras(self.backbone.channels[-1])
         taps = self.backbone.taps
         extra_channels = [block.expand.out_channels for block in self.extras.values()]
-        self.heads = Heads(
-            [self.backbone.channels[t] for t in taps] + extra_channels, classes + 1
-        )
+        self.heads = Heads([self.backbone.channels[t] for t in taps] + extra_channels, classes + 1)
         blocks = len(self.backbone.blocks)
         self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
         self.frozen = 0  # leading blocks of the trunk that are an inference artefact

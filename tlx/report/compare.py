@@ -12,15 +12,15 @@ from tlx.report.levels import (
     Levels,
     Reach,
     find_levels,
-    level_is_trivial,
     time_to_loss,
     time_to_map,
+    trivial_level,
 )
 from tlx.report.likeness import unlike
+from tlx.report.proof import CHANGED, proof_of, worst_proof
 from tlx.report.records import FILE_NAME, Record
 from tlx.report.spread import Spread, ratio, spread
 
-UNCHANGED, CHANGED, NO_PROOF, NOTHING_FROZEN = "unchanged", "CHANGED", "no proof", "–"
 _BEYOND_BOUND = 1.25
 
 
@@ -107,12 +107,8 @@ def compare(
     rows = [_with_speedup(row, bare) for row in bare]
     differences = unlike(arms)
     said = [*warnings, *(d.warning for d in differences), *repeats, *_row_warnings(rows)]
-    if level_is_trivial(arms, levels.map):
-        said.append(
-            f"The default mAP level is set by {levels.map and levels.map.set_by} and every other "
-            "arm passes it at its first validation, so the time to it tells little; choose a "
-            "level with --map-level."
-        )
+    if note := trivial_level(arms, levels.map):
+        said.append(note)
     return Comparison(rows, levels, said, [d.what for d in differences], unfinished)
 
 
@@ -144,23 +140,8 @@ def _row(arm: Arm, levels: Levels) -> Row:
         memory_kind="GPU" if device else "RSS",
         trainable_share=trainable.mean / total if trainable and total else None,
         fit_min=over_runs("time", "fit_s", scale=1 / 60),
-        frozen_proof=_proof(arm),
+        frozen_proof=worst_proof(arm.records),
     )
-
-
-def _proof(arm: Arm) -> str:
-    words = [_proof_of(record) for record in arm.records]
-    worst = (CHANGED, NO_PROOF, UNCHANGED, NOTHING_FROZEN)
-    return next(word for word in worst if word in words)
-
-
-def _proof_of(record: Record) -> str:
-    if not record.number("frozen", "parameters") and not record.get("frozen", "blocks"):
-        return NOTHING_FROZEN
-    before, after = record.text("frozen", "hash_before"), record.text("frozen", "hash_after")
-    if before is None or after is None:
-        return NO_PROOF
-    return UNCHANGED if before == after else CHANGED
 
 
 def _reference(arm: Arm, rows: Sequence[Row]) -> Row | None:
@@ -192,7 +173,7 @@ def _row_warnings(rows: Sequence[Row]) -> list[str]:
     warnings = []
     for row in rows:
         label = row.arm.label
-        changed = [r.name for r in row.arm.records if _proof_of(r) == CHANGED]
+        changed = [r.name for r in row.arm.records if proof_of(r) == CHANGED]
         if changed:
             warnings.append(
                 f"{label}: the frozen tensors CHANGED during training in {', '.join(changed)}; "

@@ -25,6 +25,11 @@ class Level:
     origin: str
     set_by: str | None = None
 
+    @property
+    def given(self) -> bool:
+        """Whether the user chose it."""
+        return self.set_by is None
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -77,17 +82,22 @@ def validation_map(record: Record) -> Series:
     return record.series("map_50")
 
 
-def level_is_trivial(arms: Sequence[Arm], level: Level | None) -> bool:
-    """Whether a default mAP level tells the other arms apart by nothing but their first epoch.
+def trivial_level(arms: Sequence[Arm], level: Level | None) -> str | None:
+    """A warning when a default mAP level tells the other arms apart by their first epoch only.
 
     One arm that learns little (often the from-scratch baseline) pulls the default down until every
     other arm passes it at its first validation.
     """
-    if level is None or level.set_by is None:
-        return False
+    if level is None or level.given:
+        return None
     others = [validation_map(r) for arm in arms if arm.label != level.set_by for r in arm.records]
     measured = [series for series in others if len(series)]
-    return bool(measured) and all(series[0, 2] >= level.value for series in measured)
+    if not measured or any(series[0, 2] < level.value for series in measured):
+        return None
+    return (
+        f"The default mAP level is set by {level.set_by}, and every other arm passes it at its "
+        "first validation: the time to it tells little. Choose a level with --map-level."
+    )
 
 
 def _default_loss(arms: Sequence[Arm]) -> Level | None:

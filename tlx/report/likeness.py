@@ -26,7 +26,7 @@ class _Check:
 
 
 def unlike(arms: Sequence[Arm]) -> list[Difference]:
-    """The differences among all runs of the arms; a value that is not recorded differs from none."""
+    """The differences among all runs of the arms; a value that is not recorded is no difference."""
     differences = []
     for check in _CHECKS:
         holders: dict[str, list[str]] = defaultdict(list)
@@ -36,10 +36,17 @@ def unlike(arms: Sequence[Arm]) -> list[Difference]:
                 if value is not None and arm.label not in holders[value]:
                     holders[value].append(arm.label)
         if len(holders) > 1:
-            listed = "; ".join(f"{value} ({', '.join(who)})" for value, who in holders.items())
+            listed = "; ".join(_with_holders(value, who) for value, who in holders.items())
             warning = f"The runs differ in {check.what}: {listed}. {check.consequence}"
             differences.append(Difference(check.what, warning))
     return differences
+
+
+def _with_holders(value: str, labels: Sequence[str]) -> str:
+    """The value and the arms that have it, unless their labels spell it out already."""
+    if all(value in label for label in labels):
+        return value
+    return f"{value} ({', '.join(labels)})"
 
 
 def _joined(*values: str | None) -> str | None:
@@ -71,9 +78,7 @@ def _test_set(record: Record) -> str | None:
 
 
 def _software(record: Record) -> str | None:
-    torch, tlx, commit = (
-        record.text("environment", key) for key in ("torch", "tlx", "git_commit")
-    )
+    torch, tlx, commit = (record.text("environment", key) for key in ("torch", "tlx", "git_commit"))
     return _joined(torch and f"torch {torch}", tlx and f"tlx {tlx}", commit and f"{commit[:12]}")
 
 

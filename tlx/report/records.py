@@ -89,7 +89,7 @@ class Record:
     @property
     def scratch(self) -> bool:
         """Whether this is the baseline that starts from random weights."""
-        return self.get("weights", "source") == "scratch"
+        return self.text("weights", "source") == "scratch"
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,6 @@ def _point(point: object) -> list[float] | None:
 
 
 def _record_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
     return sorted(file for file in path.rglob(FILE_NAME) if file.is_file())
 
 

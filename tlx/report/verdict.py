@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tlx.report.compare import Comparison, Row
+from tlx.report.formats import seconds, three
 from tlx.report.spread import SUPPORTED, Spread, chance_apart, overlap
 
 Format = Callable[[float], str]
@@ -48,6 +49,17 @@ def judge(one: Spread, other: Spread, show: Format) -> str:
     )
 
 
+def judge_briefly(one: Spread, other: Spread) -> str:
+    """`judge` in a few words, for lines that follow a full sentence."""
+    if min(one.n, other.n) < 2:
+        return "n=1, not established"
+    if overlap(one, other):
+        return "ranges overlap, no difference shown"
+    chance = chance_apart(one, other)
+    strength = "supported" if chance <= SUPPORTED else "a hint"
+    return f"ranges lie apart, 1 in {1 / chance:.0f} by chance, {strength}"
+
+
 def best_and_worst(rows: Sequence[Row]) -> tuple[Row, Row] | None:
     """Best and worst arm by test mAP@.5, among the data set that most arms share."""
     shared = max(_by_data(rows).values(), key=len)
@@ -57,14 +69,6 @@ def best_and_worst(rows: Sequence[Row]) -> tuple[Row, Row] | None:
 
 def _range(figure: Spread, show: Format) -> str:
     return f"{show(figure.low)}–{show(figure.high)}"
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
 
 
 def _by_data(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -91,9 +95,7 @@ def _best_on_test(rows: Sequence[Row], where: str) -> list[str]:
     if len(ranked) == 1:
         return [f"{line}; no other arm to compare it with."]
     other, second = ranked[1]
-    return [
-        f"{line}; next: {other.arm.label} ({second.mean:.3f}). {judge(best, second, _three)}"
-    ]
+    return [f"{line}; next: {other.arm.label} ({second.mean:.3f}). {judge(best, second, three)}"]
 
 
 def _fastest_step(rows: Sequence[Row]) -> list[str]:
@@ -101,30 +103,36 @@ def _fastest_step(rows: Sequence[Row]) -> list[str]:
     if len(ranked) < 2:
         return []
     (row, fastest), (other, second) = ranked[:2]
-    line = f"Fastest step: {row.arm.label} ({_seconds(fastest.mean)}{_speedup(row)})"
     return [
-        f"{line}; next: {other.arm.label} ({_seconds(second.mean)}). "
-        f"{judge(fastest, second, _seconds)}"
+        f"Fastest step: {row.arm.label} ({seconds(fastest.mean)}){_speedup(row)}; "
+        f"next: {other.arm.label} ({seconds(second.mean)}; {judge_briefly(fastest, second)})."
     ]
 
 
 def _speedup(row: Row) -> str:
-    measured = f", {row.speedup.mean:.2f}× freeze=none measured" if row.speedup else ""
-    return measured + (f", {row.bound_speedup.mean:.2f}× by arithmetic" if row.bound_speedup else "")
+    """Measured speed-up and bound, to stand behind other words."""
+    if row.speedup is None:
+        return ""
+    bound = f" (arithmetic alone: {row.bound_speedup.mean:.2f}×)" if row.bound_speedup else ""
+    return f", step rate {row.speedup.mean:.2f}× that of freeze=none{bound}"
 
 
 def _first_to_level(comparison: Comparison) -> list[str]:
     level = comparison.levels.map
     full = [row for row in comparison.rows if row.time_to_map and not row.time_to_map.missed]
-    ranked = _ranked(full, lambda row: row.time_to_map and row.time_to_map.seconds, highest=False)
+    ranked = _ranked(full, _seconds_to_map, highest=False)
     if level is None or len(ranked) < 2:
         return []
     (row, first), (other, second) = ranked[:2]
     return [
         f"First to validation mAP@.5 ≥ {level.value:.3f}: {row.arm.label} "
-        f"({_seconds(first.mean)} of fit); next: {other.arm.label} ({_seconds(second.mean)}). "
-        f"{judge(first, second, _seconds)}"
+        f"({seconds(first.mean)} of fit); next: {other.arm.label} ({seconds(second.mean)}; "
+        f"{judge_briefly(first, second)})."
     ]
+
+
+def _seconds_to_map(row: Row) -> Spread | None:
+    return row.time_to_map.seconds if row.time_to_map else None
 
 
 def _against_reference(comparison: Comparison) -> list[str]:
@@ -138,8 +146,8 @@ def _against_reference(comparison: Comparison) -> list[str]:
             continue
         gap = one.mean - other.mean
         lines.append(
-            f"{row.arm.label} against {reference.arm.label}: test mAP@.5 {gap:+.3f}"
-            f"{_speedup(row)}. {judge(one, other, _three)}"
+            f"{row.arm.label} against {reference.arm.label}: test mAP@.5 {gap:+.3f} "
+            f"({judge_briefly(one, other)}){_speedup(row)}."
         )
     return lines
 
@@ -156,11 +164,11 @@ def _against_scratch(rows: Sequence[Row]) -> list[str]:
             continue
         row, worst = ranked[0]
         gap = worst.mean - scratch.test_map_50.mean
-        word = "negative transfer" if gap < 0 else "gain from pretraining"
-        lines.append(
-            f"{word.capitalize()}: the weakest pretrained arm, {row.arm.label}, is {gap:+.3f} test "
-            f"mAP@.5 against scratch. {judge(worst, scratch.test_map_50, _three)}"
+        line = (
+            f"{row.arm.label}, the weakest pretrained arm, against {scratch.arm.label}: test "
+            f"mAP@.5 {gap:+.3f} ({judge_briefly(worst, scratch.test_map_50)})."
         )
+        lines.append(f"{line} Below scratch is negative transfer." if gap < 0 else line)
     return lines
 
 

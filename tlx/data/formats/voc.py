@@ -108,7 +108,7 @@ def _read_lists(root: Path) -> list[tuple[str, str | None, str]]:
 
 def _read_list(path: Path) -> dict[str, str]:
     """{id: file:line} in the file's order. An id may hold spaces: it is the whole line."""
-    ids = {}
+    ids: dict[str, str] = {}
     for number, identifier in read_lines(path):
         if re.search(r"[\\/]", identifier):
             raise DataError(f"{path}:{number}: {identifier!r} is a path: list names without folder")

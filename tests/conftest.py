@@ -1,0 +1,111 @@
+"""Small, real parts for the tests: a data set on disk and configurations composed by Hydra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+import tlx.train  # noqa: F401  registers the schema and the resolvers
+from tlx.config import conf_dir
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what reads the shared data, with the reason, where there is none."""
+    skip = pytest.mark.skip(reason="the shared data set folder is not beside the repository")
+    for item in items:
+        if "shared_data" in item.keywords and not SHARED.is_dir():
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+def write_voc(image: Path, boxes: list[tuple[str, tuple[int, int, int, int]]]) -> None:
+    """A Pascal VOC file beside a picture."""
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for name, (x1, y1, x2, y2) in boxes
+    )
+    text = f"<annotation><filename>{image.name}</filename>{objects}</annotation>"
+    image.with_suffix(".xml").write_text(text)
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/val/test with 18/6/6 noisy pictures of 96x80 px: red and blue rectangles, some none."""
+    root = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 18), ("val", 6), ("test", 6)):
+        (root / split).mkdir()
+        for i in range(count):
+            pixels = rng.integers(60, 160, (80, 96, 3), dtype=np.uint8)
+            boxes: list[tuple[str, tuple[int, int, int, int]]] = []
+            if i % 6 != 5:
+                name = ("red", "blue")[i % 2]
+                x, y = rng.integers(0, 50), rng.integers(0, 40)
+                w, h = rng.integers(25, 45), rng.integers(20, 39)
+                pixels[y : y + h, x : x + w] = (220, 30, 30) if name == "red" else (30, 30, 220)
+                boxes.append((name, (int(x), int(y), int(x + w), int(y + h))))
+            path = root / split / f"{i:03d}.png"
+            Image.fromarray(pixels).save(path)
+            write_voc(path, boxes)
+    return root
+
+
+Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture(scope="session")
+def compose_config() -> Compose:
+    """Compose the root configuration with overrides, as the command line does."""
+
+    def make(*overrides: Any) -> DictConfig:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose("config", overrides=[str(o) for o in overrides])
+
+    return make
+
+
+@pytest.fixture
+def tiny_config(tiny_set: Path, tmp_path: Path, compose_config: Compose) -> Compose:
+    """A configuration that trains on `tiny_set` in a second or two an epoch."""
+
+    def make(*overrides: Any) -> DictConfig:
+        return compose_config(*tiny_overrides(tiny_set, tmp_path), *overrides)
+
+    return make
+
+
+def tiny_overrides(tiny_set: Path, folder: Path) -> list[str]:
+    """The overrides of `tiny_config`, also for command lines."""
+    return [
+        "data=voc",
+        f"data.root={tiny_set}",
+        "data.group_near_duplicates=false",
+        "detector.input_size=96",
+        "trainer.epochs=2",
+        "trainer.batch_size=6",
+        "trainer.workers=0",
+        "trainer.warmup_steps=2",
+        "trainer.timer_warmup=1",
+        "trainer.accelerator=cpu",
+        "logger=none",
+        f"runs_dir={folder / 'runs'}",
+        f"cache_dir={folder / 'cache'}",
+    ]

@@ -1,0 +1,305 @@
+"""Splits: no picture in two of them, the same for any order and place of the files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tlx.data.annotations import Item
+from tlx.data.check import check
+from tlx.data.duplicates import connected, difference_hash, near_duplicate_groups
+from tlx.data.formats import read_annotations
+from tlx.data.pictures import decode
+from tlx.data.split import SplitResult, split_items
+from tlx.errors import ConfigError, DataError
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared beside the repository")
+
+
+def item(
+    name: str, split: str | None = None, labels: tuple[int, ...] = (1,), copy: str = ""
+) -> Item:
+    """An item whose digest is that of its name, or of the name it is a `copy` of."""
+    n = len(labels)
+    boxes = np.tile(np.array([[1, 1, 9, 9]], np.float32), (n, 1))
+    return Item(
+        image=Path("/set") / f"{name}.jpg",
+        boxes=boxes,
+        labels=np.array(labels, np.int64),
+        difficult=np.zeros(n, bool),
+        size=(20, 20),
+        digest=hashlib.sha256((copy or name).encode()).hexdigest(),
+        split=split,
+    )
+
+
+def plain(n: int, split: str | None = None) -> list[Item]:
+    return [item(f"{split}{i}", split) for i in range(n)]
+
+
+def sizes(result: SplitResult) -> tuple[int, int, int]:
+    return len(result.train), len(result.val), len(result.test)
+
+
+def names(items: list[Item]) -> list[str]:
+    return [i.image.stem for i in items]
+
+
+def test_all_three_are_cut_where_nothing_is_named() -> None:
+    items = plain(100)
+    result = split_items(items)
+    assert sizes(result) == (70, 15, 15)
+    assert sorted(names(result.train + result.val + result.test)) == sorted(names(items))
+    assert sizes(split_items(items, val_fraction=0.1, test_fraction=0.25)) == (65, 10, 25)
+
+
+def test_result_depends_on_seed_and_contents_only() -> None:
+    items = plain(60) + [item(f"copy{i}", copy=f"None{i}") for i in range(9)]
+    first = split_items(items, seed=3)
+    moved = [replace(i, image=Path("/elsewhere") / i.image.name) for i in items]
+    random.Random(1).shuffle(moved)
+    again = split_items(moved, seed=3)
+    assert [names(s) for s in (first.train, first.val, first.test)] == [
+        names(s) for s in (again.train, again.val, again.test)
+    ]
+    assert names(split_items(items, seed=4).test) != names(first.test)
+    assert names(split_items(items, seed=0).test) == names(split_items(items).test)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_never_straddle_splits(seed: int) -> None:
+    items = plain(40) + [item(f"copy{i}", copy=f"None{i}") for i in range(0, 40, 2)]
+    result = split_items(items, seed=seed)
+    digests = [{i.digest for i in part} for part in (result.train, result.val, result.test)]
+    assert len(set.union(*digests)) == sum(len(part) for part in digests)
+    assert sizes(result) == (42, 9, 9)
+    assert (result.notes.duplicate_groups, result.notes.duplicate_files) == (20, 40)
+
+
+def test_given_groups_stay_together_and_join_with_copies() -> None:
+    items = [*plain(30), item("copy", copy="None0")]
+    groups = [i // 3 for i in range(30)] + [99]
+    for seed in range(5):
+        result = split_items(items, groups=groups, seed=seed)
+        home = {}
+        for split in ("train", "val", "test"):
+            home |= {i.image.stem: split for i in getattr(result, split)}
+        for start in range(0, 30, 3):
+            assert len({home[f"None{start + k}"] for k in range(3)}) == 1
+        assert home["copy"] == home["None0"]
+    with pytest.raises(ValueError, match="30 group numbers for 31"):
+        split_items(items, groups=groups[:30])
+
+
+def test_groups_that_do_not_fit_stay_in_train() -> None:
+    items = plain(100)
+    groups = [0] * 60 + list(range(1, 41))
+    for seed in range(5):
+        result = split_items(items, groups=groups, seed=seed)
+        assert sizes(result) == (70, 15, 15)
+        assert {f"None{i}" for i in range(60)} <= set(names(result.train))
+
+
+def test_groups_too_large_for_a_split_fill_it_all_the_same_with_a_warning() -> None:
+    groups = [0] * 50 + [1] * 30 + [2] * 20
+    result = split_items(plain(100), groups=groups)
+    assert sizes(result) == (50, 30, 20)
+    assert [w.split(":")[0] for w in result.notes.warnings] == [
+        "test holds 20 images, not 15",
+        "val holds 30 images, not 15",
+    ]
+
+
+def test_named_splits_are_kept() -> None:
+    items = plain(5, "train") + plain(3, "val") + plain(2, "test")
+    result = split_items(items)
+    assert sizes(result) == (5, 3, 2)
+    assert result.notes.named == ["train", "val", "test"]
+    assert not result.notes.warnings
+
+
+def test_missing_val_or_test_is_cut_from_train() -> None:
+    test = plain(10, "test")
+    result = split_items(plain(40, "train") + test)
+    assert sizes(result) == (34, 6, 10)
+    assert set(result.test) == set(test)
+    val = plain(10, "val")
+    result = split_items(plain(40, "train") + val, test_fraction=0.25)
+    assert sizes(result) == (30, 10, 10)
+    assert set(result.val) == set(val)
+
+
+def test_images_of_no_split_train_where_others_are_named() -> None:
+    result = split_items(plain(5) + plain(2, "val") + plain(2, "test"))
+    assert sizes(result) == (5, 2, 2)
+    assert result.notes.warnings == ["5 image(s) of no named split are used for train"]
+
+
+def test_leaks_leave_the_less_trusted_split() -> None:
+    items = [
+        *plain(4, "train"),
+        *plain(4, "val"),
+        *plain(4, "test"),
+        item("train-is-test", "train", copy="test0"),
+        item("val-is-test", "val", copy="test1"),
+        item("train-is-val", "train", copy="val2"),
+        item("train-is-both", "train", copy="test1"),
+        item("train-twice", "train", copy="train0"),
+    ]
+    result = split_items(items)
+    assert sizes(result) == (5, 4, 4)
+    assert {(Path(k["image"]).stem, k["split"], k["kept_in"]) for k in result.notes.leaks} == {
+        ("train-is-test", "train", "test"),
+        ("val-is-test", "val", "test"),
+        ("train-is-val", "train", "val"),
+        ("train-is-both", "train", "test"),
+    }
+    assert "train-twice" in names(result.train)
+    assert "4 image(s) dropped" in result.notes.warnings[0]
+
+
+def test_near_leaks_between_named_splits_are_noted_and_kept() -> None:
+    items = plain(4, "train") + plain(3, "val") + plain(3, "test")
+    groups = list(range(10))
+    groups[1] = groups[8]
+    result = split_items(items, groups=groups)
+    assert sizes(result) == (4, 3, 3)
+    assert result.notes.near_leaks == [
+        {"image": "/set/train1.jpg", "split": "train", "kept_in": "test"}
+    ]
+    assert "near-identical" in result.notes.warnings[0]
+
+
+@pytest.mark.parametrize(("n", "fraction"), [(3, 0.15), (3, 0.01), (4, 0.45), (10, 0.49)])
+def test_small_sets_fill_every_split(n: int, fraction: float) -> None:
+    result = split_items(plain(n), val_fraction=fraction, test_fraction=fraction)
+    assert min(sizes(result)) >= 1
+    assert sum(sizes(result)) == n
+
+
+def test_greedy_fractions_leave_one_for_each_split() -> None:
+    assert sizes(split_items(plain(5), val_fraction=0.05, test_fraction=0.94)) == (1, 1, 3)
+
+
+def test_too_few_different_images() -> None:
+    with pytest.raises(
+        DataError, match="2 images in 2 different groups cannot fill train and test"
+    ):
+        split_items(plain(2))
+    copies = [item(f"c{i}", copy="same") for i in range(50)]
+    with pytest.raises(DataError, match="51 images in 2 different groups"):
+        split_items([*copies, *plain(1)])
+    with pytest.raises(DataError, match="cannot fill train and val"):
+        split_items(plain(1, "train") + plain(5, "test"))
+    with pytest.raises(DataError, match="0 images in 0 different groups cannot fill train"):
+        split_items(plain(5, "val") + plain(5, "test"))
+
+
+@pytest.mark.parametrize(("val", "test"), [(0, 0.1), (0.1, -0.1), (0.5, 0.5), (float("nan"), 0.1)])
+def test_fractions_that_leave_nothing(val: float, test: float) -> None:
+    with pytest.raises(ConfigError, match="must be positive"):
+        split_items(plain(10), val_fraction=val, test_fraction=test)
+
+
+def test_counts_negatives_and_missing_classes() -> None:
+    items = [
+        item("a", "train", (1, 2, 2)),
+        item("b", "train", ()),
+        item("c", "val", (1, 1)),
+        item("d", "test", (1, 2)),
+    ]
+    notes = split_items(items, classes=["cat", "dog"]).notes
+    assert notes.counts["train"] == {
+        "images": 2,
+        "boxes": 3,
+        "negatives": 1,
+        "per_class": {"cat": 1, "dog": 2},
+    }
+    assert notes.counts["val"]["per_class"] == {"cat": 2, "dog": 0}
+    assert [w.split(":")[0] for w in notes.warnings] == ["val has no box of class dog"]
+    assert set(split_items(items).notes.counts["val"]["per_class"]) == {"1", "2"}
+    json.dumps(notes.to_dict())
+
+
+# --- near-duplicates ---
+
+
+def scene(seed: int, size: int = 64) -> np.ndarray:
+    """A smooth random picture."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)
+    return coarse.repeat(size // 8, axis=0).repeat(size // 8, axis=1)
+
+
+def test_near_duplicates_survive_scale_and_brightness() -> None:
+    series = [scene(1), scene(1, 96), scene(1) // 2 + 30]
+    others = [scene(seed) for seed in range(2, 30)]
+    assert near_duplicate_groups([others[0], *series, *others[1:]])[:5] == [0, 1, 1, 1, 2]
+    assert len(set(near_duplicate_groups(others))) == len(others)
+
+
+def test_near_duplicate_distance_counts_bits() -> None:
+    def striped(flips: int) -> np.ndarray:
+        """9 x 8 cells that brighten to the right, but in `flips` places darken."""
+        cells = np.tile(np.arange(9, dtype=np.uint8) * 20 + 40, (8, 1))
+        cells[:flips, 0] = 90
+        return cells[..., None].repeat(3, axis=2)
+
+    bits = [difference_hash(striped(flips)) for flips in (0, 4, 5)]
+    assert [(bits[0] != b).sum() for b in bits] == [0, 4, 5]
+    assert near_duplicate_groups([striped(0), striped(4)]) == [0, 0]
+    assert near_duplicate_groups([striped(0), striped(5)]) == [0, 1]
+    assert near_duplicate_groups([striped(0), striped(5), striped(3)]) == [0, 0, 0]
+
+
+def test_near_duplicates_of_nothing_and_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert near_duplicate_groups([]) == []
+    pictures = [scene(seed) for seed in range(20)] * 2
+    whole = near_duplicate_groups(pictures, distance=20)
+    monkeypatch.setattr("tlx.data.duplicates.CHUNK", 3)
+    assert near_duplicate_groups(pictures, distance=20) == whole
+    assert whole[:20] == whole[20:]
+
+
+def test_connected_components() -> None:
+    roots = connected(6, [(0, 1), (4, 5), (1, 4)])
+    assert roots[0] == roots[1] == roots[4] == roots[5]
+    assert len({roots[0], roots[2], roots[3]}) == 3
+
+
+# --- the real sets ---
+
+
+@needs_shared
+def test_guns_split_keeps_its_29_duplicate_groups_together() -> None:
+    result = check(read_annotations("voc", SHARED / "guns", None), None)
+    split = split_items(result.items, classes=result.classes)
+    assert sizes(split) == (233, 50, 50)
+    assert (split.notes.duplicate_groups, split.notes.duplicate_files) == (29, 60)
+    assert sum(counts["boxes"] for counts in split.notes.counts.values()) == 428
+    assert not {i.digest for i in split.train} & {i.digest for i in split.val + split.test}
+    assert not {i.digest for i in split.val} & {i.digest for i in split.test}
+
+
+@needs_shared
+def test_ppe_leaks() -> None:
+    items = check(read_annotations("voc", SHARED / "ppe", None), None).items
+    groups = near_duplicate_groups(decode(i.image, rotate=i.rotate, max_side=64) for i in items)
+    split = split_items(items, groups=groups)
+    assert sizes(split) == (309, 55, 49)
+    leaks = {Path(leak["image"]).stem for leak in split.notes.leaks}
+    assert leaks == {"gwrht", "hv", "kio"}
+    [near] = split.notes.near_leaks
+    assert near["image"].endswith("contaminants 334.jpg")
+    assert near["kept_in"] == "test"
+    home = {i: split for split, part in (("t", split.train), ("v", split.val)) for i in part}
+    assert all(
+        len({home[i] for i, g in zip(items, groups, strict=True) if g == group and i in home}) == 1
+        for group in {g for i, g in zip(items, groups, strict=True) if i in home}
+    )

@@ -1,0 +1,89 @@
+"""What can be wrong with a data set, what is done about it, and the list of what was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """What happens on one kind of fault, and why; a note is counted but is no fault."""
+
+    action: str
+    why: str
+    note: bool = False
+
+
+RULES = {
+    "missing-image": Rule("image dropped", "the file that the annotation names does not exist"),
+    "empty-file": Rule("image dropped", "the file has no bytes"),
+    "undecodable": Rule("image dropped", "the file is truncated, damaged or no picture"),
+    "decompression-bomb": Rule("image dropped", "so many pixels exhaust the memory"),
+    "tiny-image": Rule("image dropped", "a side under 16 px shows nothing to detect"),
+    "not-finite-box": Rule("box dropped", "NaN or infinity makes the loss NaN"),
+    "inverted-box": Rule("box dropped", "max is less than min; swapping them would be a guess"),
+    "zero-area-box": Rule("box dropped", "nothing is in it, and the logarithm of its side is -inf"),
+    "outside-box": Rule("box dropped", "it lies wholly outside the picture"),
+    "clipped-box": Rule("box clipped", "it reached over the picture's edge"),
+    "no-box-left": Rule("image dropped", "all its boxes had faults: it is not known to be empty"),
+    "size-mismatch": Rule(
+        "size of the file used", "the annotation states another size; its boxes may be displaced"
+    ),
+    "unlabelled": Rule("image ignored", "no annotation: unlabelled is not known to be empty"),
+    "unlisted": Rule("image ignored", "no list of the set names it", note=True),
+    "exif-rotated": Rule("rotated upright", "EXIF orientation, boxes are upright", note=True),
+    "exif-kept": Rule("left as stored", "the annotation has the unrotated size", note=True),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        kind: a key of `RULES`.
+        image: path of the picture.
+        where: annotation file, with the box's number (from 1) where one box is meant.
+        detail: the values that are wrong.
+        action: what was done about it, `RULES[kind].action`.
+    """
+
+    kind: str
+    image: str
+    where: str
+    detail: str
+    action: str
+
+
+@dataclass
+class FaultReport:
+    """Everything that was dropped, changed or noted, in the order of the annotations."""
+
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, kind: str, image: object, where: str, detail: str) -> None:
+        """Record a fault of a kind in `RULES`."""
+        self.faults.append(Fault(kind, str(image), where, detail, RULES[kind].action))
+
+    @property
+    def serious(self) -> list[Fault]:
+        """The faults that are no mere notes."""
+        return [fault for fault in self.faults if not RULES[fault.kind].note]
+
+    def counts(self) -> dict[str, int]:
+        """{kind: number of faults} of the kinds that occurred, in the order of `RULES`."""
+        counted = Counter(fault.kind for fault in self.faults)
+        return {kind: counted[kind] for kind in RULES if counted[kind]}
+
+    def to_rows(self) -> list[dict[str, str]]:
+        """One flat dict a fault, for CSV or JSON."""
+        return [asdict(fault) for fault in self.faults]
+
+    def summary(self) -> str:
+        """One line a kind: how many, what was done and why; "no faults" where there are none."""
+        lines = [
+            f"{count} {kind}: {RULES[kind].action} ({RULES[kind].why})"
+            for kind, count in self.counts().items()
+        ]
+        return "\n".join(lines) or "no faults"

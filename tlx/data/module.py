@@ -1,0 +1,151 @@
+"""From a configuration to loaders: read, check, cache, split, batch."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.data import DataLoader
+
+from tlx.config import DataConfig
+from tlx.data.annotations import Item
+from tlx.data.augment import EvalTransform, TrainAugment
+from tlx.data.cache import ImageCache
+from tlx.data.check import check
+from tlx.data.dataset import Batch, EpochBatches, EvalSplit, TrainSplit, collate
+from tlx.data.duplicates import near_duplicate_groups
+from tlx.data.faults import FaultReport
+from tlx.data.formats import read_annotations, stated_classes
+from tlx.data.sample import ensure_sample
+from tlx.data.split import split_items
+from tlx.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class DetectionData:
+    """A data set that is ready to train on.
+
+    Attributes:
+        classes: label k is classes[k - 1]. splits: "train", "val" and "test" items.
+        cache: decoded pictures. report: what was found and done, plain values for the record.
+        faults: every fault, one by one.
+    """
+
+    classes: list[str]
+    splits: dict[str, list[Item]]
+    cache: ImageCache
+    report: dict[str, Any]
+    faults: FaultReport
+
+
+def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
+    """Read, check, cache and split a data set; a fault is reported and follows a stated rule.
+
+    Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
+    """
+    if cfg.format == "sample":
+        root, format = ensure_sample(cache_dir), "voc"
+    else:
+        root, format = Path(str(cfg.root)).expanduser(), cfg.format
+    classes = list(cfg.classes) if cfg.classes else stated_classes(root)
+    annotations = read_annotations(format, root, classes)
+    checked = check(annotations, classes, strict=cfg.strict)
+    if checked.faults.serious:
+        log.warning("%s", checked.faults.summary())
+    with _progress("decoding pictures") as advance:
+        cache = ImageCache.build(
+            checked.items, cache_dir / "images", max_side=cfg.max_side, progress=advance
+        )
+    groups = None
+    if cfg.group_near_duplicates:
+        groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
+    split = split_items(
+        checked.items,
+        val_fraction=cfg.val_fraction,
+        test_fraction=cfg.test_fraction,
+        seed=cfg.split_seed,
+        groups=groups,
+        classes=checked.classes,
+    )
+    for warning in split.notes.warnings:
+        log.warning("%s", warning)
+    return DetectionData(
+        classes=checked.classes,
+        splits={"train": split.train, "val": split.val, "test": split.test},
+        cache=cache,
+        report={"root": str(root), "faults": checked.faults.counts(), **split.notes.to_dict()},
+        faults=checked.faults,
+    )
+
+
+class _progress:
+    """A bar on a terminal, nothing elsewhere; `with` yields the callback."""
+
+    def __init__(self, what: str) -> None:
+        self.bar = Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            transient=True, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self.bar.start()
+        task = self.bar.add_task("", total=None)
+        return lambda done, total: self.bar.update(task, completed=done, total=total)
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+
+@dataclass
+class Loaders:
+    """The three loaders of a run, over one set of decoded pictures.
+
+    Args:
+        seed: of order and augmentation. steps_done: optimizer steps taken, see `EpochBatches`.
+    """
+
+    data: DetectionData
+    input_size: int
+    batch_size: int
+    workers: int
+    zoom_out: float = 1.0
+    seed: int = 0
+
+    def train(self, steps_done: Callable[[], int]) -> DataLoader[Batch]:
+        """Shuffled, augmented batches from the step that training has reached."""
+        items = self.data.splits["train"]
+        augment = TrainAugment(self.input_size, self.zoom_out)
+        dataset = TrainSplit(items, self.data.cache, augment, self.seed)
+        batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done)
+        return DataLoader(dataset, batch_sampler=batches, **self._options())
+
+    def evaluation(self, split: str) -> DataLoader[Batch]:
+        """All pictures of a split, in order."""
+        if split not in self.data.splits:
+            raise DataError(f"split {split!r} is none of {', '.join(self.data.splits)}")
+        dataset = EvalSplit(
+            self.data.splits[split], self.data.cache, EvalTransform(self.input_size)
+        )
+        return DataLoader(dataset, batch_size=self.batch_size, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "collate_fn": collate,
+            "num_workers": self.workers,
+            "persistent_workers": self.workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+            # A worker's own thread pool would fight the training step for the cores.
+            "worker_init_fn": _one_thread if self.workers else None,
+        }
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

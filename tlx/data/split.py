@@ -1,0 +1,156 @@
+"""Train, val and test without the same picture in two of them.
+
+A copy of a training picture in the test split rewards memory, and public sets are full of copies.
+So byte-identical pictures, and where asked near-identical ones, are dealt out as one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tlx.data.annotations import Item
+from tlx.data.duplicates import connected
+from tlx.data.split_notes import SplitNotes
+from tlx.errors import ConfigError, DataError
+
+TRUST = ("train", "val", "test")  # a picture in two splits stays in the later of them
+TOLERANCE = 0.1  # warn where a split that was cut misses its number of images by a larger part
+
+
+@dataclass
+class SplitResult:
+    """The items of each split, sorted by digest, and the notes."""
+
+    train: list[Item]
+    val: list[Item]
+    test: list[Item]
+    notes: SplitNotes
+
+
+def split_items(
+    items: Sequence[Item],
+    *,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    seed: int = 0,
+    groups: list[int] | None = None,
+    classes: list[str] | None = None,
+) -> SplitResult:
+    """Keep the splits that the set names and cut val and test, where it names none, from train.
+
+    The pictures are ordered by digest and shuffled by `seed`, so neither paths nor the order of
+    `items` matter. Groups go to test until it is full, then to val; one that does not fit any
+    more stays in train, so that large series train and do not crowd the evaluation.
+
+    Args:
+        items: all checked items.
+        val_fraction: part of the images that are divided, in (0, 1).
+        test_fraction: likewise.
+        seed: of the shuffle.
+        groups: a group number per item (`tlx.data.duplicates`), kept together when cutting. Splits
+            that the set names are not changed by them: such near leaks are only noted.
+        classes: class names for the notes; label numbers without them.
+
+    Raises:
+        ConfigError: fractions that leave nothing for one of the splits.
+        DataError: too few different pictures to fill each split.
+    """
+    if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
+        raise ConfigError(
+            f"val_fraction {val_fraction} and test_fraction {test_fraction} must be positive and "
+            "leave something for train: their sum must be under 1"
+        )
+    group_of = _group_keys(items, groups)
+    notes = SplitNotes()
+    notes.add_items(items)
+    parts: dict[str, list[Item]] = {split: [] for split in TRUST}
+    for item in _without_leaks(items, notes):
+        parts[item.split or "train"].append(item)
+    wanted = {"test": test_fraction, "val": val_fraction}
+    _cut(parts, {s: f for s, f in wanted.items() if not parts[s]}, group_of, seed, notes)
+    notes.add_near_leaks(parts, group_of)
+    notes.add_counts(parts, classes)
+    train, val, test = (sorted(parts[s], key=lambda i: (i.digest, str(i.image))) for s in TRUST)
+    return SplitResult(train, val, test, notes)
+
+
+def _group_keys(items: Sequence[Item], groups: list[int] | None) -> dict[Item, str]:
+    """The smallest digest in each item's group: a name that depends on the contents only."""
+    first: dict[Any, int] = {}
+    pairs = [(i, first.setdefault(item.digest, i)) for i, item in enumerate(items)]
+    if groups is not None:
+        if len(groups) != len(items):
+            raise ValueError(f"{len(groups)} group numbers for {len(items)} items")
+        pairs += [(i, first.setdefault(group, i)) for i, group in enumerate(groups)]
+    roots = connected(len(items), pairs)
+    smallest: dict[int, str] = {}
+    for root, item in zip(roots, items, strict=True):
+        smallest[root] = min(item.digest, smallest.get(root, item.digest))
+    return {item: smallest[root] for root, item in zip(roots, items, strict=True)}
+
+
+def _without_leaks(items: Sequence[Item], notes: SplitNotes) -> list[Item]:
+    """The items without the copies of pictures that a more trusted split holds too."""
+    home: dict[str, str] = {}
+    for item in items:
+        split = item.split or "train"
+        home[item.digest] = max(split, home.get(item.digest, split), key=TRUST.index)
+    placed = [(item, item.split or "train", home[item.digest]) for item in items]
+    notes.add_leaks([leak for leak in placed if leak[1] != leak[2]])
+    return [item for item, split, kept_in in placed if split == kept_in]
+
+
+def _cut(
+    parts: dict[str, list[Item]],
+    fractions: dict[str, float],
+    group_of: dict[Item, str],
+    seed: int,
+    notes: SplitNotes,
+) -> None:
+    """Move whole groups from parts["train"] to each split in `fractions`."""
+    members: dict[str, list[Item]] = defaultdict(list)
+    for item in parts["train"]:
+        members[group_of[item]].append(item)
+    if len(members) <= len(fractions):
+        raise DataError(
+            f"{len(parts['train'])} images in {len(members)} different groups cannot fill train"
+            f"{''.join(f' and {split}' for split in fractions)}: add images or name the splits"
+        )
+    pool = [members[key] for key in sorted(members)]
+    random.Random(seed).shuffle(pool)
+    total = len(parts["train"])
+    for position, (split, fraction) in enumerate(fractions.items()):
+        wanted = max(1, round(fraction * total))
+        taken, pool = _fill(pool, wanted, spare=len(fractions) - position)
+        parts[split] = [item for group in taken for item in group]
+        if abs(len(parts[split]) - wanted) > TOLERANCE * wanted:
+            notes.warnings.append(
+                f"{split} holds {len(parts[split])} images, not {wanted}: the groups of duplicates "
+                "are too large to meet it"
+            )
+    parts["train"] = [item for group in pool for item in group]
+
+
+def _fill(
+    pool: list[list[Item]], wanted: int, spare: int
+) -> tuple[list[list[Item]], list[list[Item]]]:
+    """(groups of together at most `wanted` images, the rest, at least `spare` groups).
+
+    Where not even the smallest group fits, it is taken all the same: no split stays empty.
+    """
+    taken: list[list[Item]] = []
+    rest: list[list[Item]] = []
+    room = wanted
+    for group in pool:
+        if len(group) <= room and len(taken) < len(pool) - spare:
+            taken.append(group)
+            room -= len(group)
+        else:
+            rest.append(group)
+    if not taken:
+        taken.append(rest.pop(min(range(len(rest)), key=lambda i: len(rest[i]))))
+    return taken, rest

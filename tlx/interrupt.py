@@ -1,0 +1,81 @@
+"""Ctrl+C and kill requests: finish the step, save, stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from tlx.checkpoint import Checkpoints
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """The user or the system asked the run to stop; its state is saved."""
+
+
+class GracefulStop(pl.Callback):
+    """On SIGINT or SIGTERM, save after the current step and raise `Interrupted`.
+
+    A signal that hits in the middle of an update would leave half-updated weights, so the handler
+    only notes it. A second signal stops at once; the last checkpoint still holds.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.asked = False
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals over (only a process's main thread may)."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            self.restore()
+            raise KeyboardInterrupt
+        self.asked = True
+        log.warning("stopping after this step; again to stop at once")
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save and stop, except after an epoch's last batch: its validation comes first."""
+        if self.asked and not trainer.is_last_batch:
+            self.checkpoints.save(trainer)
+            raise Interrupted
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save and stop between epochs (a finished run need not stop)."""
+        if self.asked and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            best = self.checkpoints.recorder.best_epoch == trainer.current_epoch
+            self.checkpoints.save(trainer, best=best)
+            raise Interrupted
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        self.restore()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the signals back."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the earlier handlers in place again."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

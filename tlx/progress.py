@@ -1,0 +1,14 @@
+"""A progress bar with rate and time left on a terminal; lines in a log elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+
+
+def progress_bar(wanted: bool) -> ProgressBar | None:
+    """The bar where somebody watches; None where output goes to a file or a pipe."""
+    if not wanted or not sys.stderr.isatty():
+        return None
+    return RichProgressBar(leave=False)

@@ -1,0 +1,142 @@
+"""`record.json`: the truth of a run, in the form that docs/record.md describes."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from tlx.config import fingerprint, run_label
+from tlx.errors import TlxError
+from tlx.files import write_json
+from tlx.freeze.bound import Cost
+from tlx.freeze.depth import freeze_label
+from tlx.policies.base import Phase
+from tlx.recorder import Recorder
+
+VERSION = 1
+RECORD = "record.json"
+Record = dict[str, Any]
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, whole seconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def new_record(cfg: DictConfig) -> Record:
+    """A record of a run that has started and knows nothing yet but its configuration."""
+    return {
+        "version": VERSION,
+        "status": "running",
+        "error": None,
+        "name": run_label(cfg),
+        "fingerprint": fingerprint(cfg),
+        "backbone": cfg.backbone.name,
+        "weights": None,
+        "freeze": freeze_label(cfg.freeze),
+        "policy": cfg.policy.name,
+        "data": cfg.data.name,
+        "seed": cfg.seed,
+        "epochs": cfg.trainer.epochs,
+        "batch_size": cfg.trainer.batch_size,
+        "input_size": cfg.detector.input_size,
+        "precision": cfg.trainer.precision,
+        "classes": None,
+        "started": now(),
+        "finished": None,
+        "resumes": 0,
+        "best": None,
+        "test": None,
+        "step_time": None,
+        "bound": None,
+        "frozen": None,
+        "trainable": None,
+        "phases": None,
+        "memory": None,
+        "time": None,
+        "loss": [],
+        "map": [],
+        "map_50": [],
+        "data_report": None,
+        "environment": None,
+    }
+
+
+def read_record(run_dir: Path) -> Record | None:
+    """The record of a run's folder, or None where there is none (or it is damaged)."""
+    try:
+        record = json.loads((run_dir / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def save_record(record: Record, run_dir: Path) -> None:
+    """Write the record in one piece."""
+    write_json(run_dir / RECORD, record)
+
+
+def add_course(record: Record, recorder: Recorder) -> None:
+    """Take over what the recorder has seen so far."""
+    record["loss"] = recorder.series("loss")
+    record["map"] = recorder.series("val_map")
+    record["map_50"] = recorder.series("val_map_50")
+    if row := recorder.best_row:
+        names = {"epoch": "epoch", "step": "step", "map": "val_map", "map_50": "val_map_50"}
+        record["best"] = {name: row[column] for name, column in names.items()}
+    record["time"] = {"fit_s": recorder.seconds}
+
+
+def add_freeze(record: Record, cost: Cost, phases: tuple[Phase, ...]) -> None:
+    """What is frozen in the first phase, what trains, and the bound over the whole schedule."""
+    blocks = phases[0].frozen
+    share = cost.schedule_step_share(phases, record["epochs"])
+    record["bound"] = {
+        "step_share": share,
+        "speedup": 1 / share,
+        "forward_macs": sum(cost.macs),
+        "frozen_macs_share": cost.frozen_share(blocks),
+    }
+    frozen = sum(cost.parameters[:blocks])
+    record["frozen"] = {
+        "blocks": list(cost.parts[:blocks]),
+        "parameters": frozen,
+        "hash_before": None,
+        "hash_after": None,
+    }
+    record["trainable"] = {"parameters": sum(cost.parameters) - frozen}
+    record["phases"] = [
+        {
+            "first_epoch": phase.first_epoch,
+            "frozen_blocks": phase.frozen,
+            "frozen_parameters": sum(cost.parameters[: phase.frozen]),
+            "lr_scale": phase.lr_scale,
+            "hash_before": None,
+            "hash_after": None,
+        }
+        for phase in phases
+    ]
+
+
+def add_proof(record: Record, recorder: Recorder) -> None:
+    """The hashes of the frozen tensors at the borders of each phase."""
+    for index, phase in enumerate(record["phases"]):
+        for when in ("before", "after"):
+            phase[f"hash_{when}"] = recorder.hashes.get(f"{index}.{when}")
+    for when in ("hash_before", "hash_after"):
+        record["frozen"][when] = record["phases"][0][when]
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """An error for the record; the traceback only where the program, not the input, is at fault."""
+    lines = [] if isinstance(error, TlxError) else traceback.format_exception(error)
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(lines) or None,
+    }

@@ -1,0 +1,163 @@
+"""The report as Markdown: the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tlx.report.compare import Comparison, Row, describe_unfinished
+from tlx.report.formats import ABSENT, figure, three
+from tlx.report.plots import PLOTS
+from tlx.report.records import Record
+from tlx.report.spread import spread
+from tlx.report.table import columns, level_notes
+from tlx.report.verdict import verdict
+
+_LEVELS = """\
+- **Loss level**: the loss of a step is smoothed by the mean over the epoch's worth of steps that
+  ends at it (full windows only). The default is the highest final smoothed loss of all runs, so
+  that every arm reaches it.
+- **mAP level**: the default is the lowest of the runs' best validation mAP@.5, so that every arm
+  reaches it.
+- The time to a level is the fit time, validation included, until it is first reached.
+- **Speed-up** is the step time of `freeze=none` divided by the arm's, on one machine; its range
+  is the widest that the ranges over seeds allow. The **bound** is 1 / the arithmetic cost of a
+  step relative to `freeze=none`: what freezing can save if arithmetic were all there is to a step.
+- Ranges are the smallest and the largest figure over seeds. They are not confidence intervals;
+  and the best of several arms lies apart from the next by chance more often than a pair that was
+  named beforehand."""
+
+_WHERE = "Relative paths start at the folder in which this report was made."
+
+
+def report_text(
+    comparison: Comparison, plots: Sequence[str], output: Path, arguments: Sequence[str]
+) -> str:
+    """The whole of `report.md`.
+
+    Args:
+        comparison: What to report.
+        plots: File names of the plots, which lie beside the report.
+        output: Folder of the report, which folders of runs are named relative to.
+        arguments: Arguments of `python -m tlx.report` that make this report.
+    """
+    command = shlex.join(["python", "-m", "tlx.report", *arguments])
+    heads = columns(comparison.levels)
+    table = _table(
+        [column.heading for column in heads],
+        ([column.cell(row) for column in heads] for row in comparison.rows),
+    )
+    sections = {
+        "Freezing compared": _bullets(verdict(comparison)),
+        "Warnings": _bullets(comparison.warnings),
+        "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
+        "Plots": "\n\n".join(f"![{PLOTS[name]}]({name})" for name in plots),
+        "Classes (test)": _classes(comparison.rows),
+        "Runs": _runs(comparison.rows, output),
+        "Failed and unfinished runs": _unfinished(comparison.unfinished, output),
+        "Environment": _environments(comparison.rows),
+        "How the figures are defined": _LEVELS,
+        "How to make this report again": f"```sh\n{command}\n```\n\n{_WHERE}",
+    }
+    marks = ("# " if number == 0 else "## " for number in range(len(sections)))
+    texts = [
+        f"{mark}{title}\n\n{body}"
+        for mark, (title, body) in zip(marks, sections.items(), strict=True)
+        if body
+    ]
+    return "\n\n".join(texts) + "\n"
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {' '.join(line.split())}" for line in lines)
+
+
+def _cell(text: object) -> str:
+    return str(text).strip().replace("|", "\\|").replace("\n", "<br>")
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _shown(value: object) -> object:
+    return ABSENT if value is None else value
+
+
+def _classes(rows: Sequence[Row]) -> str:
+    """AP of every class by arm, with the reason where there is no figure."""
+    lines = []
+    for row in rows:
+        names = dict.fromkeys(
+            name for r in row.arm.records for name in (r.get("test", "per_class") or {})
+        )
+        lines += [[row.arm.label, *_class_line(row.arm.records, name)] for name in names]
+    headings = ["arm", "class", "AP@[.5:.95]", "AP@.5", "AP@.5 (VOC07)", "boxes", "note"]
+    return _table(headings, lines) if lines else ""
+
+
+def _class_line(records: Sequence[Record], name: str) -> list[str]:
+    def of_class(key: str, show: Callable[[float], str] = three) -> str:
+        return figure(spread(r.number("test", "per_class", name, key) for r in records), show)
+
+    reasons = {reason for r in records if (reason := r.text("test", "per_class", name, "reason"))}
+    boxes = {count for r in records if (count := r.text("test", "per_class", name, "boxes"))}
+    return [
+        name,
+        of_class("ap"),
+        of_class("ap_50"),
+        of_class("voc07_ap50"),
+        ", ".join(sorted(boxes)) or ABSENT,
+        "; ".join(sorted(reasons)),
+    ]
+
+
+def _runs(rows: Sequence[Row], output: Path) -> str:
+    lines = [
+        [
+            row.arm.label,
+            record.name,
+            _shown(record.text("seed")),
+            figure(spread([record.number("test", "map_50")]), three),
+            figure(spread([record.number("best", "map_50")]), three),
+            _shown(record.text("best", "epoch")),
+            _shown(record.text("resumes")),
+            _relative(record.folder, output),
+        ]
+        for row in rows
+        for record in row.arm.records
+    ]
+    headings = ["arm", "run", "seed", "test mAP@.5", "best val mAP@.5", "at epoch", "resumes"]
+    return _table([*headings, "folder"], lines)
+
+
+def _unfinished(records: Sequence[Record], output: Path) -> str:
+    if not records:
+        return ""
+    lines = [[r.name, describe_unfinished(r), _relative(r.folder, output)] for r in records]
+    return _table(["run", "status", "folder"], lines)
+
+
+def _relative(folder: Path, output: Path) -> str:
+    """The folder as seen from the report, so that both can be moved together."""
+    return Path(os.path.relpath(folder, output)).as_posix()
+
+
+def _environments(rows: Sequence[Row]) -> str:
+    """Every distinct environment and the runs made in it."""
+    found: dict[str, list[str]] = {}
+    for record in (record for row in rows for record in row.arm.records):
+        environment = record.get("environment")
+        known = environment.items() if isinstance(environment, dict) else ()
+        text = "; ".join(f"{key}: {_shown(value)}" for key, value in known) or "not recorded"
+        found.setdefault(text, []).append(record.name)
+    total = sum(map(len, found.values()))
+    return _bullets(
+        [
+            f"{'all runs' if len(names) == total else ', '.join(names)}: {text}"
+            for text, names in found.items()
+        ]
+    )

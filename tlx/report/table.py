@@ -1,0 +1,129 @@
+"""The comparison as a table: one list of columns, shown on the console and in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from tlx.report.compare import Comparison, Row, compare
+from tlx.report.formats import ABSENT, figure, significant, three, times
+from tlx.report.levels import Level, Levels, Reach
+from tlx.report.proof import CHANGED
+from tlx.report.records import Record
+
+_ARMS_A_BLOCK = 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading and the text of a row under it; a range stands on a line of its own."""
+
+    heading: str
+    cell: Callable[[Row], str]
+
+
+def columns(levels: Levels) -> list[Column]:
+    """The columns in reading order, with the levels in their headings."""
+    return [
+        Column("arm", lambda row: row.arm.label),
+        Column("n", lambda row: str(len(row.arm.records))),
+        Column("mAP@[.5:.95]", lambda row: figure(row.test_map, three)),
+        Column("mAP@.5", lambda row: figure(row.test_map_50, three)),
+        Column("s/step", lambda row: figure(row.step_s, significant)),
+        Column("speed-up ×", lambda row: figure(row.speedup, times)),
+        Column("bound ×", lambda row: figure(row.bound_speedup, times)),
+        Column(f"s to loss{_at(levels.loss, '≤')}", lambda row: _reach(row.time_to_loss)),
+        Column(f"s to mAP@.5{_at(levels.map, '≥')}", lambda row: _reach(row.time_to_map)),
+        Column("peak memory", _memory),
+        Column("trainable", lambda row: _share(row.trainable_share)),
+        Column("fit min", lambda row: figure(row.fit_min, significant)),
+        Column("frozen", lambda row: row.frozen_proof),
+    ]
+
+
+def comparison_table(
+    records: Sequence[Record],
+    *,
+    map_level: float | None = None,
+    loss_level: float | None = None,
+) -> Table:
+    """The comparison of finished runs for the console, with both levels in its caption.
+
+    Raises:
+        ConfigError: a level that cannot be a level.
+        DataError: there is no finished run.
+    """
+    return console_table(compare(records, map_level=map_level, loss_level=loss_level))
+
+
+def console_table(comparison: Comparison) -> Table:
+    """A comparison for the console: arms side by side, one figure a line.
+
+    Thirteen columns do not fit 80 characters but five arms do; more arms follow in further blocks
+    of the same table, each under a line with their names.
+    """
+    heads, rows = columns(comparison.levels), comparison.rows
+    blocks = math.ceil(len(rows) / _ARMS_A_BLOCK)
+    width = math.ceil(len(rows) / blocks)
+    table = Table(
+        title="Freezing compared",
+        caption=Text(level_notes(comparison.levels), style="table.caption"),
+        padding=(0, 0),
+        show_header=False,
+    )
+    table.add_column(justify="left", overflow="fold")
+    for _ in range(width):
+        table.add_column(justify="right", overflow="fold")
+    for start in range(0, len(rows), width):
+        for head in heads:
+            cells = [head.cell(row) for row in rows[start : start + width]]
+            names = head is heads[0]
+            texts = [Text(cell, style=_emphasis(cell, names)) for cell in cells]
+            table.add_row(Text(head.heading), *texts, end_section=names or head is heads[-1])
+    return table
+
+
+def level_notes(levels: Levels) -> str:
+    """Both levels and where they come from, in one sentence each."""
+    loss, best = levels.loss, levels.map
+    parts = [
+        f"Loss level: {loss.value:.5g} ({loss.origin})." if loss else "No loss was recorded.",
+        f"mAP level: {best.value:.4g} ({best.origin})." if best else "No mAP was recorded.",
+    ]
+    return " ".join(parts)
+
+
+def _at(level: Level | None, sign: str) -> str:
+    return f" {sign} {significant(level.value)}" if level else " level"
+
+
+def _emphasis(cell: str, name: bool) -> str:
+    if cell == CHANGED:
+        return "bold red"
+    return "bold" if name else ""
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.1%}"
+
+
+def _memory(row: Row) -> str:
+    text = figure(row.peak_memory_bytes, lambda value: f"{value / 2**20:.0f}")
+    if row.peak_memory_bytes is None:
+        return ABSENT
+    mean, *ranges = text.split("\n")
+    return "\n".join([f"{mean} MiB {row.memory_kind}", *ranges])
+
+
+def _reach(reach: Reach | None) -> str:
+    if reach is None:
+        return ABSENT
+    if reach.seconds is None:
+        return "not reached"
+    text = figure(reach.seconds, significant)
+    reached = reach.seconds.n
+    return text if not reach.missed else f"{text}\n{reached} of {reached + reach.missed} runs"

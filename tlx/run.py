@@ -1,0 +1,255 @@
+"""One run, from configuration to record."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback, WeightAveraging
+from rich.console import Console
+from torch import Tensor
+
+import tlx.config
+from tlx.backbones.base import backbone_spec
+from tlx.backbones.weights import Pretrained, read_torch, resolve
+from tlx.checkpoint import BEST, LAST, Checkpoints, checkpoint_meta, load_weights
+from tlx.data.module import DetectionData, Loaders, build_data
+from tlx.detector.ssd import SSD
+from tlx.drawing import draw, save_picture
+from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
+from tlx.files import write_json, write_text
+from tlx.freeze.apply import apply_phase, check_phases
+from tlx.freeze.bound import freeze_table, measure_cost
+from tlx.interrupt import GracefulStop, Interrupted
+from tlx.loggers import Mirror, make_logger
+from tlx.policies.base import Phase
+from tlx.progress import progress_bar
+from tlx.record import (
+    Record,
+    add_course,
+    add_freeze,
+    add_proof,
+    describe_error,
+    new_record,
+    now,
+    read_record,
+    save_record,
+)
+from tlx.recorder import Recorder
+from tlx.step_timer import StepTimer
+from tlx.task import DetectionTask
+
+log = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"
+
+
+def run(cfg: DictConfig, run_dir: Path) -> Record:
+    """Train, evaluate and record one configuration in `run_dir`.
+
+    A finished run of the same configuration is returned as it is; an unfinished one is continued
+    from its last checkpoint. Whatever goes wrong is in the record before it is raised.
+    """
+    phases = tlx.config.check_config(cfg)
+    record = new_record(cfg)
+    earlier = read_record(run_dir)
+    if earlier is not None and earlier.get("fingerprint") == record["fingerprint"]:
+        if earlier["status"] == "finished":
+            log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
+            return earlier
+        record["started"] = earlier["started"]
+        record["resumes"] = earlier["resumes"] + (run_dir / CHECKPOINTS / LAST).is_file()
+    logger: Mirror | None = None
+    try:
+        save_record(record, run_dir)
+        write_text(run_dir / "config.yaml", _portable_yaml(cfg))
+        logger = make_logger(cfg, run_dir)
+        _train_and_test(cfg, phases, run_dir, record, logger)
+        record["status"] = "finished"
+    except (KeyboardInterrupt, Interrupted):
+        record["status"] = "interrupted"
+        raise
+    except BaseException as error:
+        record["status"], record["error"] = "failed", describe_error(error)
+        raise
+    finally:
+        record["finished"] = now()
+        save_record(record, run_dir)
+        if logger is not None:
+            logger.close(0 if record["status"] == "finished" else 1)
+    return record
+
+
+def _portable_yaml(cfg: DictConfig) -> str:
+    return OmegaConf.to_yaml(cfg, resolve=True)
+
+
+def _train_and_test(
+    cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record, logger: Mirror | None
+) -> None:
+    if cfg.trainer.threads:
+        torch.set_num_threads(cfg.trainer.threads)
+    pl.seed_everything(cfg.seed, verbose=False)
+    reset_peak_rss()
+    record["environment"] = environment()
+    data = build_data(cfg.data, Path(cfg.cache_dir).expanduser())
+    write_json(run_dir / "faults.json", data.faults.to_rows())
+    detector = build_detector(cfg, data.classes, record)
+    check_phases(detector, phases)
+    apply_phase(detector, phases[0])
+    cost = measure_cost(detector)
+    add_freeze(record, cost, phases)
+    record["classes"], record["data_report"] = data.classes, data.report
+    print_and_keep(freeze_table(detector, cost, phases, record["name"]), run_dir / "freeze.txt")
+    save_record(record, run_dir)
+
+    loaders = Loaders(
+        data, cfg.detector.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
+        cfg.data.zoom_out, cfg.seed,
+    )  # fmt: skip
+    task = DetectionTask(
+        detector, phases, cfg.trainer, cfg.detector, data.classes, data.splits,
+        checkpoint_meta(detector, data.classes, _plain(cfg)),
+    )  # fmt: skip
+    timer = _fit(cfg, task, loaders, phases, run_dir, record, logger)
+    _test(cfg, task, loaders, run_dir, record)
+    record["step_time"] = timer.summary()
+    record["memory"] = {
+        "peak_rss_bytes": peak_rss_bytes(),
+        "peak_device_bytes": torch.cuda.max_memory_allocated()
+        if torch.cuda.is_available()
+        else None,
+    }
+    if logger is not None:
+        logger.summarize({k: record[k] for k in ("test", "step_time", "bound", "memory", "time")})
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+def build_detector(cfg: DictConfig, classes: list[str], record: Record) -> SSD:
+    """The configured detector with its pretrained weights; random parts follow from the seed."""
+    spec = backbone_spec(cfg.backbone.name)
+    pretrained: Pretrained = resolve(spec, cfg.backbone.weights)
+    record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
+    torch.manual_seed(cfg.seed)  # heads start the same whatever is frozen: arms are paired
+    detector = SSD(spec, pretrained.conventions, len(classes), cfg.detector.input_size)
+    detector.load_pretrained(pretrained)
+    # Channels-last is what the CPU's and the GPU's convolutions prefer; the numbers are the same.
+    return detector.to(memory_format=torch.channels_last)
+
+
+def print_and_keep(table: Any, path: Path) -> None:
+    """Print a rich table and keep it as a text file."""
+    Console().print(table)
+    with path.open("w", encoding="utf-8") as file:
+        Console(file=file, width=120).print(table)
+
+
+def _fit(
+    cfg: DictConfig, task: DetectionTask, loaders: Loaders, phases: tuple[Phase, ...],
+    run_dir: Path, record: Record, logger: Mirror | None,
+) -> StepTimer:  # fmt: skip
+    def on_progress(recorder: Recorder) -> None:
+        add_course(record, recorder)
+        add_proof(record, recorder)
+        save_record(record, run_dir)
+
+    recorder = Recorder(run_dir / "metrics.csv", phases, cfg.trainer.select_by, on_progress)
+    checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
+    timer = StepTimer(cfg.trainer.timer_warmup)
+    # The timer comes first, so that the others' work at a step's end is not counted as the step's;
+    # the average next, so that what is recorded and saved after a step includes it.
+    average = [weight_average(cfg.trainer.ema_decay)] if cfg.trainer.ema_decay else []
+    stop = GracefulStop(checkpoints)
+    callbacks: list[Callback] = [timer, *average, recorder, checkpoints, stop]
+    bar = progress_bar(cfg.trainer.progress)
+    trainer = make_trainer(
+        cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=logger or False,
+        enable_progress_bar=bar is not None,
+    )  # fmt: skip
+    last = run_dir / CHECKPOINTS / LAST
+    resume = last if last.is_file() else None
+    if resume:
+        log.info("continuing from %s", resume)
+    trainer.fit(
+        task,
+        train_dataloaders=loaders.train(lambda: trainer.global_step),
+        val_dataloaders=loaders.evaluation("val"),
+        ckpt_path=str(resume) if resume else None,
+        weights_only=True,
+    )
+    on_progress(recorder)
+    return timer
+
+
+def weight_average(decay: float) -> WeightAveraging:
+    """An exponential moving average of the weights, which validation and checkpoints use.
+
+    `lerp` and not `decay * a + (1 - decay) * b`: it leaves equal values exactly equal, so that
+    frozen tensors stay bit-identical in the average too.
+    """
+
+    def update(average: Tensor, current: Tensor, count: Any) -> Tensor:
+        if not average.is_floating_point():  # batch norm's counters
+            return current
+        return torch.lerp(average, current, 1 - decay)
+
+    return WeightAveraging(use_buffers=True, avg_fn=update)
+
+
+def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
+    """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
+    for noisy in ("pytorch_lightning", "faster_coco_eval"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return pl.Trainer(
+        default_root_dir=run_dir,
+        max_epochs=cfg.trainer.epochs,
+        check_val_every_n_epoch=cfg.trainer.val_every,
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        precision=cfg.trainer.precision,
+        gradient_clip_val=cfg.trainer.clip_norm or None,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        **options,
+    )
+
+
+def _test(
+    cfg: DictConfig, task: DetectionTask, loaders: Loaders, run_dir: Path, record: Record
+) -> None:
+    """Final figures on `test`, with the weights that `val` selected."""
+    best = run_dir / CHECKPOINTS / BEST
+    if best.is_file():  # it is missing where val holds no object: the last weights are tested then
+        load_weights(task.detector, read_torch(best), best)
+    started = time.monotonic()
+    trainer = make_trainer(cfg, run_dir, logger=False, enable_progress_bar=False)
+    trainer.test(task, dataloaders=loaders.evaluation("test"), verbose=False)
+    record["test"] = task.figures
+    record["time"]["test_s"] = time.monotonic() - started
+    save_predictions(task, loaders.data, run_dir / "predictions", cfg.logger.predictions)
+
+
+def save_predictions(task: DetectionTask, data: DetectionData, folder: Path, count: int) -> None:
+    """Evenly spaced test pictures with ground truth (white) and detections of score >= 0.3."""
+    items = data.splits["test"]
+    step = max(1, len(items) // max(1, count))
+    for index in list(range(0, len(items), step))[:count]:
+        item, picture = items[index], task.evaluator.pictures[index]
+        scale = torch.tensor([item.size[0], item.size[1]] * 2)
+        keep = picture.scores >= 0.3
+        image = draw(
+            data.cache[item.digest], picture.boxes[keep] / scale, picture.labels[keep],
+            picture.scores[keep], data.classes, truth=picture.true_boxes / scale,
+        )  # fmt: skip
+        save_picture(image, folder / f"{item.image.stem}.png")
