@@ -394,7 +394,15 @@ def test_coco_same_names_in_two_splits_stay_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret.png", "x/../../secret.png", "{root}/secret.png", "..\\secret.png", "C:\\s", "C:s", ""],
+    [
+        "../secret.png",
+        "x/../../secret.png",
+        "{root}/secret.png",
+        "..\\secret.png",
+        "C:\\s",
+        "C:s",
+        "",
+    ],
 )
 def test_coco_file_name_never_leaves_the_root(tmp_path: Path, name: str) -> None:
     picture(tmp_path / "secret.png")

@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, read with `weights_only=True`, enough to rebuild the detector."""
+"""Checkpoints: atomic, read with `weights_only=True`, enough to rebuild the detector."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Checkpoints(pl.Callback):
             self.save(trainer, best=best)
 
     def save(self, trainer: pl.Trainer, *, best: bool = False) -> None:
-        """Write `last.ckpt`, and `best.ckpt` before it: a kill between the two repeats the epoch."""
+        """Write `best.ckpt`, then `last.ckpt`: a kill between the two repeats the epoch."""
 
         def write(partial: Path) -> None:
             trainer.save_checkpoint(partial)

@@ -4,7 +4,7 @@ Usage
   python -m tlx.predict checkpoint=RUN_OR_FILE source=PATH [KEY=VALUE ...]
 
   checkpoint   a run's folder (its best checkpoint) or a .ckpt file
-  source       a picture, a folder of pictures (searched recursively), or a pattern like 'shots/*.jpg'
+  source       a picture, a folder (searched recursively), or a pattern like 'shots/*.jpg'
   output       folder for the results (default: predictions)
   threshold    least score that counts, 0..1 (default 0.5)
   device       cpu, cuda, ... (default: cuda where there is one)

@@ -6,6 +6,7 @@ CPU they are a monotonic clock.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -98,7 +99,7 @@ class StepTimer(pl.Callback):
         if self._pending and self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         for marks in self._pending:
-            spans = [_seconds(a, b) for a, b in zip(marks, marks[1:], strict=False)]
+            spans = [_seconds(a, b) for a, b in itertools.pairwise(marks)]
             self.steps.append(tuple(spans))  # type: ignore[arg-type]
         self._pending = []
 

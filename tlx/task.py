@@ -69,7 +69,7 @@ class DetectionTask(pl.LightningModule):
         return losses
 
     def on_train_start(self) -> None:
-        """A run resumed in mid-epoch gets no epoch-start hook, so the freeze is applied here too."""
+        """A run resumed in mid-epoch gets no epoch-start hook: apply the freeze here too."""
         apply_phase(self.detector, phase_at(self.phases, self.current_epoch))
 
     def on_train_epoch_start(self) -> None:

@@ -40,6 +40,7 @@ class Backbone(nn.Module):
         blocks: name -> module, in forward order; ``freeze=N`` means blocks 0..N inclusive.
         strides, channels: output stride (input pixels) and channels after each block.
         taps: indices of the blocks whose output feeds detection heads, ascending.
+        linear_taps: whether the tapped blocks end without an activation (inverted residuals do).
     """
 
     def __init__(
@@ -48,12 +49,15 @@ class Backbone(nn.Module):
         strides: Iterable[int],
         channels: Iterable[int],
         taps: tuple[int, ...],
+        *,
+        linear_taps: bool,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleDict(dict(blocks))
         self.strides = tuple(strides)
         self.channels = tuple(channels)
         self.taps = taps
+        self.linear_taps = linear_taps
 
 
 # A converter turns somebody's state dict into detector keys (`backbone.blocks.…`, and `extras.…`,

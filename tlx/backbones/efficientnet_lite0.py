@@ -41,7 +41,9 @@ def build(conventions: Conventions) -> Backbone:
     strides = [2]
     for block in mbconvs:
         strides.append(strides[-1] * block.conv_dw.stride[0])
-    return Backbone(zip(BLOCKS, [stem, *mbconvs], strict=True), strides, channels, TAPS)
+    return Backbone(
+        zip(BLOCKS, [stem, *mbconvs], strict=True), strides, channels, TAPS, linear_taps=True
+    )
 
 
 def _out_channels(block: nn.Module) -> int:

@@ -77,7 +77,7 @@ def build(conventions: Conventions) -> Backbone:
         blocks.append((BLOCKS[i], block))
         cin, stride_so_far = cout, stride_so_far * stride
         strides.append(stride_so_far)
-    return Backbone(blocks, strides, (c for _, c in _LAYOUT), TAPS)
+    return Backbone(blocks, strides, (c for _, c in _LAYOUT), TAPS, linear_taps=False)
 
 
 def from_tf_slim(state: StateDict) -> tuple[StateDict, Conventions] | None:

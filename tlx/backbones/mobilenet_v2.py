@@ -35,7 +35,7 @@ def build(conventions: Conventions) -> Backbone:
         stride *= max(conv.stride[0] for conv in convs)
         strides.append(stride)
         channels.append(convs[-1].out_channels)
-    return Backbone(zip(BLOCKS, net, strict=True), strides, channels, TAPS)
+    return Backbone(zip(BLOCKS, net, strict=True), strides, channels, TAPS, linear_taps=True)
 
 
 def from_torchvision(state: StateDict) -> tuple[StateDict, Conventions] | None:

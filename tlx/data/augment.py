@@ -64,7 +64,7 @@ class EvalTransform:
         self.resize = v2.Resize((input_size, input_size), antialias=True)
 
     def __call__(self, image: np.ndarray, boxes: Tensor, labels: Tensor) -> Sample:
-        """uint8 (H, W, 3), pixel boxes (n, 4), labels (n,) -> uint8 (3, S, S), 0..1 boxes, labels."""
+        """uint8 (H, W, 3), pixel boxes (n, 4), labels -> uint8 (3, S, S), 0..1 boxes, labels."""
         return as_plain(self.resize(as_tv_tensors(image, boxes, labels)))
 
 

@@ -36,11 +36,20 @@ def make_extras(cin: int) -> nn.ModuleDict:
 
 
 class Heads(nn.Module):
-    """A 3x3 convolution per feature map for classes and one for box offsets."""
+    """A 3x3 convolution per feature map for classes and one for box offsets.
 
-    def __init__(self, channels: list[int], classes: int) -> None:
+    Args:
+        channels: of each feature map. classes: background included.
+        normalize: how many of the first maps are normalised first. Linear bottlenecks end without
+            an activation, on scales that differ by an order of magnitude between layers; heads on
+            such maps start with useless logits (SSD normalises conv4_3 for the same reason,
+            sec. 3.1 of the paper).
+    """
+
+    def __init__(self, channels: list[int], classes: int, normalize: int = 0) -> None:
         super().__init__()
         self.classes = classes
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[:normalize])
         self.classify = nn.ModuleList(
             nn.Conv2d(c, ANCHORS_PER_CELL * classes, 3, padding=1) for c in channels
         )
@@ -49,7 +58,9 @@ class Heads(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Feature maps -> logits (N, P, classes) and offsets (N, P, 4); order row, column, anchor."""
+        """Maps -> logits (N, P, classes) and offsets (N, P, 4); order row, column, anchor."""
+        normed = [norm(x) for norm, x in zip(self.norms, maps, strict=False)]
+        maps = normed + maps[len(normed) :]
         logits = [
             _flatten(head(x), self.classes) for head, x in zip(self.classify, maps, strict=True)
         ]
@@ -61,10 +72,22 @@ def _flatten(x: Tensor, width: int) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
-def initialize(module: nn.Module) -> None:
-    """Xavier-uniform weights and zero biases, the reference's start for whatever is not loaded."""
-    for layer in module.modules():
+def initialize_extras(extras: nn.ModuleDict) -> None:
+    """He initialisation (arXiv:1502.01852): four ReLU blocks deep, the maps keep their scale."""
+    for layer in extras.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.xavier_uniform_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            _zero_bias(layer)
+
+
+def initialize_heads(heads: Heads) -> None:
+    """Small weights: every prior starts undecided, so that the first steps do not shake the trunk."""
+    for layer in heads.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.01)
+            _zero_bias(layer)
+
+
+def _zero_bias(layer: nn.Conv2d) -> None:
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

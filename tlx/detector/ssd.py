@@ -16,7 +16,14 @@ from torchvision.ops import batched_nms
 from tlx.backbones.base import BackboneSpec, Conventions
 from tlx.backbones.weights import Pretrained
 from tlx.detector.boxes import decode
-from tlx.detector.heads import EXTRA_NAMES, Heads, initialize, make_extras
+from tlx.detector.heads import (
+    EXTRA_CHANNELS,
+    EXTRA_NAMES,
+    Heads,
+    initialize_extras,
+    initialize_heads,
+    make_extras,
+)
 from tlx.detector.priors import make_priors
 from tlx.errors import WeightsError
 
@@ -50,15 +57,15 @@ class SSD(nn.Module):
         self.backbone = spec.build(conventions)
         self.extras = make_extras(self.backbone.channels[-1])
         taps = self.backbone.taps
-        extra_channels = [block.expand.out_channels for block in self.extras.values()]
-        self.heads = Heads([self.backbone.channels[t] for t in taps] + extra_channels, classes + 1)
+        channels = [self.backbone.channels[t] for t in taps] + [c for _, c in EXTRA_CHANNELS]
+        self.heads = Heads(channels, classes + 1, len(taps) if self.backbone.linear_taps else 0)
         blocks = len(self.backbone.blocks)
         self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
         self.frozen = 0  # leading blocks of the trunk that are an inference artefact
         self.bn_inference = 0  # leading blocks whose batch norm stays in inference mode
         self.loaded: set[str] = set()  # names of the trunk blocks that hold pretrained weights
-        initialize(self.extras)
-        initialize(self.heads)
+        initialize_extras(self.extras)
+        initialize_heads(self.heads)
         # Priors and normalisation follow from configuration, so checkpoints do not carry them.
         priors = make_priors(input_size, self._cells())
         self.register_buffer("priors", priors, persistent=False)
@@ -71,7 +78,7 @@ class SSD(nn.Module):
         return [*self.backbone.blocks.items(), *self.extras.items()]
 
     def _cells(self) -> list[int]:
-        """Cells per side of each tapped map: every stride-2 convolution here halves, rounding up."""
+        """Cells per side of each tapped map: every stride-2 convolution halves, rounding up."""
         sides, side = [], self.input_size
         for stride in (self.backbone.strides[t] for t in self.backbone.taps):
             side = self.input_size
@@ -157,7 +164,7 @@ class SSD(nn.Module):
 
     @torch.no_grad()
     def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised input -> softmax scores (N, P, C) and corner-form boxes (N, P, 4), unclipped."""
+        """Normalised input -> softmax scores (N, P, C), unclipped corner-form boxes (N, P, 4)."""
         logits, offsets = self(x)
         return logits.float().softmax(-1), decode(offsets.float(), self.priors)
 

@@ -8,6 +8,7 @@ is not in this count: early layers are memory-bound, so a real saving may exceed
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +81,7 @@ def freeze_table(detector: SSD, cost: Cost, phases: tuple[Phase, ...], title: st
     for phase in phases:
         borders = sorted({0, phase.frozen, backbone, len(cost.parts) - 1, len(cost.parts)})
         bound = cost.step_share(phase.frozen)
-        for start, stop in zip(borders, borders[1:], strict=False):
+        for start, stop in itertools.pairwise(borders):
             names = cost.parts[start:stop]
             frozen = stop <= phase.frozen
             parameters = sum(cost.parameters[start:stop])
