@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import warnings
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -185,7 +186,9 @@ def test_all_colour_modes_are_legal(tmp_path: Path, mode: str) -> None:
     path = tmp_path / f"a.{'jpg' if mode == 'CMYK' else 'png'}"
     image.save(path, **({"transparency": b"\0\x7f"} if mode == "P" else {}))
     assert len(check([annotated(path, (1, 1, 9, 9))], None).items) == 1
-    pixels = decode(path, rotate=False, max_side=640)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels = decode(path, rotate=False, max_side=640)
     assert (pixels.dtype, pixels.shape) == (np.uint8, (30, 40, 3))
     if mode != "1":
         assert np.abs(pixels.astype(int) - gray[..., None]).mean() < 6

@@ -535,9 +535,9 @@ def _cover(canvas: Canvas, quad: Points, rear: bool, rng: np.random.Generator) -
     if kind == "pole":
         x, half = rng.uniform(x0, x1), rng.uniform(0.04, 0.13) * w
         color = _jitter((120, 122, 120), rng, 30)
-        for right, tone in ((x + half, 0.8), (x, 1.1)):
+        for right, light in ((x + half, 0.8), (x, 1.1)):
             pole = [[x - half, 0], [right, 0], [right, canvas.size[1]], [x - half, canvas.size[1]]]
-            canvas.polygon(np.array(pole), _tone(color, tone))
+            canvas.polygon(np.array(pole), _tone(color, light))
     elif kind == "ball" and rear:
         x, y, r = (x0 + x1) / 2 + rng.uniform(-0.1, 0.1) * w, y1 - 0.3 * h, 0.05 * w
         stem = [[x - r / 2, y], [x + r / 2, y], [x + r, y1 + h], [x - r, y1 + h]]
@@ -800,7 +800,8 @@ def add_effects(picture: Image.Image, glows: list[Glow], rng: np.random.Generato
         pixels = _light_night(pixels, glows, rng)
     elif rng.random() < 0.2:  # shade of leaves, on the lower part only
         rows = np.linspace(-0.5, 1.5, size[1], dtype=np.float32)[:, None, None]
-        pixels = pixels * (1 - 0.4 * np.clip(2 * _noise(rng, size, 26), 0, 1) * np.clip(rows, 0, 1))
+        shade = np.clip(2 * _noise(rng, size, 26), 0, 1) * np.clip(rows, 0, 1)
+        pixels = pixels * (1 - 0.4 * shade)
     if weather < 0.15:
         pixels = _add_rain(pixels, rng)
     elif weather < 0.28:

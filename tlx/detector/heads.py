@@ -81,7 +81,7 @@ def initialize_extras(extras: nn.ModuleDict) -> None:
 
 
 def initialize_heads(heads: Heads) -> None:
-    """Small weights: every prior starts undecided, so that the first steps do not shake the trunk."""
+    """Small weights: every prior starts undecided, so early steps do not shake the trunk."""
     for layer in heads.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, std=0.01)
