@@ -127,7 +127,9 @@ def test_prefix_ignores_the_batch_and_the_mode(name: str) -> None:
         alone = prefix(picture)
         for mode in (True, False):
             detector.train(mode)
-            assert torch.equal(prefix(torch.cat([picture, others]))[:1], prefix(torch.cat([picture, -others])))
+            assert torch.equal(
+                prefix(torch.cat([picture, others]))[:1], prefix(torch.cat([picture, -others]))
+            )
             assert torch.allclose(prefix(torch.cat([picture, others])), alone, atol=1e-4)
 
 
@@ -181,7 +183,11 @@ def test_two_phase_schedule() -> None:
     assert phases == (Phase(0, 14, 14), Phase(5, 5, 14, 0.01))
     assert [phase_at(phases, e).frozen for e in (0, 4, 5, 9)] == [14, 14, 5, 5]
     assert TwoPhase(bn="train").phases(14, 10, blocks.__getitem__)[1].bn_inference == 0
-    for bad in (TwoPhase(then="none", unfreeze_at=1.0), TwoPhase(bn="frozen"), TwoPhase(lr_scale=0)):
+    for bad in (
+        TwoPhase(then="none", unfreeze_at=1.0),
+        TwoPhase(bn="frozen"),
+        TwoPhase(lr_scale=0),
+    ):
         with pytest.raises(ConfigError):
             bad.phases(14, 10, blocks.__getitem__)
     with pytest.raises(ConfigError, match="deeper"):
@@ -214,8 +220,7 @@ def test_a_real_run_proves_its_freeze(policy: str, tiny_config: Compose, tmp_pat
     moved = {
         int(key.split("mbconv_")[1].split(".")[0])
         for key, value in start.items()
-        if "mbconv_" in key
-        and not torch.equal(value, checkpoint["state_dict"][f"detector.{key}"])
+        if "mbconv_" in key and not torch.equal(value, checkpoint["state_dict"][f"detector.{key}"])
     }
     assert moved == (set(range(9, 17)) if policy == "fixed" else set(range(1, 17)))
     groups = checkpoint["optimizer_states"][0]["param_groups"]

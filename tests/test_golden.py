@@ -60,7 +60,9 @@ def test_detector_checkpoint_of_other_classes_keeps_base_and_extras() -> None:
     target = SSD(SPEC, SPEC.conventions, 2, 96)
     before = target.heads.classify[0].weight.clone()
     target.load_pretrained(pretrained)
-    assert torch.equal(target.extras["extra_1"].reduce.weight, source.extras["extra_1"].reduce.weight)
+    assert torch.equal(
+        target.extras["extra_1"].reduce.weight, source.extras["extra_1"].reduce.weight
+    )
     assert torch.equal(target.heads.classify[0].weight, before)
     assert target.loaded == {name for name, _ in target.trunk()}
 

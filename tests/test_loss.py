@@ -92,7 +92,9 @@ def test_an_infinite_box_of_an_unmatched_prior_does_not_spoil_the_loss() -> None
 
 
 def test_matching_rules() -> None:
-    priors = torch.tensor([[0, 0, 0.4, 0.4], [0.05, 0, 0.45, 0.4], [0.5, 0.5, 1, 1], [0, 0.6, 0.2, 1]])
+    priors = torch.tensor(
+        [[0, 0, 0.4, 0.4], [0.05, 0, 0.45, 0.4], [0.5, 0.5, 1, 1], [0, 0.6, 0.2, 1]]
+    )
     boxes = torch.tensor([[[0, 0, 0.4, 0.4], [0.6, 0.9, 0.7, 1.0], [9, 9, 9, 9]]])
     mask = torch.tensor([[True, True, False]])
     # The first object takes both overlapping priors; the second, too small for IoU 0.5, claims

@@ -38,7 +38,6 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
         "logical_cores": psutil.cpu_count(),
-        "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "git_commit": _git("rev-parse", "HEAD"),

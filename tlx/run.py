@@ -26,6 +26,7 @@ from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
 from tlx.files import write_json, write_text
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
+from tlx.host import set_up_host
 from tlx.interrupt import GracefulStop, Interrupted
 from tlx.loggers import Mirror, make_logger
 from tlx.policies.base import Phase
@@ -92,11 +93,10 @@ def _portable_yaml(cfg: DictConfig) -> str:
 def _train_and_test(
     cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record, logger: Mirror | None
 ) -> None:
-    if cfg.trainer.threads:
-        torch.set_num_threads(cfg.trainer.threads)
+    host = set_up_host(cfg.trainer.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     reset_peak_rss()
-    record["environment"] = environment()
+    record["environment"] = environment() | host
     data = build_data(cfg.data, Path(cfg.cache_dir).expanduser())
     write_json(run_dir / "faults.json", data.faults.to_rows())
     detector = build_detector(cfg, data.classes, record)

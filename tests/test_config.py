@@ -1,0 +1,137 @@
+"""Configuration: every file composes, every spelling works, nonsense is refused before loading."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Compose
+from hydra.errors import ConfigCompositionException
+
+from tlx.config import check_config, conf_dir, fingerprint, run_label
+from tlx.errors import ConfigError
+from tlx.freeze.depth import freeze_label, frozen_blocks
+from tlx.backbones.base import backbone_spec
+
+CONF = conf_dir()
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+
+
+def choice_overrides(path: Path) -> list[str]:
+    if path == Path("config.yaml"):
+        return []
+    group, name = path.parent.as_posix(), path.stem
+    overrides = [f"{'+' if group == 'experiment' else ''}{group}={name}".removeprefix("+")]
+    return [*overrides, "data.root=/data"] + (["freeze=all"] if name == "two_phase" else [])
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_file_composes_and_passes_the_checks(path: Path, compose_config: Compose) -> None:
+    cfg = compose_config(*choice_overrides(path))
+    assert check_config(cfg)
+    assert run_label(cfg)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_file_starts_with_the_command_that_uses_it(path: Path) -> None:
+    head = (CONF / path).read_text().splitlines()[:3]
+    assert any(line.startswith("# python -m tlx.train") for line in head)
+
+
+@pytest.mark.parametrize(
+    ("override", "frozen"),
+    [("freeze=4", 5), ("freeze='4'", 5), ('freeze="4"', 5), ("freeze=none", 0), ("freeze=all", 17),
+     ("freeze=heads", 21), ("freeze=0", 1), ("freeze=mbconv_4", 5)],
+)  # fmt: skip
+def test_spellings_of_freeze(override: str, frozen: int, compose_config: Compose) -> None:
+    cfg = compose_config(override)
+    assert frozen_blocks(cfg.freeze, backbone_spec(cfg.backbone.name)) == frozen
+    assert check_config(cfg)[0].frozen == frozen
+
+
+def test_equal_spellings_share_a_run_and_differences_do_not(compose_config: Compose) -> None:
+    assert fingerprint(compose_config("freeze=4")) == fingerprint(compose_config("freeze='4'"))
+    base = fingerprint(compose_config())
+    for same in ("logger=none", "runs_dir=elsewhere", "trainer.workers=0", "name=x"):
+        assert fingerprint(compose_config(same)) == base
+    for other in ("seed=1", "freeze=4", "trainer.base_lr=0.5", "data.split_seed=3"):
+        assert fingerprint(compose_config(other)) != base
+
+
+def test_seed_zero_is_a_seed(compose_config: Compose) -> None:
+    cfg = compose_config("seed=0")
+    check_config(cfg)
+    assert "seed=0" in run_label(cfg)
+    assert fingerprint(cfg) != fingerprint(compose_config("seed=1"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.epochs=0", "trainer.epochs=0 must be at least 1"),
+        ("seed=-1", "seed=-1"),
+        ("freeze=-1", "not understood"),
+        ("freeze=17", "past the last block"),
+        ("freeze=null", "not understood"),
+        ("backbone.weights=scratch freeze=4", "random weights"),
+        ("data=voc", "data.root"),
+        ("data.val_fraction=0.6 data.test_fraction=0.5", "leave something"),
+        ("trainer.select_by=loss", "none of map, map_50, map_75"),
+        ("policy=two_phase freeze=none", "deeper"),
+        ("policy=two_phase freeze=all policy.unfreeze_at=1", "empty"),
+        ("policy=two_phase freeze=all policy.lr_scale=fast", "lr_scale"),
+        ("+policy.typo=1", "typo"),
+        ("backbone.name=resnet", "efficientnet_lite0, mobilenet_v1, mobilenet_v2"),
+        ("policy.name=magic", "fixed, two_phase"),
+    ],
+)
+def test_nonsense_is_refused_with_what_to_do(
+    override: str, message: str, compose_config: Compose
+) -> None:
+    cfg = compose_config(*override.split())
+    with pytest.raises(ConfigError, match=message):
+        check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.epoch=3", "trainer.epochs=many", "freezes=4", "backbone=vgg", "data.root=[1]"],
+)
+def test_unknown_keys_and_wrong_types_are_refused_by_the_schema(
+    override: str, compose_config: Compose
+) -> None:
+    with pytest.raises(
+        (ConfigCompositionException, Exception), match=r"(?i)could not|not (in|found)|type"
+    ):
+        compose_config(override)
+
+
+def test_labels_are_text() -> None:
+    assert freeze_label(4) == freeze_label("4") == "4"
+
+
+def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tlx.train", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_answers_the_first_questions() -> None:
+    done = run_train("--help")
+    assert done.returncode == 0
+    for words in (
+        "freeze=none|N|NAME|all|heads",
+        "mobilenet_v1",
+        "two_phase",
+        "resume=RUN_DIR",
+        "-m",
+    ):
+        assert words in done.stdout
+
+
+def test_a_wrong_command_line_is_one_readable_line(tmp_path: Path) -> None:
+    done = run_train("freeze=99", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 1
+    assert "past the last block of efficientnet_lite0" in done.stderr
+    assert "Traceback" not in done.stderr
