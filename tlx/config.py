@@ -176,7 +176,8 @@ def make_policy(cfg: DictConfig) -> Policy:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), cfg.policy)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"policy={cls.name}: {str(error).splitlines()[0]}") from error
+        where = f"policy.{error.full_key}" if error.full_key else f"policy={cls.name}"
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
     return cls(**OmegaConf.to_container(merged, resolve=True))  # type: ignore[arg-type]
 
 
