@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -39,6 +42,35 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_bytes_do_not_depend_on_folder_or_workers(root: Path, tmp_path: Path) -> None:
     assert contents(ensure_sample(tmp_path, workers=2, **COUNTS)) == contents(root)
+
+
+def test_workers_start_no_compute_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    main, names = sys.modules["__main__"], sample.THREAD_COUNTS
+    assert sample._run(os.getenv, names, 2) == ["1"] * len(names)  # type: ignore[arg-type]
+    assert sys.modules["__main__"] is main
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+def test_workers_do_not_run_the_main_program_again(root: Path, tmp_path: Path) -> None:
+    """A script without a `__main__` guard, which "spawn" would otherwise start once a worker."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "from tlx.data.sample import ensure_sample\n"
+        "print('main program')\n"
+        f"ensure_sample(pathlib.Path(sys.argv[1]), workers=2, **{COUNTS})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "cache"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "main program\n", "")
+    assert contents(tmp_path / "cache" / root.name) == contents(root)
 
 
 def test_another_seed_draws_other_pictures_beside_the_first(root: Path) -> None:

@@ -46,6 +46,7 @@ class DataConfig:
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
     epochs: int = 40  # the budget that suits this amount of data
+    batch_size: int = 24  # small sets need small batches, or an epoch is too few steps
 
 
 @dataclass
@@ -60,9 +61,9 @@ class DetectorConfig:
 @dataclass
 class TrainerConfig:
     epochs: int = MISSING
-    batch_size: int = 24
-    base_lr: float = 0.01  # backbone
-    head_lr: float = 0.01  # extras and heads
+    batch_size: int = MISSING
+    base_lr: float = 0.02  # backbone
+    head_lr: float = 0.02  # extras and heads
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup_steps: int = 20
@@ -188,7 +189,7 @@ _NOT_IDENTITY_TRAINER = {"workers", "progress", "checkpoint_minutes", "timer_war
 
 def fingerprint(cfg: DictConfig) -> str:
     """sha256 (12 digits) of all that decides a run's numbers; equal runs share their folder."""
-    plain = {
+    plain: dict[str, Any] = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in ((str(k), cfg[k]) for k in cfg if k not in _NOT_IDENTITY)
     }

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import MISSING, OmegaConf
@@ -30,7 +31,6 @@ from tlx.checkpoint import find_checkpoint, load_detector
 from tlx.cli import parse, run_program
 from tlx.config import DataConfig, DetectorConfig
 from tlx.data.annotations import Item
-from tlx.data.dataset import Batch
 from tlx.data.module import Loaders, build_data
 from tlx.detector.ssd import SSD
 from tlx.errors import DataError
@@ -56,7 +56,7 @@ def default_device(wanted: str) -> torch.device:
 
 def evaluate_detector(
     detector: SSD,
-    loader: DataLoader[Batch],
+    loader: DataLoader[Any],
     items: list[Item],
     classes: list[str],
     cfg: DetectorConfig,

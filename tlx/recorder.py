@@ -154,7 +154,7 @@ class Recorder(pl.Callback):
                     f"the loss became {values['loss']} at step {row['step']}: lower "
                     "trainer.base_lr and trainer.head_lr, or set trainer.clip_norm"
                 )
-            self.rows.append(row | values)
+            self.rows.append({**row, **values})
         self._pending = []
 
     def _write_csv(self) -> None:
@@ -172,7 +172,7 @@ class Recorder(pl.Callback):
         for row in self.rows[start:]:
             metrics = {k: v for k, v in row.items() if k != "step" and v is not None}
             for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=int(row["step"] or 0))  # type: ignore[arg-type]
+                logger.log_metrics(metrics, step=int(row["step"] or 0))
 
     def _hash(self, pl_module: pl.LightningModule, phase: int, when: str) -> None:
         assert isinstance(pl_module, DetectionTask)

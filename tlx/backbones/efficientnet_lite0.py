@@ -7,6 +7,7 @@ download. Architecture from timm; block 0 is the stem, blocks 1-16 the inverted 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import nn
@@ -33,7 +34,7 @@ TIMM = Conventions(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), bn_eps
 
 def build(conventions: Conventions) -> Backbone:
     """EfficientNet-Lite0 without its 1280-channel classifier head, random weights."""
-    net = timm.create_model("efficientnet_lite0", pretrained=False)
+    net: Any = timm.create_model("efficientnet_lite0", pretrained=False)
     set_bn_eps(net, conventions.bn_eps)
     mbconvs = [block for stage in net.blocks for block in stage]
     stem = nn.Sequential(net.conv_stem, net.bn1)  # timm's bn1 applies the activation
@@ -46,7 +47,7 @@ def build(conventions: Conventions) -> Backbone:
     )
 
 
-def _out_channels(block: nn.Module) -> int:
+def _out_channels(block: Any) -> int:
     # depthwise-separable blocks end in conv_pw, inverted residuals in conv_pwl
     last = block.conv_pwl if hasattr(block, "conv_pwl") else block.conv_pw
     return int(last.out_channels)

@@ -72,7 +72,7 @@ class TrainSplit(_Split):
         super().__init__(items, cache)
         self.augment, self.seed = augment, seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Row:  # type: ignore[override]
+    def __getitem__(self, key: tuple[int, int]) -> Row:
         epoch, index = key
         return (index, *self.augment(*self.read(index), view_seed(self.seed, epoch, index)))
 

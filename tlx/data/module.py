@@ -119,7 +119,7 @@ class Loaders:
     zoom_out: float = 1.0
     seed: int = 0
 
-    def train(self, steps_done: Callable[[], int]) -> DataLoader[Batch]:
+    def train(self, steps_done: Callable[[], int]) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached."""
         items = self.data.splits["train"]
         augment = TrainAugment(self.input_size, self.zoom_out)
@@ -127,7 +127,7 @@ class Loaders:
         batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done)
         return DataLoader(dataset, batch_sampler=batches, **self._options())
 
-    def evaluation(self, split: str) -> DataLoader[Batch]:
+    def evaluation(self, split: str) -> DataLoader[Any]:
         """All pictures of a split, in order."""
         if split not in self.data.splits:
             raise DataError(f"split {split!r} is none of {', '.join(self.data.splits)}")

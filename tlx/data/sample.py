@@ -17,13 +17,15 @@ import multiprocessing
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
@@ -40,6 +42,8 @@ GENERATOR_VERSION = 1  # raise it with every change that alters a pixel or a box
 MAX_DEFAULT_WORKERS = 4
 CHUNK = 8  # pictures handed to a worker at a time
 PUBLISH_ATTEMPTS = 5
+# Read by the libraries below NumPy when they are loaded.
+THREAD_COUNTS = [f"{x}_THREADS" for x in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "VECLIB_MAXIMUM")]
 
 Task = tuple[str, int]  # split, index of the picture in it
 
@@ -95,17 +99,36 @@ def _run(
     write: Callable[[Task], dict[str, str]], tasks: list[Task], workers: int
 ) -> list[dict[str, str]]:
     """Apply `write` to every task, in order, in up to `workers` processes."""
-    if min(workers, len(tasks)) > 1:
+    workers = min(workers, len(tasks))
+    if workers > 1 and not multiprocessing.current_process().daemon:  # daemons may not have any
         # "spawn", because forking a process in which torch runs threads can deadlock.
         context = multiprocessing.get_context("spawn")
-        # Workers cannot start where Python cannot import the main program a second time: code
-        # from standard input, a script without `if __name__ == "__main__"`. Render here then.
-        with (
-            suppress(BrokenProcessPool),
-            ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool,
-        ):
-            return list(pool.map(write, tasks, chunksize=CHUNK))
+        # Where workers die, killed for want of memory perhaps, render here.
+        with suppress(BrokenProcessPool), ProcessPoolExecutor(workers, mp_context=context) as pool:
+            with _bare_workers():
+                results = pool.map(write, tasks, chunksize=CHUNK)  # starts them all
+            return list(results)
     return [write(task) for task in tasks]
+
+
+@contextmanager
+def _bare_workers() -> Iterator[None]:
+    """Spare processes spawned meanwhile the main program and compute threads of their own.
+
+    "spawn" would import the main program again: seconds where it needs torch, and impossible
+    where it is standard input or a script without `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    before = {key: os.environ[key] for key in THREAD_COUNTS if key in os.environ}
+    sys.modules["__main__"] = ModuleType("__main__")
+    os.environ.update(dict.fromkeys(THREAD_COUNTS, "1"))
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for key in THREAD_COUNTS:
+            os.environ.pop(key, None)
+        os.environ.update(before)
 
 
 def _write_pair(folder: Path, seed: int, task: Task) -> dict[str, str]:
