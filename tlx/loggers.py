@@ -64,12 +64,13 @@ def make_logger(cfg: DictConfig, run_dir: Path) -> Mirror | None:
             tags=[cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name],
             save_dir=str(run_dir),
             offline=mode == "offline",
+            mode=mode,  # asking for the login has fixed W&B's settings: `offline` alone is too late
         )
     except Exception as error:  # not installed, or a broken installation
         log.warning("Weights & Biases is off for this run (%s); record.json goes on", error)
         return None
     logger.start(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    return logger
+    return None if logger.broken else logger
 
 
 def _logged_in() -> bool:
@@ -78,6 +79,6 @@ def _logged_in() -> bool:
     try:
         import wandb
 
-        return bool(wandb.api.api_key)
+        return bool(wandb.login(prompt=False))
     except Exception:
         return False
