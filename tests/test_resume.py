@@ -22,6 +22,7 @@ import tlx.run
 from tlx.interrupt import Interrupted
 from tlx.run import run
 
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside this one
 STEPS = 6  # two epochs of three batches
 
 
@@ -133,9 +134,11 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
     overrides = [*tiny_overrides(tiny_set, tmp_path), "freeze=8", "trainer.checkpoint_minutes=0"]
     train = [sys.executable, "-m", "tlx.train", *overrides, "trainer.epochs=3"]
     whole = [*train, f"hydra.run.dir={tmp_path / 'whole'}"]
-    subprocess.run(whole, check=True, capture_output=True, timeout=300)
+    subprocess.run(whole, check=True, capture_output=True, timeout=300, env=ONE_THREAD)
     killed = tmp_path / "killed"
-    process = subprocess.Popen([*train, f"hydra.run.dir={killed}"], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*train, f"hydra.run.dir={killed}"], stderr=subprocess.PIPE, env=ONE_THREAD
+    )
     deadline = time.monotonic() + 200
     while not (killed / "checkpoints" / "last.ckpt").exists():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
@@ -144,7 +147,9 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
     process.kill()
     process.wait()
     resume = [sys.executable, "-m", "tlx.train", f"resume={killed}"]
-    done = subprocess.run(resume, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        resume, capture_output=True, text=True, timeout=300, check=False, env=ONE_THREAD
+    )
     assert done.returncode == 0, done.stderr
     assert_equal_runs(tmp_path / "whole", killed)
     rows = (killed / "metrics.csv").read_text().splitlines()

@@ -21,7 +21,8 @@ def parse(schema: type[T], arguments: list[str]) -> T:
     Raises `ConfigError` for an unknown key, a wrong type or a missing value.
     """
     assert is_dataclass(schema)
-    known = ", ".join(f.name for f in fields(schema))
+    names = [f.name for f in fields(schema)]
+    known = ", ".join(names)
     for argument in arguments:
         if "=" not in argument:
             raise ConfigError(f"{argument!r} is not KEY=VALUE; keys: {known}")
@@ -30,6 +31,8 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         key, _, value = argument.partition("=")
         # Values stay text until the schema types them, so that a path may hold any character.
         pairs[key] = None if value in ("null", "") else value
+    if unknown := [key for key in pairs if key not in names]:
+        raise ConfigError(f"{unknown[0]} is not a key; keys: {known}")
     try:
         config = OmegaConf.merge(OmegaConf.structured(schema), pairs)
         return OmegaConf.to_object(config)  # type: ignore[return-value]

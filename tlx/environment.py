@@ -30,6 +30,7 @@ PACKAGES = (
 def environment() -> dict[str, Any]:
     """Everything that may explain a difference between two runs' figures."""
     versions = {name: _version(name) for name in PACKAGES}
+    versions["torch"] = torch.__version__  # the module's own names its build: +cu132, +cpu
     return {
         "tlx": tlx.__version__,
         "python": platform.python_version(),

@@ -23,13 +23,13 @@ from typing import Any
 
 import torch
 from omegaconf import MISSING, OmegaConf
-from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader
 
 from tlx.checkpoint import find_checkpoint, load_detector
 from tlx.cli import parse, run_program
 from tlx.config import DataConfig, DetectorConfig
+from tlx.console import stdout_console
 from tlx.data.annotations import Item
 from tlx.data.module import Loaders, build_data
 from tlx.detector.ssd import SSD
@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> None:
     cfg = parse(EvaluateConfig, arguments)
     figures = evaluate(cfg)
     title = f"{cfg.checkpoint} on {cfg.split}: {figures['images']} pictures"
-    Console().print(figures_table(figures, title))
+    stdout_console().print(figures_table(figures, title))
     if cfg.output:
         write_json(Path(cfg.output), {**figures, "checkpoint": cfg.checkpoint, "split": cfg.split})
 

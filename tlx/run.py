@@ -19,6 +19,7 @@ import tlx.config
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import Pretrained, read_torch, resolve
 from tlx.checkpoint import BEST, LAST, Checkpoints, checkpoint_meta, load_weights
+from tlx.console import PLAIN_WIDTH, stdout_console
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
 from tlx.drawing import draw, save_picture
@@ -147,9 +148,9 @@ def build_detector(cfg: DictConfig, classes: list[str], record: Record) -> SSD:
 
 def print_and_keep(table: Any, path: Path) -> None:
     """Print a rich table and keep it as a text file."""
-    Console().print(table)
+    stdout_console().print(table)
     with path.open("w", encoding="utf-8") as file:
-        Console(file=file, width=120).print(table)
+        Console(file=file, width=PLAIN_WIDTH).print(table)
 
 
 def _fit(
@@ -207,6 +208,7 @@ def weight_average(decay: float) -> WeightAveraging:
 def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
     """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
     warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
+    warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*LeafSpec")
     for noisy in ("pytorch_lightning", "faster_coco_eval"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return pl.Trainer(

@@ -11,8 +11,8 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.console import Console
 
+from tlx.console import stdout_console
 from tlx.errors import TlxError
 from tlx.interrupt import Interrupted
 from tlx.record import describe_error, new_record, now, read_record, save_record
@@ -79,7 +79,7 @@ class SweepReport(Callback):
         failed = [r for r in loaded.records if r.status != "finished"]
         missing = len(self.folders) - len(loaded.records)
         if len(failed) + missing < len(self.folders):
-            Console().print(comparison_table(loaded.records))
+            stdout_console().print(comparison_table(loaded.records))
             report = make_report(self.folders, self.folders[0].parent / "report")
             print(f"report: {report}")
         for record in failed:

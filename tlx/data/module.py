@@ -18,7 +18,7 @@ from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.check import check
-from tlx.data.dataset import Batch, EpochBatches, EvalSplit, TrainSplit, collate
+from tlx.data.dataset import EpochBatches, EvalSplit, TrainSplit, collate
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.formats import read_annotations, stated_classes

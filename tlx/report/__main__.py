@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
+from tlx.console import stdout_console
 from tlx.errors import TlxError
 from tlx.report.build import read_comparison, write_report
 from tlx.report.table import console_table
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TlxError as error:
         print(f"tlx.report: {error}", file=sys.stderr)
         return 2
-    console = Console()
+    console = stdout_console()
     console.print(console_table(comparison))
     for line in verdict(comparison):
         console.print(Text(f"- {line}"))
