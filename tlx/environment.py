@@ -41,8 +41,7 @@ def environment() -> dict[str, Any]:
         "logical_cores": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **COMMIT,
     }
 
 
@@ -92,3 +91,11 @@ def peak_rss_bytes() -> int:
         return int(match[1]) * 1024
     memory = psutil.Process().memory_info()
     return int(getattr(memory, "peak_wset", memory.rss))
+
+
+# Asked for once, when the code is loaded: a sweep of hours runs this code, whatever is checked out
+# meanwhile.
+COMMIT: dict[str, Any] = {
+    "git_commit": _git("rev-parse", "HEAD"),
+    "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+}
