@@ -13,9 +13,10 @@ from hydra.errors import HydraException
 from omegaconf import ValidationError
 
 from tlx.backbones.base import backbone_spec
-from tlx.config import check_config, conf_dir, fingerprint, run_label
+from tlx.config import check_config, conf_dir
 from tlx.errors import ConfigError
 from tlx.freeze.depth import freeze_label, frozen_blocks
+from tlx.identity import fingerprint, run_label
 
 CONF = conf_dir()
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))

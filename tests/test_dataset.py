@@ -9,11 +9,11 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from tlx.config import DataConfig
 from tlx.data.augment import EvalTransform, TrainAugment, view_seed
 from tlx.data.dataset import EpochBatches
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.errors import DataError
+from tlx.schema import DataConfig
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import torch
 from conftest import Compose, tiny_overrides
 from omegaconf import DictConfig
 
-import tlx.run
+import tlx.fit
 from tlx.interrupt import Interrupted
 from tlx.run import run
 
@@ -42,14 +42,14 @@ class StopAfter(pl.Callback):
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bool], None]:
     """Make the next run stop in a step."""
-    make_trainer = tlx.run.make_trainer
+    make_trainer = tlx.fit.make_trainer
 
     def install(step: int, crash: bool) -> None:
         def patched(*args: Any, **options: Any) -> pl.Trainer:
             callbacks = [*options.pop("callbacks", []), StopAfter(step, crash)]
             return make_trainer(*args, callbacks=callbacks, **options)
 
-        monkeypatch.setattr(tlx.run, "make_trainer", patched)
+        monkeypatch.setattr(tlx.fit, "make_trainer", patched)
 
     return install
 

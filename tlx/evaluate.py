@@ -28,7 +28,6 @@ from torch.utils.data import DataLoader
 
 from tlx.checkpoint import find_checkpoint, load_detector
 from tlx.cli import parse, run_program
-from tlx.config import DataConfig, DetectorConfig
 from tlx.console import stdout_console
 from tlx.data.annotations import Item
 from tlx.data.module import Loaders, build_data
@@ -36,6 +35,7 @@ from tlx.detector.ssd import SSD
 from tlx.errors import DataError
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.files import write_json
+from tlx.schema import DataConfig, DetectorConfig
 
 
 @dataclass

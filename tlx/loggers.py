@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
-from tlx.config import run_label
+from tlx.identity import run_label
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tlx.config import fingerprint, run_label
 from tlx.errors import TlxError
 from tlx.files import write_json
 from tlx.freeze.bound import Cost
 from tlx.freeze.depth import freeze_label
+from tlx.identity import fingerprint, run_label
 from tlx.policies.base import Phase
 from tlx.recorder import Recorder
 

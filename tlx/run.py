@@ -4,51 +4,43 @@ from __future__ import annotations
 
 import logging
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, WeightAveraging
 from rich.console import Console
-from torch import Tensor
 
 import tlx.config
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import Pretrained, read_torch, resolve
-from tlx.checkpoint import BEST, LAST, Checkpoints, checkpoint_meta, load_weights
+from tlx.checkpoint import BEST, LAST, checkpoint_meta, load_weights
 from tlx.console import PLAIN_WIDTH, stdout_console
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
 from tlx.drawing import draw, save_picture
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
 from tlx.files import write_json, write_text
+from tlx.fit import CHECKPOINTS, fit, make_trainer
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.host import set_up_host
-from tlx.interrupt import GracefulStop, Interrupted
+from tlx.interrupt import Interrupted
 from tlx.loggers import Mirror, make_logger
 from tlx.policies.base import Phase
-from tlx.progress import progress_bar
 from tlx.record import (
     Record,
-    add_course,
     add_freeze,
-    add_proof,
     describe_error,
     new_record,
     now,
     read_record,
     save_record,
 )
-from tlx.recorder import Recorder
-from tlx.step_timer import StepTimer
 from tlx.task import DetectionTask
 
 log = logging.getLogger(__name__)
-CHECKPOINTS = "checkpoints"
 
 
 def run(cfg: DictConfig, run_dir: Path) -> Record:
@@ -117,7 +109,7 @@ def _train_and_test(
         detector, phases, cfg.trainer, cfg.detector, data.classes, data.splits,
         checkpoint_meta(detector, data.classes, _plain(cfg)),
     )  # fmt: skip
-    timer = _fit(cfg, task, loaders, phases, run_dir, record, logger)
+    timer = fit(cfg, task, loaders, phases, run_dir, record, logger)
     _test(cfg, task, loaders, run_dir, record)
     record["step_time"] = timer.summary()
     record["memory"] = {
@@ -151,80 +143,6 @@ def print_and_keep(table: Any, path: Path) -> None:
     stdout_console().print(table)
     with path.open("w", encoding="utf-8") as file:
         Console(file=file, width=PLAIN_WIDTH).print(table)
-
-
-def _fit(
-    cfg: DictConfig, task: DetectionTask, loaders: Loaders, phases: tuple[Phase, ...],
-    run_dir: Path, record: Record, logger: Mirror | None,
-) -> StepTimer:  # fmt: skip
-    def on_progress(recorder: Recorder) -> None:
-        add_course(record, recorder)
-        add_proof(record, recorder)
-        save_record(record, run_dir)
-
-    recorder = Recorder(run_dir / "metrics.csv", phases, cfg.trainer.select_by, on_progress)
-    checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
-    timer = StepTimer(cfg.trainer.timer_warmup)
-    # The timer comes first, so that the others' work at a step's end is not counted as the step's;
-    # the average next, so that what is recorded and saved after a step includes it.
-    average = [weight_average(cfg.trainer.ema_decay)] if cfg.trainer.ema_decay else []
-    stop = GracefulStop(checkpoints)
-    callbacks: list[Callback] = [timer, *average, recorder, checkpoints, stop]
-    bar = progress_bar(cfg.trainer.progress)
-    trainer = make_trainer(
-        cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=logger or False,
-        enable_progress_bar=bar is not None,
-    )  # fmt: skip
-    last = run_dir / CHECKPOINTS / LAST
-    resume = last if last.is_file() else None
-    if resume:
-        log.info("continuing from %s", resume)
-    trainer.fit(
-        task,
-        train_dataloaders=loaders.train(lambda: trainer.global_step),
-        val_dataloaders=loaders.evaluation("val"),
-        ckpt_path=str(resume) if resume else None,
-        weights_only=True,
-    )
-    on_progress(recorder)
-    return timer
-
-
-def weight_average(decay: float) -> WeightAveraging:
-    """An exponential moving average of the weights, which validation and checkpoints use.
-
-    `lerp` and not `decay * a + (1 - decay) * b`: it leaves equal values exactly equal, so that
-    frozen tensors stay bit-identical in the average too.
-    """
-
-    def update(average: Tensor, current: Tensor, count: Any) -> Tensor:
-        if not average.is_floating_point():  # batch norm's counters
-            return current
-        return torch.lerp(average, current, 1 - decay)
-
-    return WeightAveraging(use_buffers=True, avg_fn=update)
-
-
-def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
-    """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
-    warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
-    warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*LeafSpec")
-    for noisy in ("pytorch_lightning", "faster_coco_eval"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    return pl.Trainer(
-        default_root_dir=run_dir,
-        max_epochs=cfg.trainer.epochs,
-        check_val_every_n_epoch=cfg.trainer.val_every,
-        accelerator=cfg.trainer.accelerator,
-        devices=1,
-        precision=cfg.trainer.precision,
-        gradient_clip_val=cfg.trainer.clip_norm or None,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        **options,
-    )
 
 
 def _test(

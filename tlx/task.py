@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from tlx.config import DetectorConfig, TrainerConfig
 from tlx.data.annotations import Item
 from tlx.data.dataset import Batch
 from tlx.detector.loss import multibox_loss
@@ -17,6 +16,7 @@ from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.freeze.apply import apply_phase, trainable_parameters
 from tlx.policies.base import Phase, phase_at
 from tlx.schedule import lr_factor
+from tlx.schema import DetectorConfig, TrainerConfig
 
 
 class DetectionTask(pl.LightningModule):

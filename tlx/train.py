@@ -12,10 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.config import Config, conf_dir, run_dir, run_subdir
+from tlx.config import conf_dir
 from tlx.errors import ConfigError, TlxError
+from tlx.identity import run_dir, run_subdir
 from tlx.interrupt import Interrupted
 from tlx.run import run
+from tlx.schema import Config
 from tlx.sweep import run_isolated
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-from tlx.config import DataConfig
 from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
@@ -25,6 +24,7 @@ from tlx.data.formats import read_annotations, stated_classes
 from tlx.data.sample import ensure_sample
 from tlx.data.split import split_items
 from tlx.errors import DataError
+from tlx.schema import DataConfig
 
 log = logging.getLogger(__name__)
 

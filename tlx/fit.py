@@ -1,0 +1,102 @@
+"""Training: the Lightning trainer, its callbacks, and where it goes on after a stop."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback, WeightAveraging
+from torch import Tensor
+
+from tlx.checkpoint import LAST, Checkpoints
+from tlx.data.module import Loaders
+from tlx.interrupt import GracefulStop
+from tlx.loggers import Mirror
+from tlx.policies.base import Phase
+from tlx.progress import progress_bar
+from tlx.record import Record, add_course, add_proof, save_record
+from tlx.recorder import Recorder
+from tlx.step_timer import StepTimer
+from tlx.task import DetectionTask
+
+log = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"
+
+
+def fit(
+    cfg: DictConfig, task: DetectionTask, loaders: Loaders, phases: tuple[Phase, ...],
+    run_dir: Path, record: Record, logger: Mirror | None,
+) -> StepTimer:  # fmt: skip
+    def on_progress(recorder: Recorder) -> None:
+        add_course(record, recorder)
+        add_proof(record, recorder)
+        save_record(record, run_dir)
+
+    recorder = Recorder(run_dir / "metrics.csv", phases, cfg.trainer.select_by, on_progress)
+    checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
+    timer = StepTimer(cfg.trainer.timer_warmup)
+    # The timer comes first, so that the others' work at a step's end is not counted as the step's;
+    # the average next, so that what is recorded and saved after a step includes it.
+    average = [weight_average(cfg.trainer.ema_decay)] if cfg.trainer.ema_decay else []
+    stop = GracefulStop(checkpoints)
+    callbacks: list[Callback] = [timer, *average, recorder, checkpoints, stop]
+    bar = progress_bar(cfg.trainer.progress)
+    trainer = make_trainer(
+        cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=logger or False,
+        enable_progress_bar=bar is not None,
+    )  # fmt: skip
+    last = run_dir / CHECKPOINTS / LAST
+    resume = last if last.is_file() else None
+    if resume:
+        log.info("continuing from %s", resume)
+    trainer.fit(
+        task,
+        train_dataloaders=loaders.train(lambda: trainer.global_step),
+        val_dataloaders=loaders.evaluation("val"),
+        ckpt_path=str(resume) if resume else None,
+        weights_only=True,
+    )
+    on_progress(recorder)
+    return timer
+
+
+def weight_average(decay: float) -> WeightAveraging:
+    """An exponential moving average of the weights, which validation and checkpoints use.
+
+    `lerp` and not `decay * a + (1 - decay) * b`: it leaves equal values exactly equal, so that
+    frozen tensors stay bit-identical in the average too.
+    """
+
+    def update(average: Tensor, current: Tensor, count: Any) -> Tensor:
+        if not average.is_floating_point():  # batch norm's counters
+            return current
+        return torch.lerp(average, current, 1 - decay)
+
+    return WeightAveraging(use_buffers=True, avg_fn=update)
+
+
+def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
+    """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
+    warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*LeafSpec")
+    for noisy in ("pytorch_lightning", "faster_coco_eval"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return pl.Trainer(
+        default_root_dir=run_dir,
+        max_epochs=cfg.trainer.epochs,
+        check_val_every_n_epoch=cfg.trainer.val_every,
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        precision=cfg.trainer.precision,
+        gradient_clip_val=cfg.trainer.clip_norm or None,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        **options,
+    )

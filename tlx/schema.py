@@ -1,0 +1,87 @@
+"""The schema: names, types and defaults; `conf/` fills it in, `config.py` checks the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class BackboneConfig:
+    name: str = MISSING
+    weights: str = "auto"  # auto, scratch, or a path
+
+
+@dataclass
+class DataConfig:
+    name: str = MISSING
+    format: str = MISSING  # sample, txt, voc, coco
+    root: str | None = None
+    classes: list[str] | None = None  # default: the sorted names found in the set
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    split_seed: int = 0
+    group_near_duplicates: bool = True  # frames of one series stay in one split
+    strict: bool = False  # every fault is an error
+    zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
+    max_side: int = 640  # longest side kept in the decoded-image cache, pixels
+    input_size: int = 300  # the square input that suits these objects, pixels
+    epochs: int = 40  # the budget that suits this amount of data
+    batch_size: int = 24  # small sets need small batches, or an epoch is too few steps
+
+
+@dataclass
+class DetectorConfig:
+    input_size: int = MISSING
+    min_negatives: int = 3
+    score_threshold: float = 0.01
+    nms_iou: float = 0.45
+    max_detections: int = 100
+
+
+@dataclass
+class TrainerConfig:
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    base_lr: float = 0.02  # backbone
+    head_lr: float = 0.02  # extras and heads
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_steps: int = 20
+    clip_norm: float = 10.0  # 0 turns it off
+    precision: str = "32-true"  # any of Lightning's
+    ema_decay: float = 0.0  # 0 turns the weight average off
+    workers: int = 1
+    threads: int = 0  # compute threads; 0 takes torch's default
+    accelerator: str = "auto"
+    select_by: str = "map_50"  # the val figure that picks the best checkpoint
+    val_every: int = 1  # epochs
+    checkpoint_minutes: float = 1.0  # what a kill may cost
+    timer_warmup: int = 5  # steps that the step timer leaves out
+    progress: bool = True
+
+
+@dataclass
+class LoggerConfig:
+    name: str = "wandb"  # wandb or none
+    project: str = "tlx"
+    mode: str = "auto"  # auto, online, offline
+    predictions: int = 8  # pictures with boxes kept per run
+
+
+@dataclass
+class Config:
+    freeze: Any = "none"
+    seed: int = 0
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    policy: dict[str, Any] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    name: str = "${data.name}-${backbone.name}"
+    runs_dir: str = "runs"
+    cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"
+    resume: str | None = None
