@@ -31,6 +31,7 @@ from omegaconf import MISSING
 from tlx.checkpoint import find_checkpoint, load_detector
 from tlx.cli import parse, run_program
 from tlx.data.augment import EvalTransform
+from tlx.data.dataset import stack_pictures
 from tlx.data.formats.folders import IMAGE_ENDINGS
 from tlx.data.pictures import decode
 from tlx.detector.ssd import SSD, Detections
@@ -86,7 +87,7 @@ def detect_pictures(
 ) -> Iterator[tuple[Path, np.ndarray | None, Detections | None]]:
     """Pictures with their pixels and detections; None for one that cannot be read."""
     transform = EvalTransform(detector.input_size)
-    none = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    none = np.zeros((0, 4)), np.zeros(0, np.int64)
     for start in range(0, len(paths), batch_size):
         pixels: dict[Path, np.ndarray] = {}
         for path in paths[start : start + batch_size]:
@@ -96,7 +97,7 @@ def detect_pictures(
                 log.warning("skipped: %s", error)
                 yield path, None, None
         if pixels:
-            images = torch.stack([transform(image, *none)[0] for image in pixels.values()])
+            images = stack_pictures([transform(image, *none)[0] for image in pixels.values()])
             found = detector.detect(images.to(device))
             for (path, image), detections in zip(pixels.items(), found, strict=True):
                 yield path, image, detections

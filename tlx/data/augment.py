@@ -1,86 +1,112 @@
-"""SSD's training augmentation (Liu et al. 2016, sec. 2.2 and 3.6) with torchvision.transforms.v2.
+"""Views of pictures: SSD's training augmentation (Liu et al. 2016, sec. 2.2 and 3.6), and none.
 
-The order differs from torchvision's reference recipe in one point: pictures are resized before
-their colours are distorted, because colour work on a full photograph costs more than a training
-step of a frozen network, and on the resized picture it does the same.
+The steps and their odds are torchvision's reference recipe for SSD. What differs is the order of
+the work: a view's window is drawn first, so that only its pixels are touched, and its colours are
+distorted after the resize, because that is cheaper and comes to the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+
+from tlx.data.colour import draw_colour_map
+from tlx.data.geometry import Window, draw_window, whole
 
 FILL = 127  # what lies outside a zoomed-out picture: mid grey, zero after normalisation
+MIN_SIZE = 1.0  # px of the input: smaller boxes are dropped
 Sample = tuple[Tensor, Tensor, Tensor]
 
 
-def view_seed(seed: int, epoch: int, index: int) -> int:
-    """One 64-bit seed for a view of a picture: the augmentation is a function of these three."""
-    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)[0])
+def view_rng(seed: int, view: int, index: int) -> np.random.Generator:
+    """The random numbers of a view of a picture: the augmentation is a function of these three."""
+    return np.random.default_rng([seed, view, index])
 
 
 class TrainAugment:
     """Zoom out, IoU-constrained crop, resize, colour distortion, mirror."""
 
     def __init__(self, input_size: int, zoom_out: float) -> None:
-        zoom: list[Callable[..., Any]] = []
-        if zoom_out > 1:
-            zoom = [v2.RandomZoomOut(fill=FILL, side_range=(1.0, zoom_out), p=0.5)]
-        self.zoom = v2.Compose([*zoom, v2.Identity()])
-        self.crop = v2.RandomIoUCrop()
-        self.finish = v2.Compose(
-            [
-                v2.Resize((input_size, input_size), antialias=True),
-                v2.RandomPhotometricDistort(p=0.5),
-                v2.RandomHorizontalFlip(p=0.5),
-                v2.SanitizeBoundingBoxes(min_size=1.0),
-            ]
-        )
+        self.input_size, self.zoom_out = input_size, zoom_out
 
-    def __call__(self, image: np.ndarray, boxes: Tensor, labels: Tensor, seed: int) -> Sample:
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Sample:
         """uint8 (H, W, 3), pixel boxes (n, 4), labels (n,) -> uint8 (3, S, S), 0..1 boxes, labels.
 
-        Leaves the caller's random state alone.
+        The picture's tensor is channels-last in memory.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            sample = self.zoom(as_tv_tensors(image, boxes, labels))
-            if len(sample["boxes"]):  # a crop constrained by IoU needs something to overlap
-                sample = self.crop(sample)
-            sample = self.finish(sample)
-        return as_plain(sample)
+        height, width = image.shape[:2]
+        window = draw_window(rng, width, height, boxes, self.zoom_out)
+        placed, kept = window.place(boxes)
+        large = ((placed[:, 2:] - placed[:, :2]) * self.input_size >= MIN_SIZE).all(1)
+        pixels = render(image, window, self.input_size, rng)
+        return (
+            pixels,
+            torch.from_numpy(placed[large].astype(np.float32)),
+            torch.from_numpy(labels[kept][large]),
+        )
 
 
 class EvalTransform:
     """A stretched resize, as the detector sees pictures on the device."""
 
     def __init__(self, input_size: int) -> None:
-        self.resize = v2.Resize((input_size, input_size), antialias=True)
+        self.input_size = input_size
 
-    def __call__(self, image: np.ndarray, boxes: Tensor, labels: Tensor) -> Sample:
+    def __call__(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> Sample:
         """uint8 (H, W, 3), pixel boxes (n, 4), labels -> uint8 (3, S, S), 0..1 boxes, labels."""
-        return as_plain(self.resize(as_tv_tensors(image, boxes, labels)))
+        window = whole(image.shape[1], image.shape[0])
+        scale = np.array([window.width, window.height] * 2)
+        return (
+            render(image, window, self.input_size),
+            torch.from_numpy((boxes / scale).astype(np.float32)),
+            torch.from_numpy(labels),
+        )
 
 
-def as_tv_tensors(image: np.ndarray, boxes: Tensor, labels: Tensor) -> dict[str, Any]:
-    """What torchvision's transforms understand as one sample."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # a copy: the cache is read-only
+def render(
+    image: np.ndarray, window: Window, side: int, rng: np.random.Generator | None = None
+) -> Tensor:
+    """The window of a picture as uint8 (3, side, side), channels last; colours distorted by `rng`.
+
+    Bilinear with antialiasing, as torchvision's and Pillow's resize.
+    """
     height, width = image.shape[:2]
-    return {
-        "image": tv_tensors.Image(pixels),
-        "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
-        "labels": labels,
-    }
+    x = _span(window.left, window.width, width, side)
+    y = _span(window.top, window.height, height, side)
+    # A copy: the cache is read-only memory, which torch must not share.
+    part = torch.from_numpy(np.array(image[y[0] : y[1], x[0] : x[1]]))
+    shown = F.interpolate(
+        part.permute(2, 0, 1)[None], (y[3] - y[2], x[3] - x[2]), mode="bilinear", antialias=True
+    )[0].permute(1, 2, 0)
+    if rng is not None:
+        shown = distort(shown, rng)
+    if shown.shape[:2] == (side, side):
+        canvas = shown.contiguous()
+    else:
+        canvas = torch.full((side, side, 3), FILL, dtype=torch.uint8)
+        canvas[y[2] : y[3], x[2] : x[3]] = shown
+    if window.mirrored:
+        canvas = canvas.flip(1)
+    return canvas.permute(2, 0, 1)
 
 
-def as_plain(sample: dict[str, Any]) -> Sample:
-    """A transformed sample as plain tensors, boxes in 0..1."""
-    image = sample["image"].as_subclass(Tensor)
-    scale = torch.tensor([image.shape[2], image.shape[1]] * 2, dtype=torch.float32)
-    return image, sample["boxes"].as_subclass(Tensor).float() / scale, sample["labels"]
+def distort(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """uint8 (h, w, 3) under a random linear map of its colours."""
+    colours = pixels.reshape(-1, 3).float()
+    matrix, offset = draw_colour_map(rng, colours.mean(0).double().numpy())
+    moved = torch.addmm(
+        torch.from_numpy(offset).float(), colours, torch.from_numpy(matrix.T.copy()).float()
+    )
+    return moved.round_().clamp_(0, 255).to(torch.uint8).view(pixels.shape)
+
+
+def _span(start: int, length: int, limit: int, side: int) -> tuple[int, int, int, int]:
+    """Along one axis: the picture's pixels that a window shows, and where they lie in the view."""
+    first, last = max(start, 0), min(start + length, limit)
+    low, high = ((np.array([first, last]) - start) * (side / length)).round().astype(int).tolist()
+    low = min(low, side - 1)
+    return first, last, low, max(high, low + 1)

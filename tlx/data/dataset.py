@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from tlx.data.annotations import Item
-from tlx.data.augment import EvalTransform, TrainAugment, view_seed
+from tlx.data.augment import EvalTransform, TrainAugment, view_rng
 from tlx.data.cache import ImageCache
 from tlx.detector.loss import Targets
 
@@ -54,13 +54,12 @@ class _Split(Dataset[Row]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def read(self, index: int) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Pixels (H, W, 3) as cached, boxes in those pixels, labels."""
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels (H, W, 3) as cached, boxes (n, 4) in those pixels, labels (n,)."""
         item = self.items[index]
         image = self.cache[item.digest]
         scale = np.array([image.shape[1] / item.size[0], image.shape[0] / item.size[1]] * 2)
-        boxes = torch.from_numpy((item.boxes * scale).astype(np.float32)).reshape(-1, 4)
-        return image, boxes, torch.from_numpy(item.labels)
+        return image, item.boxes.reshape(-1, 4) * scale, item.labels
 
 
 class TrainSplit(_Split):
@@ -74,7 +73,7 @@ class TrainSplit(_Split):
 
     def __getitem__(self, key: tuple[int, int]) -> Row:
         epoch, index = key
-        return (index, *self.augment(*self.read(index), view_seed(self.seed, epoch, index)))
+        return (index, *self.augment(*self.read(index), view_rng(self.seed, epoch, index)))
 
 
 class EvalSplit(_Split):
@@ -116,11 +115,16 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             yield [(epoch, index) for index in chosen]
 
 
+def stack_pictures(images: Sequence[Tensor]) -> Tensor:
+    """Pictures (3, S, S) that lie channels-last in memory -> (B, 3, S, S) that does too."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+
+
 def collate(rows: list[Row]) -> Batch:
     """Stack pictures, pad boxes and labels to the largest number of objects in the batch."""
     indices, images, boxes, labels = zip(*rows, strict=True)
     return Batch(
-        images=torch.stack(images),
+        images=stack_pictures(images),
         targets=Targets(
             boxes=pad_sequence(list(boxes), batch_first=True),
             labels=pad_sequence(list(labels), batch_first=True),
