@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import tlx.backbones
 import tlx.policies  # noqa: F401  registers the policies
+from tlx.activations.codec import DTYPES
 from tlx.backbones.base import backbone_spec
 from tlx.errors import ConfigError
 from tlx.freeze.depth import freeze_label, frozen_blocks
@@ -25,7 +26,9 @@ _CHOICES = {
     "trainer.select_by": ("map", "map_50", "map_75"),
     "logger.name": ("wandb", "none"),
     "logger.mode": ("auto", "online", "offline"),
-    "trainer.precision": ("32-true", "bf16-mixed", "16-mixed"),
+    "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "cache.mode": ("auto", "off", "memory", "disk"),
+    "cache.dtype": DTYPES,
 }
 # key -> (lowest, highest) legal value, both included; None is open
 _RANGES: dict[str, tuple[float | None, float | None]] = {
@@ -54,6 +57,8 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "data.max_side": (96, None),
     "data.zoom_out": (1, 10),
     "logger.predictions": (0, None),
+    "cache.views": (0, None),
+    "cache.max_gb": (0, None),
 }
 
 
@@ -83,6 +88,10 @@ def check_config(cfg: DictConfig) -> tuple[Phase, ...]:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "
             "(docs/data.md says which layouts are read)"
+        )
+    if cfg.cache.mode in ("memory", "disk") and not cfg.cache.views:
+        raise ConfigError(
+            f"cache={cfg.cache.mode} needs a fixed number of views of each picture: cache.views=8"
         )
     policy = make_policy(cfg)
     return policy.phases(frozen, cfg.trainer.epochs, lambda value: frozen_blocks(value, spec))

@@ -17,7 +17,6 @@ from tlx.checkpoint import LAST, Checkpoints
 from tlx.data.module import Loaders
 from tlx.interrupt import GracefulStop
 from tlx.loggers import Mirror
-from tlx.policies.base import Phase
 from tlx.progress import progress_bar
 from tlx.record import Record, add_course, add_proof, save_record
 from tlx.recorder import Recorder
@@ -29,15 +28,19 @@ CHECKPOINTS = "checkpoints"
 
 
 def fit(
-    cfg: DictConfig, task: DetectionTask, loaders: Loaders, phases: tuple[Phase, ...],
+    cfg: DictConfig, task: DetectionTask, loaders: Loaders,
     run_dir: Path, record: Record, logger: Mirror | None,
 ) -> StepTimer:  # fmt: skip
+    """Train to the end, from the last checkpoint where there is one; returns the step times."""
+
     def on_progress(recorder: Recorder) -> None:
         add_course(record, recorder)
         add_proof(record, recorder)
         save_record(record, run_dir)
 
-    recorder = Recorder(run_dir / "metrics.csv", phases, cfg.trainer.select_by, on_progress)
+    recorder = Recorder(
+        run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by, on_progress
+    )
     checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
     timer = StepTimer(cfg.trainer.timer_warmup)
     # The timer comes first, so that the others' work at a step's end is not counted as the step's;
@@ -48,7 +51,7 @@ def fit(
     bar = progress_bar(cfg.trainer.progress)
     trainer = make_trainer(
         cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=logger or False,
-        enable_progress_bar=bar is not None,
+        enable_progress_bar=bar is not None, precision=task.plan.precision.name,
     )  # fmt: skip
     last = run_dir / CHECKPOINTS / LAST
     resume = last if last.is_file() else None
@@ -80,6 +83,13 @@ def weight_average(decay: float) -> WeightAveraging:
     return WeightAveraging(use_buffers=True, avg_fn=update)
 
 
+def training_device(accelerator: str) -> str:
+    """The device type that a Lightning accelerator name leads to."""
+    if accelerator in ("cuda", "gpu") or (accelerator == "auto" and torch.cuda.is_available()):
+        return "cuda"
+    return accelerator if accelerator in ("cpu", "mps") else "cpu"
+
+
 def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
     """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
     warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
@@ -92,7 +102,6 @@ def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
         check_val_every_n_epoch=cfg.trainer.val_every,
         accelerator=cfg.trainer.accelerator,
         devices=1,
-        precision=cfg.trainer.precision,
         gradient_clip_val=cfg.trainer.clip_norm or None,
         num_sanity_val_steps=0,
         enable_checkpointing=False,

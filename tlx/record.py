@@ -46,6 +46,7 @@ def new_record(cfg: DictConfig) -> Record:
         "batch_size": cfg.trainer.batch_size,
         "input_size": cfg.detector.input_size,
         "precision": cfg.trainer.precision,
+        "engine": None,
         "classes": None,
         "started": now(),
         "finished": None,

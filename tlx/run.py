@@ -20,9 +20,10 @@ from tlx.console import PLAIN_WIDTH, stdout_console
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
 from tlx.drawing import draw, save_picture
+from tlx.engine.plan import make_plan
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
 from tlx.files import write_json, write_text
-from tlx.fit import CHECKPOINTS, fit, make_trainer
+from tlx.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.host import set_up_host
@@ -57,7 +58,9 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
             log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
             return earlier
         record["started"] = earlier["started"]
-        record["resumes"] = earlier["resumes"] + (run_dir / CHECKPOINTS / LAST).is_file()
+        if (run_dir / CHECKPOINTS / LAST).is_file():
+            record["resumes"] = earlier["resumes"] + 1
+            record["engine"] = earlier["engine"]
     logger: Mirror | None = None
     try:
         save_record(record, run_dir)
@@ -101,15 +104,19 @@ def _train_and_test(
     print_and_keep(freeze_table(detector, cost, phases, record["name"]), run_dir / "freeze.txt")
     save_record(record, run_dir)
 
+    device = torch.device(training_device(cfg.trainer.accelerator))
+    plan = make_plan(cfg, detector, phases, data.splits["train"], device, record["engine"])
+    record["engine"], record["precision"] = plan.to_dict(), plan.precision.name
+    save_record(record, run_dir)
     loaders = Loaders(
         data, cfg.detector.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
-        cfg.data.zoom_out, cfg.seed,
+        cfg.data.zoom_out, cfg.seed, cfg.cache.views, plan.caches,
     )  # fmt: skip
     task = DetectionTask(
-        detector, phases, cfg.trainer, cfg.detector, data.classes, data.splits,
+        detector, plan, cfg.trainer, cfg.detector, data.classes, data.splits,
         checkpoint_meta(detector, data.classes, _plain(cfg)),
     )  # fmt: skip
-    timer = fit(cfg, task, loaders, phases, run_dir, record, logger)
+    timer = fit(cfg, task, loaders, run_dir, record, logger)
     _test(cfg, task, loaders, run_dir, record)
     record["step_time"] = timer.summary()
     record["memory"] = {

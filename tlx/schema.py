@@ -51,7 +51,7 @@ class TrainerConfig:
     weight_decay: float = 5e-4
     warmup_steps: int = 20
     clip_norm: float = 10.0  # 0 turns it off
-    precision: str = "32-true"  # any of Lightning's
+    precision: str = "32-true"  # auto, or one of Lightning's
     ema_decay: float = 0.0  # 0 turns the weight average off
     workers: int = 1
     threads: int = 0  # compute threads; 0 takes torch's default
@@ -61,6 +61,14 @@ class TrainerConfig:
     checkpoint_minutes: float = 1.0  # what a kill may cost
     timer_warmup: int = 5  # steps that the step timer leaves out
     progress: bool = True
+
+
+@dataclass
+class CacheConfig:
+    mode: str = "auto"  # auto (where it pays), off, memory, disk
+    views: int = 0  # different views of a picture; 0: a new one in every epoch, nothing to cache
+    dtype: str = "f16"  # f32, f16, u8
+    max_gb: float = 8.0  # budget
 
 
 @dataclass
@@ -80,6 +88,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     name: str = "${data.name}-${backbone.name}"
     runs_dir: str = "runs"

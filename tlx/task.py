@@ -12,9 +12,10 @@ from tlx.data.annotations import Item
 from tlx.data.dataset import Batch
 from tlx.detector.loss import multibox_loss
 from tlx.detector.ssd import SSD, Detections
+from tlx.engine.depthwise import keep_strided_depthwise_in_float32
+from tlx.engine.plan import EnginePlan
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.freeze.apply import apply_phase, trainable_parameters
-from tlx.policies.base import Phase, phase_at
+from tlx.freeze.apply import trainable_parameters
 from tlx.schedule import lr_factor
 from tlx.schema import DetectorConfig, TrainerConfig
 
@@ -23,7 +24,8 @@ class DetectionTask(pl.LightningModule):
     """Train and evaluate `detector`.
 
     Args:
-        phases: the freeze schedule; the state of every epoch follows from it and the epoch alone.
+        plan: the freeze schedule and how it is computed; the state of every epoch follows from
+            the plan and the epoch alone.
         items: the checked items of each split that is evaluated ("val", "test").
         meta: stored in checkpoints: all that is needed to rebuild the detector.
     """
@@ -31,7 +33,7 @@ class DetectionTask(pl.LightningModule):
     def __init__(
         self,
         detector: SSD,
-        phases: tuple[Phase, ...],
+        plan: EnginePlan,
         trainer_cfg: TrainerConfig,
         detector_cfg: DetectorConfig,
         classes: list[str],
@@ -40,7 +42,7 @@ class DetectionTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.detector = detector
-        self.phases, self.classes, self.items, self.meta = phases, classes, items, meta
+        self.plan, self.classes, self.items, self.meta = plan, classes, items, meta
         self.trainer_cfg, self.detector_cfg = trainer_cfg, detector_cfg
         self.evaluator = Evaluator(classes)
         self.figures: Figures = {}
@@ -56,7 +58,12 @@ class DetectionTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The multibox loss of a batch."""
-        logits, offsets = self.detector(self.detector.normalize(batch.images))
+        cache = self.plan.caches.at(self.current_epoch)
+        if cache is not None:
+            outputs = cache.outputs(batch, self.detector)
+        else:
+            outputs = self.detector.prefix(self.detector.normalize(batch.images))
+        logits, offsets = self.detector.heads(self.detector.tail(outputs))
         losses = multibox_loss(
             logits,
             offsets,
@@ -70,15 +77,21 @@ class DetectionTask(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """A run resumed in mid-epoch gets no epoch-start hook: apply the freeze here too."""
-        apply_phase(self.detector, phase_at(self.phases, self.current_epoch))
+        if self.device.type == "cpu":
+            keep_strided_depthwise_in_float32(self.detector)
+        self.plan.apply(self.detector, self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Assert the freeze anew: validation and other callbacks have had the network since."""
-        apply_phase(self.detector, phase_at(self.phases, self.current_epoch))
+        self.plan.apply(self.detector, self.current_epoch)
+
+    def on_train_end(self) -> None:
+        """Nothing of the cache is left unwritten."""
+        self.plan.caches.flush()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """A new phase starts with a fresh optimizer: old momentum belongs to another problem."""
-        starts = {phase.first_epoch for phase in self.phases[1:]}
+        starts = {phase.first_epoch for phase in self.plan.phases[1:]}
         if batch_idx == 0 and self.current_epoch in starts:
             optimizer = self.optimizers(use_pl_optimizer=False)
             assert isinstance(optimizer, torch.optim.Optimizer)
@@ -86,7 +99,7 @@ class DetectionTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """SGD with two groups that never change, under the pure schedule of `lr_factor`."""
-        cfg, phases = self.trainer_cfg, self.phases
+        cfg, phases = self.trainer_cfg, self.plan.phases
         groups = trainable_parameters(self.detector, phases)
         rates = {"base": cfg.base_lr, "head": cfg.head_lr}
         optimizer = torch.optim.SGD(

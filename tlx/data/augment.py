@@ -16,6 +16,7 @@ from tlx.data.colour import draw_colour_map
 from tlx.data.geometry import Window, draw_window, whole
 
 FILL = 127  # what lies outside a zoomed-out picture: mid grey, zero after normalisation
+VERSION = 1  # of the views: caches of other versions are not used
 MIN_SIZE = 1.0  # px of the input: smaller boxes are dropped
 Sample = tuple[Tensor, Tensor, Tensor]
 
@@ -38,13 +39,24 @@ class TrainAugment:
 
         The picture's tensor is channels-last in memory.
         """
+        window, placed, kept = self._draw(image, boxes, labels, rng)
+        return render(image, window, self.input_size, rng), placed, kept
+
+    def targets(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes and labels of the same view, without a look at the picture's pixels."""
+        return self._draw(image, boxes, labels, rng)[1:]
+
+    def _draw(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Window, Tensor, Tensor]:
         height, width = image.shape[:2]
         window = draw_window(rng, width, height, boxes, self.zoom_out)
         placed, kept = window.place(boxes)
         large = ((placed[:, 2:] - placed[:, :2]) * self.input_size >= MIN_SIZE).all(1)
-        pixels = render(image, window, self.input_size, rng)
         return (
-            pixels,
+            window,
             torch.from_numpy(placed[large].astype(np.float32)),
             torch.from_numpy(labels[kept][large]),
         )

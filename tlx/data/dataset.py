@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,12 +24,14 @@ class Batch:
 
     Attributes:
         images: uint8 (B, 3, S, S) RGB. targets: boxes in 0..1 and labels, padded.
-        indices: position of each picture in its split.
+            None (0, 3, 1, 1) where the activations of all of them are cached.
+        indices: position of each picture in its split. view: which view of them, for the cache.
     """
 
     images: Tensor
     targets: Targets
     indices: Tensor
+    view: int = 0
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The same batch on another device (Lightning's batch transfer calls this)."""
@@ -36,13 +39,29 @@ class Batch:
             self.images.to(device, non_blocking=non_blocking),
             self.targets.to(device, non_blocking=non_blocking),
             self.indices,
+            self.view,
         )
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.indices)
 
 
-Row = tuple[int, Tensor, Tensor, Tensor]
+@dataclass(frozen=True)
+class Row:
+    """One picture; `image` is None where its activations are cached."""
+
+    index: int
+    image: Tensor | None
+    boxes: Tensor
+    labels: Tensor
+    view: int = 0
+
+
+class Cached(Protocol):
+    """What the loader asks of a run's activation caches."""
+
+    def holds(self, epoch: int, view: int, indices: list[int]) -> bool:
+        """Whether the activations of these pictures' view can be read in this epoch."""
 
 
 class _Split(Dataset[Row]):
@@ -63,17 +82,39 @@ class _Split(Dataset[Row]):
 
 
 class TrainSplit(_Split):
-    """Augmented pictures; a key is (epoch, index), so that a worker needs no state."""
+    """Augmented pictures; a key is (epoch, index), so that a worker needs no state.
+
+    Args:
+        views: different views of a picture; 0: a new one in every epoch.
+        cached: tells for which batches no pixels are needed.
+    """
 
     def __init__(
-        self, items: list[Item], cache: ImageCache, augment: TrainAugment, seed: int
+        self,
+        items: list[Item],
+        cache: ImageCache,
+        augment: TrainAugment,
+        seed: int,
+        views: int = 0,
+        cached: Cached | None = None,
     ) -> None:
         super().__init__(items, cache)
         self.augment, self.seed = augment, seed
+        self.views, self.cached = views, cached
 
-    def __getitem__(self, key: tuple[int, int]) -> Row:
-        epoch, index = key
-        return (index, *self.augment(*self.read(index), view_rng(self.seed, epoch, index)))
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[Row]:
+        """A batch; all of one epoch."""
+        epoch = keys[0][0]
+        view = epoch % self.views if self.views else epoch
+        indices = [index for _, index in keys]
+        hit = self.cached is not None and self.cached.holds(epoch, view, indices)
+        return [self._row(index, view, hit) for index in indices]
+
+    def _row(self, index: int, view: int, hit: bool) -> Row:
+        rng = view_rng(self.seed, view, index)
+        if hit:
+            return Row(index, None, *self.augment.targets(*self.read(index), rng), view)
+        return Row(index, *self.augment(*self.read(index), rng), view)
 
 
 class EvalSplit(_Split):
@@ -84,7 +125,7 @@ class EvalSplit(_Split):
         self.transform = transform
 
     def __getitem__(self, index: int) -> Row:
-        return (index, *self.transform(*self.read(index)))
+        return Row(index, *self.transform(*self.read(index)))
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -122,12 +163,13 @@ def stack_pictures(images: Sequence[Tensor]) -> Tensor:
 
 def collate(rows: list[Row]) -> Batch:
     """Stack pictures, pad boxes and labels to the largest number of objects in the batch."""
-    indices, images, boxes, labels = zip(*rows, strict=True)
+    images = [row.image for row in rows if row.image is not None]
     return Batch(
-        images=stack_pictures(images),
+        images=stack_pictures(images) if images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8),
         targets=Targets(
-            boxes=pad_sequence(list(boxes), batch_first=True),
-            labels=pad_sequence(list(labels), batch_first=True),
+            boxes=pad_sequence([row.boxes for row in rows], batch_first=True),
+            labels=pad_sequence([row.labels for row in rows], batch_first=True),
         ),
-        indices=torch.tensor(indices),
+        indices=torch.tensor([row.index for row in rows]),
+        view=rows[0].view,
     )

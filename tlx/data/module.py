@@ -17,7 +17,7 @@ from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.check import check
-from tlx.data.dataset import EpochBatches, EvalSplit, TrainSplit, collate
+from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.formats import read_annotations, stated_classes
@@ -109,7 +109,7 @@ class Loaders:
     """The three loaders of a run, over one set of decoded pictures.
 
     Args:
-        seed: of order and augmentation. steps_done: optimizer steps taken, see `EpochBatches`.
+        seed: of order and augmentation. views, cached: see `TrainSplit`.
     """
 
     data: DetectionData
@@ -118,12 +118,14 @@ class Loaders:
     workers: int
     zoom_out: float = 1.0
     seed: int = 0
+    views: int = 0
+    cached: Cached | None = None
 
     def train(self, steps_done: Callable[[], int]) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached."""
         items = self.data.splits["train"]
         augment = TrainAugment(self.input_size, self.zoom_out)
-        dataset = TrainSplit(items, self.data.cache, augment, self.seed)
+        dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
         batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done)
         return DataLoader(dataset, batch_sampler=batches, **self._options())
 

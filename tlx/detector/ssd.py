@@ -7,11 +7,8 @@ the prefix without autograd followed by a run over the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from tlx.backbones.base import BackboneSpec, Conventions
 from tlx.backbones.weights import Pretrained
@@ -24,22 +21,10 @@ from tlx.detector.heads import (
     initialize_heads,
     make_extras,
 )
+from tlx.detector.postprocess import Detections, select
 from tlx.detector.priors import make_priors
+from tlx.engine.inference import InferenceBlocks
 from tlx.errors import WeightsError
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What one image shows, best first.
-
-    Attributes:
-        boxes: float32 (n, 4) corner form, 0..1 of the picture, clipped; scores: (n,) in 0..1;
-        labels: int64 (n,), 1-based.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
 
 
 class SSD(nn.Module):
@@ -61,8 +46,6 @@ class SSD(nn.Module):
         self.heads = Heads(channels, classes + 1, len(taps) if self.backbone.linear_taps else 0)
         blocks = len(self.backbone.blocks)
         self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
-        self.frozen = 0  # leading blocks of the trunk that are an inference artefact
-        self.bn_inference = 0  # leading blocks whose batch norm stays in inference mode
         self.loaded: set[str] = set()  # names of the trunk blocks that hold pretrained weights
         initialize_extras(self.extras)
         initialize_heads(self.heads)
@@ -72,6 +55,27 @@ class SSD(nn.Module):
         for name, value in (("mean", conventions.mean), ("std", conventions.std)):
             buffer = torch.tensor(value).view(1, 3, 1, 1) * 255
             self.register_buffer(name, buffer, persistent=False)
+        self.freeze(0, 0)
+
+    def freeze(
+        self, frozen: int, bn_inference: int, prefix_dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Make the first `frozen` trunk blocks an inference artefact; let everything else train.
+
+        Args:
+            bn_inference: leading blocks whose batch norm stays in inference mode.
+            prefix_dtype: in which the frozen blocks are computed while training.
+        """
+        blocks = [block for _, block in self.trunk()]
+        for index, block in enumerate(blocks):
+            block.requires_grad_(index >= frozen)
+        self.heads.requires_grad_(True)
+        self.frozen, self.bn_inference = frozen, bn_inference
+        # What the tail needs of the prefix: the tapped maps, and the output of its last block.
+        self.boundary = sorted({t for t in self.taps if t < frozen} | ({frozen - 1} - {-1}))
+        self.train_prefix = InferenceBlocks(blocks[:frozen], self.boundary, prefix_dtype)
+        self.inference_trunk = InferenceBlocks(blocks, self.taps)
+        self.train(self.training)
 
     def trunk(self) -> list[tuple[str, nn.Module]]:
         """Backbone blocks, then extra blocks, by name."""
@@ -121,26 +125,31 @@ class SSD(nn.Module):
 
     def normalize(self, images: Tensor) -> Tensor:
         """RGB (N, 3, S, S), uint8 or float 0..255 -> the backbone's input, channels last."""
-        x = (images.float() - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last)
+        x = images.to(torch.float32, memory_format=torch.channels_last, copy=True)
+        return x.sub_(self.mean).div_(self.std)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Normalised input -> the tapped feature maps, largest first."""
-        blocks = [block for _, block in self.trunk()]
-        maps: list[Tensor] = []
-        with torch.no_grad():
-            x = self._run(blocks, 0, self.frozen, x, maps)
-        self._run(blocks, self.frozen, len(blocks), x, maps)
-        return maps
+        """Normalised input -> the tapped feature maps, largest first.
 
-    def _run(
-        self, blocks: list[nn.Module], start: int, stop: int, x: Tensor, maps: list[Tensor]
-    ) -> Tensor:
-        for index in range(start, stop):
-            x = blocks[index](x)
+        In inference (eval mode, no autograd) every block runs folded, in float32.
+        """
+        if self.training or torch.is_grad_enabled():
+            return self.tail(self.prefix(x))
+        return self.inference_trunk(x)
+
+    def prefix(self, x: Tensor) -> list[Tensor]:
+        """Normalised input -> the outputs of the blocks in `boundary`; [x] if nothing is frozen."""
+        return self.train_prefix(x) if self.frozen else [x]
+
+    def tail(self, outputs: list[Tensor]) -> list[Tensor]:
+        """What `prefix` returned -> the tapped feature maps."""
+        maps = [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
+        x = outputs[-1]
+        for index, (_, block) in enumerate(self.trunk()[self.frozen :], start=self.frozen):
+            x = block(x)
             if index in self.taps:
                 maps.append(x)
-        return x
+        return maps
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised input (N, 3, S, S) -> logits (N, P, classes + 1), offsets (N, P, 4)."""
@@ -164,8 +173,12 @@ class SSD(nn.Module):
 
     @torch.no_grad()
     def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised input -> softmax scores (N, P, C), unclipped corner-form boxes (N, P, 4)."""
-        logits, offsets = self(x)
+        """Normalised input -> softmax scores (N, P, C), unclipped corner-form boxes (N, P, 4).
+
+        In full precision, also under autocast: figures belong to the weights, not to the run.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            logits, offsets = self(x)
         return logits.float().softmax(-1), decode(offsets.float(), self.priors)
 
     def detect(
@@ -181,19 +194,6 @@ class SSD(nn.Module):
         scores, boxes = self.raw(self.normalize(images))
         boxes = boxes.clamp(0.0, 1.0)
         return [
-            _select(s, b, score_threshold, nms_iou, max_detections, candidates)
+            select(s, b, score_threshold, nms_iou, max_detections, candidates)
             for s, b in zip(scores[..., 1:], boxes, strict=True)
         ]
-
-
-def _select(
-    scores: Tensor, boxes: Tensor, threshold: float, nms_iou: float, limit: int, candidates: int
-) -> Detections:
-    """Best `candidates` (prior, class) pairs above the threshold, then NMS within each class."""
-    flat = scores.flatten()
-    top, index = flat.topk(min(candidates * scores.shape[1], flat.numel()))
-    index = index[top > threshold]
-    prior, label = index // scores.shape[1], index % scores.shape[1]
-    chosen = boxes[prior]
-    keep = batched_nms(chosen, flat[index], label, nms_iou)[:limit]
-    return Detections(chosen[keep], flat[index][keep], label[keep] + 1)

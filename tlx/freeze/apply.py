@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from tlx.detector.ssd import SSD
@@ -24,14 +25,9 @@ def check_phases(detector: SSD, phases: tuple[Phase, ...]) -> None:
         )
 
 
-def apply_phase(detector: SSD, phase: Phase) -> None:
+def apply_phase(detector: SSD, phase: Phase, prefix_dtype: torch.dtype = torch.float32) -> None:
     """Freeze the first `phase.frozen` blocks of the trunk and let everything else train."""
-    for index, (_, block) in enumerate(detector.trunk()):
-        block.requires_grad_(index >= phase.frozen)
-    detector.heads.requires_grad_(True)
-    detector.frozen = phase.frozen
-    detector.bn_inference = phase.bn_inference
-    detector.train(detector.training)
+    detector.freeze(phase.frozen, phase.bn_inference, prefix_dtype)
 
 
 def trainable_parameters(detector: SSD, phases: tuple[Phase, ...]) -> dict[str, list[nn.Parameter]]:

@@ -1,0 +1,1 @@
+"""Cached outputs of the frozen prefix: computed once for each view of a picture, then read back."""

@@ -1,0 +1,68 @@
+"""The cached activations of one phase of a run, as the loader and the training step use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tlx.activations.codec import Codec
+from tlx.activations.store import ActivationStore
+from tlx.data.dataset import Batch
+from tlx.detector.ssd import SSD
+
+
+@dataclass
+class PhaseCache:
+    """A store with one slot for each view of each of `pictures` pictures."""
+
+    store: ActivationStore
+    codec: Codec
+    pictures: int
+
+    def slots(self, view: int, indices: list[int]) -> list[int]:
+        """Slot numbers of the pictures' view."""
+        return [view * self.pictures + index for index in indices]
+
+    @torch.no_grad()
+    def outputs(self, batch: Batch, detector: SSD) -> list[Tensor]:
+        """What `detector.prefix` gives for the batch, read back or computed and stored.
+
+        Computed ones make the same round trip as stored ones, so that a step's numbers do not
+        depend on whether its slots were filled before.
+        """
+        slots = self.slots(batch.view, batch.indices.tolist())
+        if len(batch.images) == 0:
+            fields = self.store.read(slots)
+        else:
+            fields = self.codec.encode(detector.prefix(detector.normalize(batch.images)))
+            self.store.write(slots, fields)
+        return self.codec.decode(fields, detector.priors.device)
+
+
+@dataclass
+class PhaseCaches:
+    """The cache of every phase; None where it is computed anew."""
+
+    first_epochs: list[int]
+    caches: list[PhaseCache | None]
+
+    def at(self, epoch: int) -> PhaseCache | None:
+        """The cache that holds in an epoch."""
+        return [c for e, c in zip(self.first_epochs, self.caches, strict=True) if e <= epoch][-1]
+
+    def holds(self, epoch: int, view: int, indices: list[int]) -> bool:
+        """Whether the activations of these pictures' view can be read in this epoch."""
+        cache = self.at(epoch)
+        return cache is not None and cache.store.filled(cache.slots(view, indices))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> PhaseCaches:
+        """Copies of a task (a weight average makes one) share the cache."""
+        return self
+
+    def flush(self) -> None:
+        """Wait for what is being written."""
+        for cache in self.caches:
+            if cache is not None:
+                cache.store.flush()

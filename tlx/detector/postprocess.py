@@ -1,0 +1,35 @@
+"""From scores and boxes of all priors to the detections of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What one image shows, best first.
+
+    Attributes:
+        boxes: float32 (n, 4) corner form, 0..1 of the picture, clipped; scores: (n,) in 0..1;
+        labels: int64 (n,), 1-based.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+def select(
+    scores: Tensor, boxes: Tensor, threshold: float, nms_iou: float, limit: int, candidates: int
+) -> Detections:
+    """Best `candidates` (prior, class) pairs above the threshold, then NMS within each class."""
+    flat = scores.flatten()
+    top, index = flat.topk(min(candidates * scores.shape[1], flat.numel()))
+    index = index[top > threshold]
+    prior, label = index // scores.shape[1], index % scores.shape[1]
+    chosen = boxes[prior]
+    keep = batched_nms(chosen, flat[index], label, nms_iou)[:limit]
+    return Detections(chosen[keep], flat[index][keep], label[keep] + 1)

@@ -1,0 +1,1 @@
+"""How the detector is run fast: folded frozen blocks, reduced precision, cached activations."""
