@@ -82,6 +82,7 @@ POLICIES = {
     "fixed": ["freeze=8"],
     "two_phase": ["freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5"],
     "ema": ["freeze=8", "trainer.ema_decay=0.9"],
+    "cached": ["freeze=8", "trainer.ema_decay=0.9", "cache=disk", "cache.views=1"],
 }
 
 
@@ -131,10 +132,10 @@ def test_crash_loses_only_the_steps_since_the_last_checkpoint(
 
 
 def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -> None:
+    """With a cache of activations, which the kill catches half filled."""
     overrides = [*tiny_overrides(tiny_set, tmp_path), "freeze=8", "trainer.checkpoint_minutes=0"]
+    overrides += ["cache=disk", "cache.views=2"]
     train = [sys.executable, "-m", "tlx.train", *overrides, "trainer.epochs=3"]
-    whole = [*train, f"hydra.run.dir={tmp_path / 'whole'}"]
-    subprocess.run(whole, check=True, capture_output=True, timeout=300, env=ONE_THREAD)
     killed = tmp_path / "killed"
     process = subprocess.Popen(
         [*train, f"hydra.run.dir={killed}"], stderr=subprocess.PIPE, env=ONE_THREAD
@@ -151,6 +152,9 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
         resume, capture_output=True, text=True, timeout=300, check=False, env=ONE_THREAD
     )
     assert done.returncode == 0, done.stderr
+    # The other run reads what the killed one and its continuation have stored.
+    whole = [*train, f"hydra.run.dir={tmp_path / 'whole'}"]
+    subprocess.run(whole, check=True, capture_output=True, timeout=300, env=ONE_THREAD)
     assert_equal_runs(tmp_path / "whole", killed)
     rows = (killed / "metrics.csv").read_text().splitlines()
     steps = [row.split(",")[0] for row in rows[1:] if row.split(",")[3]]

@@ -47,10 +47,13 @@ class ActivationStore:
         self._verified = np.zeros(slots, bool)  # by this process
         self._pending: Future[None] | None = None
         self._writer: ThreadPoolExecutor | None = None
+        self._arrays: list[np.ndarray] = []
+        self._checks: np.ndarray
         if folder is None:
             # Shared memory: loader processes look up which slots are filled, and read them.
-            self._arrays = [_shared((slots, *f.shape), f.dtype) for f in fields]
-            self._checks = _shared((slots,), np.dtype(np.uint32))
+            sizes = self._sizes().values()
+            self._buffers = [torch.zeros(n, dtype=torch.uint8).share_memory_() for n in sizes]
+            self._map()
             return
         try:
             if not self._whole():
@@ -97,12 +100,17 @@ class ActivationStore:
             raise OSError("the folder is not complete")
 
     def _map(self) -> None:
-        assert self.folder is not None
-        self._arrays = [
-            np.memmap(self.folder / f"field{i}.bin", f.dtype, "r+", shape=(self.slots, *f.shape))
-            for i, f in enumerate(self.fields)
-        ]
-        self._checks = np.memmap(self.folder / CHECKS, np.uint32, "r+", shape=(self.slots,))
+        """Arrays over the files or the shared memory: one a field, then the checksums."""
+        arrays: list[np.ndarray] = []
+        for i, (name, field) in enumerate(
+            zip(self._sizes(), [*self.fields, Field((), np.dtype(np.uint32))], strict=True)
+        ):
+            shape = (self.slots, *field.shape)
+            if self.folder is not None:
+                arrays.append(np.memmap(self.folder / name, field.dtype, "r+", shape=shape))
+            else:
+                arrays.append(self._buffers[i].numpy().view(field.dtype).reshape(shape))
+        *self._arrays, self._checks = arrays
 
     def filled(self, slots: list[int]) -> bool:
         """Whether all of `slots` can be read; a slot whose bytes were altered is emptied."""
@@ -154,26 +162,9 @@ class ActivationStore:
         return value or 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loader processes: the arrays by their files, or shared; no thread."""
-        state = self.__dict__ | {"_writer": None, "_pending": None}
-        if self.folder is not None:
-            state |= {"_arrays": None, "_checks": None}
-        else:
-            state["_arrays"] = [torch.from_numpy(a) for a in self._arrays]
-            state["_checks"] = torch.from_numpy(self._checks.view(np.int32))
-        return state
+        """For loader processes: the files' names or the shared memory; no arrays, no thread."""
+        return self.__dict__ | {"_writer": None, "_pending": None, "_arrays": [], "_checks": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.folder is not None:
-            self._map()
-        else:
-            self._arrays = [a.numpy() for a in state["_arrays"]]
-            self._checks = state["_checks"].numpy().view(np.uint32)
-
-
-def _shared(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros in memory that loader processes share, however they are started."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    buffer = torch.zeros(size, dtype=torch.uint8).share_memory_()
-    return buffer.numpy().view(dtype).reshape(shape)
+        self._map()
