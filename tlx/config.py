@@ -84,6 +84,10 @@ def check_config(cfg: DictConfig) -> tuple[Phase, ...]:
             f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
             "weights; a baseline from scratch is freeze=none"
         )
+    if cfg.backbone.weights == "scratch" and cfg.trainer.freeze_bn:
+        raise ConfigError(
+            "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
+        )
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "

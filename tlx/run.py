@@ -97,6 +97,8 @@ def _train_and_test(
     write_json(run_dir / "faults.json", data.faults.to_rows())
     detector = build_detector(cfg, data.classes, record)
     check_phases(detector, phases)
+    if cfg.trainer.freeze_bn:
+        detector.freeze_batch_norm()
     apply_phase(detector, phases[0])
     cost = measure_cost(detector)
     add_freeze(record, cost, phases)

@@ -52,6 +52,7 @@ class TrainerConfig:
     warmup_steps: int = 20
     clip_norm: float = 10.0  # 0 turns it off
     precision: str = "32-true"  # auto, or one of Lightning's
+    freeze_bn: bool = False  # batch norm of trained blocks too: frozen and folded
     ema_decay: float = 0.0  # 0 turns the weight average off
     workers: int = 1
     threads: int = 0  # compute threads; 0 takes torch's default

@@ -23,6 +23,7 @@ from tlx.detector.heads import (
 )
 from tlx.detector.postprocess import Detections, select
 from tlx.detector.priors import make_priors
+from tlx.engine.frozen_bn import fold_frozen_batch_norm
 from tlx.engine.inference import InferenceBlocks
 from tlx.errors import WeightsError
 
@@ -55,7 +56,19 @@ class SSD(nn.Module):
         for name, value in (("mean", conventions.mean), ("std", conventions.std)):
             buffer = torch.tensor(value).view(1, 3, 1, 1) * 255
             self.register_buffer(name, buffer, persistent=False)
+        self.bn_frozen = False  # see `freeze_batch_norm`
         self.freeze(0, 0)
+
+    def batch_norm_parameters(self) -> list[nn.Parameter]:
+        """Affine parameters of the backbone's batch norms."""
+        norms = [m for m in self.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+        return [parameter for norm in norms for parameter in norm.parameters()]
+
+    def freeze_batch_norm(self) -> None:
+        """Freeze and fold every batch norm of the backbone, also in blocks that train."""
+        self.bn_frozen = True
+        fold_frozen_batch_norm(self.backbone)
+        self.freeze(self.frozen, self.bn_inference)
 
     def freeze(
         self, frozen: int, bn_inference: int, prefix_dtype: torch.dtype = torch.float32
@@ -70,6 +83,10 @@ class SSD(nn.Module):
         for index, block in enumerate(blocks):
             block.requires_grad_(index >= frozen)
         self.heads.requires_grad_(True)
+        if self.bn_frozen:
+            bn_inference = len(blocks)
+            for parameter in self.batch_norm_parameters():
+                parameter.requires_grad_(False)
         self.frozen, self.bn_inference = frozen, bn_inference
         # What the tail needs of the prefix: the tapped maps, and the output of its last block.
         self.boundary = sorted({t for t in self.taps if t < frozen} | ({frozen - 1} - {-1}))

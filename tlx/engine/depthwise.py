@@ -27,7 +27,10 @@ def keep_strided_depthwise_in_float32(module: nn.Module) -> None:
     The class changes and nothing else: parameters, their names and the hooks stay.
     """
     for layer in module.modules():
-        if type(layer) is not nn.Conv2d or layer.groups != layer.in_channels:
-            continue
-        if layer.groups > 1 and max(layer.stride) > 1:
+        if type(layer) is nn.Conv2d and is_strided_depthwise(layer):
             layer.__class__ = Float32Conv2d
+
+
+def is_strided_depthwise(layer: nn.Conv2d) -> bool:
+    """Whether a convolution is depthwise and lowers the resolution."""
+    return layer.groups == layer.in_channels > 1 and max(layer.stride) > 1

@@ -29,7 +29,9 @@ def _fold_children(parent: nn.Module) -> None:
     for name, child in list(parent.named_children()):
         if isinstance(child, nn.BatchNorm2d):
             if convolution and convolution[1].out_channels == child.num_features:
-                setattr(parent, convolution[0], fuse_conv_bn_eval(convolution[1], child))
+                fused = fuse_conv_bn_eval(convolution[1], child)
+                fused.__class__ = nn.Conv2d  # whatever the tail had made of the original
+                setattr(parent, convolution[0], fused)
                 # timm's batch norm applies the activation too.
                 setattr(parent, name, getattr(child, "act", nn.Identity()))
         else:

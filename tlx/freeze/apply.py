@@ -39,6 +39,12 @@ def trainable_parameters(detector: SSD, phases: tuple[Phase, ...]) -> dict[str, 
     shallowest = min(phase.frozen for phase in phases)
     blocks = detector.trunk()
     backbone = len(detector.backbone.blocks)
-    base = [p for _, block in blocks[shallowest:backbone] for p in block.parameters()]
+    fixed = {id(p) for p in detector.batch_norm_parameters()} if detector.bn_frozen else set()
+    base = [
+        p
+        for _, block in blocks[shallowest:backbone]
+        for p in block.parameters()
+        if id(p) not in fixed
+    ]
     extras = [p for _, block in blocks[max(shallowest, backbone) :] for p in block.parameters()]
     return {"base": base, "head": extras + list(detector.heads.parameters())}
