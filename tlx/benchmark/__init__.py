@@ -1,0 +1,1 @@
+"""Benchmarks: both sides of every comparison measured in one run, on one machine."""

@@ -1,0 +1,36 @@
+"""Measure how fast tlx is, beside the usual ways to do the same.
+
+Usage
+  python -m tlx.benchmark COMMAND [KEY=VALUE ...]
+
+  train   seconds and memory of a training step by freeze policy, tlx against peers; images/s of
+          the training loader
+
+`python -m tlx.benchmark COMMAND --help` lists the keys of a command.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from tlx.cli import run_program
+from tlx.errors import ConfigError
+
+# Imported when asked for: a command's peers take seconds to load.
+COMMANDS = {"train": "tlx.benchmark.train"}
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point: the first argument names the command, which gets the rest."""
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise ConfigError(f"{name!r} is no command; commands: {', '.join(COMMANDS)}")
+    command = import_module(COMMANDS[name])
+    if rest and rest[0] in ("-h", "--help"):
+        print((command.__doc__ or "").strip())
+        return
+    command.main(rest)
+
+
+if __name__ == "__main__":
+    run_program(main, __doc__)

@@ -1,0 +1,114 @@
+"""The benchmark as tables: on the console and in Markdown, from the very values of the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from tlx.report.formats import ABSENT, significant
+from tlx.step_timer import PARTS
+
+STEP_HEADS = ("freeze", "arm", "ms/step", "p10–p90", *PARTS, "images/s", "speed-up", "bound",
+              "of bound", "peak MB")  # fmt: skip
+LOADER_HEADS = ("source", "loader", "images/s", "p10–p90")
+_WORDS = {"freeze", "arm", "source", "loader", "reason"}  # columns of words, aligned to the left
+
+
+def step_cells(row: dict[str, Any]) -> list[str]:
+    """A row of the first table, times in ms, ratios as speed-ups."""
+    low, high = (significant(1000 * s) for s in row["step_s_interval"])
+    share, peak = row["bound_step_share"], row["peak_rss_bytes"]
+    return [
+        row["policy"],
+        row["arm"],
+        significant(1000 * row["step_s_median"]),
+        f"{low}–{high}",
+        *(significant(1000 * row["parts"][f"{part}_s"]) for part in PARTS),
+        significant(row["images_per_s"]),
+        f"{1 / row['ratio_to_plain_none']:.2f}",
+        ABSENT if share is None else f"{1 / share:.2f}",
+        ABSENT if share is None else f"{row['ratio_to_bound']:.2f}",
+        ABSENT if peak is None else f"{peak / 1e6:.0f}",
+    ]
+
+
+def loader_cells(row: dict[str, Any]) -> list[str]:
+    """A row of the second table."""
+    low, high = (significant(rate) for rate in row["images_per_s_interval"])
+    return [row["source"], row["loader"], significant(row["images_per_s"]), f"{low}–{high}"]
+
+
+def console_tables(result: dict[str, Any]) -> list[Table]:
+    """Both tables; a rule stands between policies, and between sizes of pictures."""
+    tables = [_console(summary(result), STEP_HEADS, map(step_cells, result["rows"]))]
+    if result["loader"]:
+        title = "training loader, images per CPU second on one thread"
+        tables.append(_console(title, LOADER_HEADS, map(loader_cells, result["loader"])))
+    return tables
+
+
+def _console(title: str, heads: Sequence[str], lines: Iterable[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left", padding=(0, 0))
+    for head in heads:
+        table.add_column(head, justify="left" if head in _WORDS else "right")
+    group = None
+    for line in lines:
+        if group not in (None, line[0]):
+            table.add_section()
+        table.add_row(line[0] if line[0] != group else "", *line[1:])
+        group = line[0]
+    return table
+
+
+def summary(result: dict[str, Any]) -> str:
+    """One line: what was measured, on what, and how much it wavered."""
+    conditions = result["conditions"]
+    config, where = conditions["config"], conditions["environment"]
+    processor = where["gpu"] if conditions["device"] == "cuda" else where["cpu"]
+    return (
+        f"SSD {config['backbone']}, {config['input_size']} px, batch {config['batch_size']}, "
+        f"{config['rounds']} rounds, {processor}, {conditions['host']['threads']} threads; "
+        f"noise {conditions['noise']:.0%}"
+    )
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole of `benchmark.md`."""
+    conditions = result["conditions"]
+    sections = [
+        f"# Training step by freeze policy\n\n{summary(result)}.",
+        "Noise is the 10th to 90th percentile of plain none relative to its median: differences "
+        "below it mean nothing. The torchvision arm is another, lighter network, and the depth of "
+        "its freeze matches the policy's only approximately. Times in ms; speed-up and bound are "
+        "multiples of plain none's step rate.",
+        _table(STEP_HEADS, map(step_cells, result["rows"])),
+        "![Parts of a training step by policy and arm](step_time.png)",
+    ]
+    if result["left_out"]:
+        lines = [[cell["policy"], cell["arm"], cell["reason"]] for cell in result["left_out"]]
+        sections += ["## Left out", _table(("freeze", "arm", "reason"), lines)]
+    if result["loader"]:
+        sections += [
+            "## Training loader",
+            _table(LOADER_HEADS, map(loader_cells, result["loader"])),
+        ]
+    sections += ["## Conditions"] + [
+        f"### {key.capitalize()}\n\n{_bullets(value)}"
+        for key, value in conditions.items()
+        if isinstance(value, dict)
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _bullets(values: dict[str, Any]) -> str:
+    return "\n".join(
+        f"- **{key}**: {ABSENT if value is None else value}" for key, value in values.items()
+    )
+
+
+def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rules = ["---" if head in _WORDS else "---:" for head in heads]
+    rows = [heads, rules, *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
