@@ -179,6 +179,8 @@ class SSD(nn.Module):
         that is only switched off once would drift from then on.
         """
         super().train(mode)
+        if mode:
+            self.inference_trunk.forget()
         trunk = [block for _, block in self.trunk()]
         for block in trunk[: self.frozen]:
             block.eval()

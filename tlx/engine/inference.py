@@ -50,6 +50,10 @@ class InferenceBlocks:
                     outputs.append(x)
         return outputs
 
+    def forget(self) -> None:
+        """Fold anew at the next call: fused optimizers write weights without leaving a trace."""
+        self._made_from = None
+
     def _refresh(self) -> None:
         """Fold anew after a checkpoint was loaded, weights were stepped or the device changed."""
         versions = _versions(self.originals)
