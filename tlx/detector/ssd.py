@@ -142,8 +142,10 @@ class SSD(nn.Module):
 
     def normalize(self, images: Tensor) -> Tensor:
         """RGB (N, 3, S, S), uint8 or float 0..255 -> the backbone's input, channels last."""
-        x = images.to(torch.float32, memory_format=torch.channels_last, copy=True)
-        return x.sub_(self.mean).div_(self.std)
+        # Whole rows at once: a broadcast over three interleaved channels is not vectorised.
+        rows = images.permute(0, 2, 3, 1).flatten(2)
+        mean, std = (v.flatten().repeat(images.shape[3]) for v in (self.mean, self.std))
+        return (rows - mean).div_(std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Normalised input -> the tapped feature maps, largest first.
