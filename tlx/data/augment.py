@@ -108,12 +108,14 @@ def render(
 
 def distort(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     """uint8 (h, w, 3) under a random linear map of its colours."""
-    colours = pixels.reshape(-1, 3).float()
-    matrix, offset = draw_colour_map(rng, colours.mean(0).double().numpy())
+    # A plane for each channel: a matrix product with rows of three would crawl.
+    planes = pixels.permute(2, 0, 1).flatten(1).float()
+    matrix, offset = draw_colour_map(rng, planes.mean(1).double().numpy())
     moved = torch.addmm(
-        torch.from_numpy(offset).float(), colours, torch.from_numpy(matrix.T.copy()).float()
+        torch.from_numpy(offset).float()[:, None], torch.from_numpy(matrix).float(), planes
     )
-    return moved.round_().clamp_(0, 255).to(torch.uint8).view(pixels.shape)
+    moved = moved.round_().clamp_(0, 255).to(torch.uint8)
+    return moved.view(3, *pixels.shape[:2]).permute(1, 2, 0)
 
 
 def _span(start: int, length: int, limit: int, side: int) -> tuple[int, int, int, int]:
