@@ -58,6 +58,8 @@ from tlx.files import write_json, write_text
 from tlx.freeze.bound import measure_cost
 from tlx.host import set_up_host
 
+FOLDERS = ("output", "cache_dir", "root")  # of the machine: no condition of the figures
+
 
 def benchmark(cfg: TrainBenchmark) -> dict[str, Any]:
     """Measure everything that is asked for; raises `TlxError` for what is wrong with the input."""
@@ -85,7 +87,7 @@ def benchmark(cfg: TrainBenchmark) -> dict[str, Any]:
         "host": host,
         "data": {"classes": data.classes, "pictures": len(data.splits["train"]),
                  "batches": len(batches)},
-        "config": asdict(cfg),
+        "config": {k: v for k, v in asdict(cfg).items() if k not in FOLDERS},
         "definitions": DEFINITIONS,
     }  # fmt: skip
     return {"conditions": conditions, "rows": rows, "loader": loader, "left_out": left_out}
