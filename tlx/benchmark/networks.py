@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -23,7 +24,7 @@ from tlx.policies.base import Phase
 STAGES = 6  # of torchvision's ssdlite backbone: the range of its `trainable_backbone_layers`
 
 
-class Arm:
+class Arm(ABC):
     """A network under one freeze.
 
     `prepare` is not timed: it brings a batch of the loader into the form in which this arm would
@@ -36,13 +37,13 @@ class Arm:
         """The batch as it waits in host memory before a step."""
         return batch
 
+    @abstractmethod
     def load(self, prepared: Any) -> Any:
         """What was prepared, in the form the network takes, on its device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, inputs: Any) -> Tensor:
         """Forward pass and loss of what `load` gave."""
-        raise NotImplementedError
 
 
 def detector_loss(detector: SSD, maps: list[Tensor], targets: Targets) -> Tensor:

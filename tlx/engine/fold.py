@@ -6,6 +6,7 @@ checkpoints, hashes and exports see the network as it was trained.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 from torch import nn
@@ -13,27 +14,31 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """A copy in inference mode, without gradients, its batch norms folded where they can be.
-
-    A batch norm is folded when its module registers it right after a convolution of as many
-    channels, which is also the order of execution in every backbone here
-    (`tests/test_engine.py` compares the outputs).
-    """
+    """A copy in inference mode, without gradients, its batch norms folded where they can be."""
     copy = deepcopy(module).eval().requires_grad_(False)
-    _fold_children(copy)
+    for parent, convolution, norm in list(pairs(copy)):
+        batch_norm = getattr(parent, norm)
+        fused = fuse_conv_bn_eval(getattr(parent, convolution), batch_norm)
+        fused.__class__ = nn.Conv2d  # whatever the tail had made of the original
+        setattr(parent, convolution, fused)
+        # timm's batch norm applies the activation too.
+        setattr(parent, norm, getattr(batch_norm, "act", nn.Identity()))
     return copy
 
 
-def _fold_children(parent: nn.Module) -> None:
-    convolution: tuple[str, nn.Conv2d] | None = None
-    for name, child in list(parent.named_children()):
+def pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Every batch norm behind a convolution: their parent, the convolution's name, the norm's.
+
+    It counts as behind when its module registers it right after a convolution of as many channels,
+    which is also the order of execution in every backbone here (`tests/test_engine.py` compares
+    the outputs).
+    """
+    previous: tuple[str, nn.Module] | None = None
+    for name, child in parent.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            if convolution and convolution[1].out_channels == child.num_features:
-                fused = fuse_conv_bn_eval(convolution[1], child)
-                fused.__class__ = nn.Conv2d  # whatever the tail had made of the original
-                setattr(parent, convolution[0], fused)
-                # timm's batch norm applies the activation too.
-                setattr(parent, name, getattr(child, "act", nn.Identity()))
+            fits = previous is not None and isinstance(previous[1], nn.Conv2d)
+            if fits and previous and previous[1].out_channels == child.num_features:
+                yield parent, previous[0], name
         else:
-            _fold_children(child)
-        convolution = (name, child) if isinstance(child, nn.Conv2d) else None
+            yield from pairs(child)
+        previous = (name, child)

@@ -7,13 +7,12 @@ the gradient reaches the unscaled weights through the product.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlx.engine.depthwise import is_strided_depthwise
+from tlx.engine.fold import pairs
 
 
 class ScaledConv2d(nn.Conv2d):
@@ -48,24 +47,12 @@ class AppliedBatchNorm2d(nn.BatchNorm2d):
 
 
 def fold_frozen_batch_norm(module: nn.Module) -> None:
-    """Fold every batch norm in `module` that follows a convolution, in place.
+    """Fold every batch norm in `module` that follows a convolution (`fold.pairs`), in place.
 
-    Only the layers' classes change: parameters, buffers and their names stay. See `fold.folded`
-    for what counts as following.
+    Only the layers' classes change: parameters, buffers and their names stay.
     """
-    for convolution, norm in list(pairs(module)):
-        convolution.__class__ = ScaledConv2d
-        object.__setattr__(convolution, "norm", (norm,))
-        norm.__class__ = AppliedBatchNorm2d
-
-
-def pairs(parent: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions with the batch norm that is registered right after them."""
-    previous: nn.Module | None = None
-    for child in parent.children():
-        if isinstance(child, nn.BatchNorm2d):
-            if isinstance(previous, nn.Conv2d) and previous.out_channels == child.num_features:
-                yield previous, child
-        else:
-            yield from pairs(child)
-        previous = child
+    for parent, convolution, norm in list(pairs(module)):
+        convolved, normalised = getattr(parent, convolution), getattr(parent, norm)
+        convolved.__class__ = ScaledConv2d
+        object.__setattr__(convolved, "norm", (normalised,))
+        normalised.__class__ = AppliedBatchNorm2d
