@@ -19,6 +19,7 @@ from conftest import Compose, tiny_overrides
 from omegaconf import DictConfig
 
 import tlx.fit
+from tlx.activations.plan import Forecast
 from tlx.interrupt import Interrupted
 from tlx.run import run
 
@@ -108,6 +109,35 @@ def test_stop_in_any_step_and_resume(
         run(cfg, folder)
         assert_equal_runs(tmp_path / "whole", folder)
         assert json.loads((folder / "record.json").read_text())["resumes"] == 1
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_resumed_run_keeps_its_decision_on_the_cache(
+    used: bool,
+    tiny_config: Compose,
+    tmp_path: Path,
+    stopped: Callable[[int, bool], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The forecast is measured: another measurement must not change a run's rounding."""
+
+    def decide(value: bool) -> None:
+        verdict = None if value else "it would not pay back"
+        monkeypatch.setattr(
+            Forecast, "verdict", lambda _self, mode, _b: verdict if mode == "auto" else None
+        )
+
+    cfg = tiny_config("freeze=8", "cache.views=1", "cache.dtype=u8")
+    decide(used)
+    run(cfg, tmp_path / "whole")
+    stopped(2, False)
+    with pytest.raises(Interrupted):
+        run(cfg, tmp_path / "stopped")
+    monkeypatch.undo()
+    decide(not used)
+    record = run(cfg, tmp_path / "stopped")
+    assert record["engine"]["caches"][0]["used"] == used
+    assert_equal_runs(tmp_path / "whole", tmp_path / "stopped")
 
 
 @pytest.mark.parametrize("step", [2, 5])

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tlx.benchmark.rows import REFERENCE
 from tlx.files import write_atomically
 from tlx.report.formats import significant
-from tlx.report.style import DPI, WIDTH_INCHES, save, settings
+from tlx.report.style import DPI, WIDTH_INCHES, draw_bounds, save, settings
 from tlx.step_timer import PARTS
 
 # Hatches keep the parts apart in a grey print; the looks are those of the report of runs.
@@ -88,15 +88,7 @@ def _panel(
         axes.annotate(significant(median), (max(ends_here), place), (8, 0), va="center",
                       textcoords="offset points", fontsize=9)  # fmt: skip
     marks = [(bound, place) for bound, place in zip(bounds, places, strict=True) if bound]
-    axes.plot(
-        *zip(*marks, strict=True),
-        linestyle="none",
-        marker="D",
-        markersize=6,
-        markerfacecolor="white",
-        markeredgecolor="black",
-        label="arithmetic bound",
-    )
+    draw_bounds(axes, marks, size=6)
     axes.set_yticks(places, [row["arm"] for row in rows])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

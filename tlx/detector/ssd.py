@@ -57,6 +57,8 @@ class SSD(nn.Module):
             buffer = torch.tensor(value).view(1, 3, 1, 1) * 255
             self.register_buffer(name, buffer, persistent=False)
         self.bn_frozen = False  # see `freeze_batch_norm`
+        self.train_prefix = InferenceBlocks([], [])
+        self.inference_trunk = InferenceBlocks([b for _, b in self.trunk()], self.taps)
         self.freeze(0, 0)
 
     def batch_norm_parameters(self) -> list[nn.Parameter]:
@@ -90,8 +92,9 @@ class SSD(nn.Module):
         self.frozen, self.bn_inference = frozen, bn_inference
         # What the tail needs of the prefix: the tapped maps, and the output of its last block.
         self.boundary = sorted({t for t in self.taps if t < frozen} | ({frozen - 1} - {-1}))
-        self.train_prefix = InferenceBlocks(blocks[:frozen], self.boundary, prefix_dtype)
-        self.inference_trunk = InferenceBlocks(blocks, self.taps)
+        # The same freeze is asserted in every epoch: what is folded already is kept.
+        if (frozen, prefix_dtype) != (len(self.train_prefix.originals), self.train_prefix.dtype):
+            self.train_prefix = InferenceBlocks(blocks[:frozen], self.boundary, prefix_dtype)
         self.train(self.training)
 
     def trunk(self) -> list[tuple[str, nn.Module]]:

@@ -70,7 +70,7 @@ def make_plan(
 
     Args:
         earlier: `to_dict` of the same run before it was stopped: a resumed run goes on in the
-            precision it began in, whatever a new measurement would say.
+            precision and with the caches it began with, whatever a new measurement would say.
     """
     asked = earlier["precision"] if earlier else cfg.trainer.precision
     precision = resolve(asked, detector, phases[0], cfg.trainer.batch_size, device)
@@ -82,14 +82,17 @@ def make_plan(
     notes: list[dict[str, Any]] = []
     shallowest = phases[0].frozen
     ends = [phase.first_epoch for phase in phases[1:]] + [cfg.trainer.epochs]
-    for phase, end in zip(phases, ends, strict=True):
+    for index, (phase, end) in enumerate(zip(phases, ends, strict=True)):
         # Blocks that trained in an earlier phase hold other weights by now than those hashed here.
         shallowest = min(shallowest, phase.frozen)
         usable = 0 < phase.frozen <= shallowest
         cache, note = None, {"used": False, "reason": "nothing is frozen"}
         if usable:
             epochs = end - phase.first_epoch
-            cache, note = _plan_cache(cfg, detector, phase, epochs, items, precision, device)
+            before = earlier["caches"][index] if earlier else None
+            cache, note = _plan_cache(
+                cfg, detector, phase, epochs, items, precision, device, before
+            )
         caches.append(cache)
         notes.append(note)
     return EnginePlan(
@@ -99,9 +102,11 @@ def make_plan(
 
 def _plan_cache(
     cfg: DictConfig, detector: SSD, phase: Phase, epochs: int, items: list[Item],
-    precision: Precision, device: torch.device,
+    precision: Precision, device: torch.device, before: dict[str, Any] | None,
 ) -> tuple[PhaseCache | None, dict[str, Any]]:  # fmt: skip
     mode, views = cfg.cache.mode, cfg.cache.views
+    if before is not None and not before["used"]:
+        return None, before
     if mode == "off" or views == 0:
         reason = "cache=off" if mode == "off" else "cache.views=0: new views in every epoch"
         return None, {"used": False, "reason": reason}
@@ -122,13 +127,15 @@ def _plan_cache(
     )  # fmt: skip
     folder = Path(cfg.cache_dir).expanduser() / ACTIVATIONS / digest(values)
     existing = mode != "memory" and folder.is_dir()
-    refusal = expected.verdict(mode, _budget(cfg, mode, folder, existing))
+    # The cache rounds: a run that began with it must go on with it, or its numbers would change.
+    decided = "disk" if mode == "auto" and before is not None else mode
+    refusal = expected.verdict(decided, _budget(cfg, mode, folder, existing))
     _announce(phase, expected, refusal)
     note = {"used": refusal is None, "reason": refusal or f"cache={mode}", "dtype": codec.dtype,
             "views": views, **expected.to_dict()}  # fmt: skip
     if refusal is not None:
-        if mode != "auto":
-            raise ConfigError(f"cache={mode}: {refusal}")
+        if decided != "auto":
+            raise ConfigError(f"cache={decided}: {refusal}")
         return None, note
     store = ActivationStore(
         None if mode == "memory" else folder, views * len(items), codec.fields, values

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from tlx.report.compare import Comparison, Row
 from tlx.report.formats import significant
 from tlx.report.spread import spread
-from tlx.report.style import new_figure
+from tlx.report.style import draw_bounds, new_figure
 
 # Hatches keep the parts apart in a grey print.
 _PARTS = {
@@ -76,16 +76,7 @@ def _bound_marks(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
         if step and bound:
             drawn.append((1000 * step.mean / bound.mean, place))
     if drawn:
-        axes.plot(
-            *zip(*drawn, strict=True),
-            linestyle="none",
-            marker="D",
-            markersize=8,
-            markerfacecolor="white",
-            markeredgecolor="black",
-            markeredgewidth=1.5,
-            label="arithmetic bound",
-        )
+        draw_bounds(axes, drawn, size=8)
 
 
 def _name(row: Row) -> str:

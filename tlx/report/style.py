@@ -88,6 +88,20 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     )
 
 
+def draw_bounds(axes: Axes, points: Sequence[tuple[float, float]], size: float) -> None:
+    """Mark the arithmetic bound of each bar at (x, y) with a hollow diamond."""
+    axes.plot(
+        *zip(*points, strict=True),
+        linestyle="none",
+        marker="D",
+        markersize=size,
+        markerfacecolor="white",
+        markeredgecolor="black",
+        markeredgewidth=1.5,
+        label="arithmetic bound",
+    )
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG; nothing in it depends on the time of writing."""
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
