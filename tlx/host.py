@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Any
 
@@ -39,4 +40,9 @@ def set_up_host(threads: int) -> dict[str, Any]:
     """Apply the settings (0 threads: torch's default) and say what holds, for the record."""
     if threads:
         torch.set_num_threads(threads)
-    return {"threads": torch.get_num_threads(), "keeps_freed_memory": keep_freed_memory()}
+    return {
+        "threads": torch.get_num_threads(),
+        "keeps_freed_memory": keep_freed_memory(),
+        # As the OpenMP library found them when torch was loaded; None: its own default.
+        **{name: os.environ.get(name) for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")},
+    }

@@ -101,6 +101,8 @@ class TrainSplit(_Split):
         super().__init__(items, cache)
         self.augment, self.seed = augment, seed
         self.views, self.cached = views, cached
+        # Targets of views that come again; small beside the cached activations they belong to.
+        self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> list[Row]:
         """A batch; all of one epoch."""
@@ -111,9 +113,13 @@ class TrainSplit(_Split):
         return [self._row(index, view, hit) for index in indices]
 
     def _row(self, index: int, view: int, hit: bool) -> Row:
+        if hit and (view, index) in self._drawn:
+            return Row(index, None, *self._drawn[view, index], view)
         rng = view_rng(self.seed, view, index)
         if hit:
-            return Row(index, None, *self.augment.targets(*self.read(index), rng), view)
+            drawn = self.augment.targets(*self.read(index), rng)
+            self._drawn[view, index] = drawn
+            return Row(index, None, *drawn, view)
         return Row(index, *self.augment(*self.read(index), rng), view)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,10 +145,15 @@ class Loaders:
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
-            # A worker's own thread pool would fight the training step for the cores.
-            "worker_init_fn": _one_thread if self.workers else None,
+            "worker_init_fn": _yield_to_training if self.workers else None,
         }
 
 
-def _one_thread(worker: int) -> None:
+def _yield_to_training(worker: int) -> None:
+    """A loader process takes what the training step leaves of the cores.
+
+    The step's threads wait for one another: whoever takes a core from one of them stops all.
+    """
     torch.set_num_threads(1)
+    if hasattr(os, "nice"):
+        os.nice(19)
