@@ -13,6 +13,8 @@ import torch
 from conftest import tiny_overrides
 from PIL import Image
 
+from tlx.predictions import read_predictions
+
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 
 
@@ -76,6 +78,10 @@ def test_a_run_leaves_everything_a_comparison_needs(sweep: tuple[Path, list[str]
         assert (folder / name).is_file(), name
     assert len(list((folder / "predictions").glob("*.png"))) == 6
     assert record["test"]["images"] == 6
+    seen = read_predictions(folder)
+    assert (len(seen.images), seen.classes) == (6, ["blue", "red"])
+    assert {image.image for image in seen.images} == {f"test/{i:03d}.png" for i in range(6)}
+    assert sum(len(i.truth.boxes) for i in seen.images) == record["test"]["boxes"]
     assert set(record["test"]["per_class"]) == {"red", "blue"}
     for key in ("map", "map_50", "map_75", "voc07_ap50"):
         assert 0 <= record["test"][key] <= 1

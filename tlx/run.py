@@ -30,6 +30,8 @@ from tlx.host import set_up_host
 from tlx.interrupt import Interrupted
 from tlx.loggers import Mirror, make_logger
 from tlx.policies.base import Phase
+from tlx.predictions import collect, write_predictions
+from tlx.predictions.file import SCORE_FLOOR
 from tlx.record import (
     Record,
     add_freeze,
@@ -166,7 +168,22 @@ def _test(
     trainer.test(task, dataloaders=loaders.evaluation("test"), verbose=False)
     record["test"] = task.figures
     record["time"]["test_s"] = time.monotonic() - started
+    keep_predictions(task, loaders.data, run_dir, cfg.detector.score_threshold)
     save_predictions(task, loaders.data, run_dir / "predictions", cfg.logger.predictions)
+
+
+def keep_predictions(
+    task: DetectionTask, data: DetectionData, run_dir: Path, least_score: float
+) -> None:
+    """Ground truth and detections of every test picture, as data (`tlx.predictions`)."""
+    predictions = collect(
+        data.splits["test"],
+        task.evaluator.pictures,
+        data.classes,
+        Path(data.report["root"]),
+        score_floor=max(SCORE_FLOOR, least_score),
+    )
+    write_predictions(run_dir, predictions)
 
 
 def save_predictions(task: DetectionTask, data: DetectionData, folder: Path, count: int) -> None:
