@@ -19,3 +19,11 @@ class WeightsError(TlxError):
 
 class FreezeError(TlxError):
     """A freeze that names unknown blocks, freezes nothing it may, or leaves nothing to train."""
+
+
+class BusyError(TlxError):
+    """A run's folder that another process is working in."""
+
+
+class DivergenceError(TlxError):
+    """Training whose loss is no number any more."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from tlx.errors import TlxError
+from tlx.errors import DivergenceError
 from tlx.freeze.proof import frozen_hash
 from tlx.policies.base import Phase
 from tlx.task import DetectionTask
@@ -150,7 +150,7 @@ class Recorder(pl.Callback):
         for row, losses in self._pending:
             values = {name: float(value) for name, value in losses.items()}
             if not all(math.isfinite(value) for value in values.values()):
-                raise TlxError(
+                raise DivergenceError(
                     f"the loss became {values['loss']} at step {row['step']}: lower "
                     "trainer.base_lr and trainer.head_lr, or set trainer.clip_norm"
                 )

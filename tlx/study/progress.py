@@ -1,0 +1,81 @@
+"""Where a study stands: which run is next, how many have finished, how long the rest takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a study, started or not."""
+
+    arm: str
+    seed: int
+    folder: Path
+
+
+def planned(cfg: DictConfig, folder: Path) -> Planned:
+    """The run that a composed configuration stands for."""
+    scratch = cfg.backbone.weights == "scratch"
+    parts = ["scratch" if scratch and cfg.freeze == "none" else f"freeze={cfg.freeze}"]
+    policy = cfg.policy.get("name")
+    if policy != "fixed":
+        parts = ["freeze=auto"] if policy == "auto" else [*parts, str(policy)]
+    return Planned(" ".join(parts), cfg.seed, folder)
+
+
+def progress_line(plan: Sequence[Planned], index: int) -> str | None:
+    """`run 4 of 15, freeze=8 seed=1, 2 finished, about 40 min left`; None for a finished run."""
+    from tlx.record import read_record  # here: Hydra loads this module in every program
+
+    records = [read_record(run.folder) or {} for run in plan]
+    if records[index].get("status") == "finished":
+        return None
+    finished = sum(record.get("status") == "finished" for record in records)
+    run = plan[index]
+    parts = [f"run {index + 1} of {len(plan)}", f"{run.arm} seed={run.seed}"]
+    parts.append(f"{finished} finished")
+    if (left := seconds_left(plan, records)) is not None:
+        parts.append(spoken(left))
+    return ", ".join(parts)
+
+
+def seconds_left(plan: Sequence[Planned], records: Sequence[dict[str, Any]]) -> float | None:
+    """Estimate from the finished runs: those of the same arm, else of all; None without any.
+
+    What an unfinished run has done so far is taken off. Start-up and the data check are not in it.
+    """
+    spent: dict[str, list[float]] = defaultdict(list)
+    for run, record in zip(plan, records, strict=True):
+        if record.get("status") == "finished":
+            spent[run.arm].append(_seconds(record))
+    if not spent:
+        return None
+    everywhere = fmean(value for values in spent.values() for value in values)
+    return sum(
+        max(0.0, (fmean(spent[run.arm]) if run.arm in spent else everywhere) - _seconds(record))
+        for run, record in zip(plan, records, strict=True)
+        if record.get("status") != "finished"
+    )
+
+
+def spoken(seconds: float) -> str:
+    """`about 40 min left`, as coarse as such a forecast deserves."""
+    if seconds < 60:
+        return "under a minute left"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    """Seconds of training and test that a record tells of."""
+    time = record.get("time") or {}
+    return float(time.get("fit_s") or 0) + float(time.get("test_s") or 0)
