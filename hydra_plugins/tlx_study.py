@@ -1,6 +1,8 @@
-"""Hydra takes sweepers from this namespace only; the class itself is in `tlx.study.sweeper`."""
+"""Hydra takes sweepers from this namespace only; the class itself is in `tlx.study.sweeper`.
 
-from __future__ import annotations
+No `from __future__ import annotations` here: Hydra runs the module before it is in `sys.modules`,
+where a dataclass looks its annotations up.
+"""
 
 from dataclasses import dataclass
 

@@ -87,7 +87,7 @@ def test_seed_zero_is_a_seed(compose_config: Compose) -> None:
         ("policy=two_phase freeze=all policy.lr_scale=fast", "lr_scale"),
         ("+policy.typo=1", "typo"),
         ("backbone.name=resnet", "known: efficientnet_lite0"),
-        ("policy.name=magic", "known: fixed"),
+        ("policy.name=magic", "known: auto, fixed"),
     ],
 )
 def test_nonsense_is_refused_with_what_to_do(

@@ -27,3 +27,7 @@ class BusyError(TlxError):
 
 class DivergenceError(TlxError):
     """Training whose loss is no number any more."""
+
+
+class ToolError(TlxError):
+    """An optional program or package that is missing or does not run."""

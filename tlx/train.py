@@ -16,9 +16,9 @@ from tlx.config import conf_dir
 from tlx.errors import ConfigError, TlxError
 from tlx.identity import run_dir, run_subdir
 from tlx.interrupt import Interrupted
-from tlx.run import run
 from tlx.schema import Config
-from tlx.sweep import run_isolated
+from tlx.study.attempt import attempt
+from tlx.study.pilot import start
 
 log = logging.getLogger(__name__)
 INTERRUPTED = 130  # what a shell reports for Ctrl+C
@@ -33,10 +33,14 @@ def job(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     if hydra_cfg.mode == RunMode.MULTIRUN:
-        run_isolated(cfg, folder)
+        try:
+            attempt(start, cfg, folder)
+        except Interrupted:
+            log.warning("sweep interrupted; start it again to continue where it stopped")
+            sys.exit(INTERRUPTED)
         return
     try:
-        run(resumed_config(cfg, folder), folder)
+        start(resumed_config(cfg, folder), folder)
     except TlxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except (KeyboardInterrupt, Interrupted):

@@ -33,6 +33,11 @@ def frozen_blocks(value: Any, spec: BackboneSpec) -> int:
         return len(spec.blocks)
     if label == "heads":
         return len(spec.blocks) + len(EXTRA_NAMES)
+    if label == "scratch":
+        raise ConfigError(
+            "freeze=scratch is a value of sweeps (-m); a single run from scratch is "
+            "backbone.weights=scratch"
+        )
     if label in spec.blocks:
         return spec.blocks.index(label) + 1
     if not isinstance(value, bool) and label.isascii() and label.isdecimal():

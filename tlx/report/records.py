@@ -128,7 +128,15 @@ def _point(point: object) -> list[float] | None:
 
 
 def _record_files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob(FILE_NAME) if file.is_file())
+    found = (file for file in path.rglob(FILE_NAME) if file.is_file())
+    return sorted(file for file in found if not _of_pilot(file, path))
+
+
+def _of_pilot(file: Path, asked: Path) -> bool:
+    """Whether this is a short run of a `policy=auto` run below the folder that was asked for."""
+    pilot = file.parent.parent
+    inside = pilot != asked and pilot.is_relative_to(asked)
+    return inside and pilot.name == "pilot" and (pilot.parent / "config.yaml").is_file()
 
 
 def _load_into(loaded: LoadedRuns, file: Path) -> None:

@@ -1,0 +1,54 @@
+"""A run in a process of its own, whose record tells how it ended whatever happened to it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from tlx.errors import BusyError, TlxError
+from tlx.interrupt import Interrupted
+from tlx.record import Record, describe_error, new_record, now, read_record, save_record
+from tlx.study.isolate import run_in_child
+
+log = logging.getLogger(__name__)
+
+Start = Callable[[DictConfig, Path], Record]
+
+
+def attempt(start: Start, cfg: DictConfig, folder: Path) -> None:
+    """Call `start(cfg, folder)` in a child process; a failure is recorded and logged, not raised.
+
+    Raises:
+        Interrupted: a stop was asked for; the run has saved its state and ended.
+    """
+    code = run_in_child(_recorded, start, cfg, folder)
+    if code < 0:
+        name = signal.Signals(-code).name
+        log.error("%s: the process was killed by %s", folder.name, name)
+        _save_failure(cfg, folder, {"type": name, "message": f"the process was killed by {name}"})
+
+
+def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
+    try:
+        start(cfg, folder)
+    except BusyError as error:  # the record is the other process's
+        log.error("%s: %s", type(error).__name__, error)
+    except TlxError as error:
+        # An error before anything loads has no record yet.
+        _save_failure(cfg, folder, describe_error(error))
+        log.error("%s: %s", type(error).__name__, error)
+    except (KeyboardInterrupt, Interrupted):
+        log.warning("%s: interrupted, state saved", folder.name)
+    except Exception:
+        log.exception("%s failed", folder.name)
+
+
+def _save_failure(cfg: DictConfig, folder: Path, error: dict[str, Any]) -> None:
+    record = read_record(folder) or new_record(cfg)
+    record["status"], record["finished"], record["error"] = "failed", now(), error
+    save_record(record, folder)

@@ -1,0 +1,131 @@
+"""Which depth a pilot chooses: successive halving over depths, and what its noise allows to say.
+
+Successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+PILOT = "pilot.json"
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Scores (validation mAP of the best epoch, 0..1) of depths that trained equally long.
+
+    Attributes:
+        epochs: of every run.
+        scores: for each depth, from the shallowest to the deepest, one score a seed, the seeds in
+            the same order for all; None where the training of a seed diverged.
+    """
+
+    epochs: int
+    scores: dict[str, list[float] | None]
+
+    def ranking(self) -> list[str]:
+        """Depths that did not diverge, the best first; of equals the deeper, which is cheaper."""
+        means = {depth: fmean(scores) for depth, scores in self.scores.items() if scores}
+        return sorted(reversed(means), key=lambda depth: -means[depth])
+
+    def better_half(self) -> list[str]:
+        """The depths that go on, from the shallowest to the deepest: half of them, at least two."""
+        best = self.ranking()[: max(2, math.ceil(len(self.scores) / 2))]
+        return [depth for depth in self.scores if depth in best]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The depth that a pilot chose.
+
+    Attributes:
+        told: whether the difference of the two best exceeds the paired noise (or only one is left).
+        best, second: the two best depths of the last rung; difference: mean of their paired
+            differences; noise: the half-width of its 95 % interval, from `degrees_of_freedom`.
+    """
+
+    choice: str
+    told: bool
+    words: str
+    best: str
+    second: str | None = None
+    difference: float | None = None
+    noise: float | None = None
+    degrees_of_freedom: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `pilot.json`."""
+        return asdict(self)
+
+
+def decide(rungs: Sequence[Rung]) -> Decision:
+    """The best depth of the last rung, or the deeper of the two best where noise hides the answer.
+
+    At least one depth must have scores there.
+    """
+    last = rungs[-1]
+    best, *others = last.ranking()
+    if not others:
+        return Decision(best, True, f"freeze={best} is the only depth that did not diverge", best)
+    second = others[0]
+    one, other = last.scores[best], last.scores[second]
+    assert one is not None
+    assert other is not None
+    difference = fmean(a - b for a, b in zip(one, other, strict=True))
+    noise, freedom = paired_noise(rungs)
+    told = difference > noise
+    choice = best if told else next(d for d in reversed(last.scores) if d in (best, second))
+    figures = (
+        f"{fmean(one):.3f} against {fmean(other):.3f} val mAP after {last.epochs} epochs with "
+        f"{len(one)} paired seeds, a difference of {difference:.3f} against a noise of {noise:.3f}"
+    )
+    words = (
+        f"freeze={best} is better than freeze={second}: {figures}"
+        if told
+        else f"the pilot cannot tell freeze={best} from freeze={second}: {figures}; "
+        f"freeze={choice}, the deeper one, is taken because its steps are cheaper"
+    )
+    return Decision(choice, told, words, best, second, difference, noise, freedom)
+
+
+def paired_noise(rungs: Sequence[Rung]) -> tuple[float, int]:
+    """Half-width of the 95 % interval of a mean paired difference, and its degrees of freedom.
+
+    The last rung must have two depths that did not diverge, and two seeds.
+
+    Seeds shift all depths of a rung alike (they are paired), so the noise is what remains beside a
+    shift for each depth and one for each seed: the residual of a two-way analysis of variance. It
+    is pooled over the rungs, because two depths and two seeds alone leave one degree of freedom and
+    would tell nothing; where the last rung is noisier than that, its own residual counts.
+    """
+    from scipy.stats import t  # here: every run imports this module, few have a pilot
+
+    squares, variance, freedom, seeds = 0.0, 0.0, 0, 0
+    for rung in rungs:
+        scores = np.array([row for row in rung.scores.values() if row is not None])
+        residual = (
+            scores - scores.mean(0, keepdims=True) - scores.mean(1, keepdims=True) + scores.mean()
+        )
+        seeds, own = scores.shape[1], (scores.shape[0] - 1) * (scores.shape[1] - 1)
+        variance = float((residual**2).sum()) / max(1, own)
+        squares, freedom = squares + variance * own, freedom + own
+    deviation = math.sqrt(2 * max(variance, squares / freedom) / seeds)
+    return float(t.ppf((1 + _CONFIDENCE) / 2, freedom)) * deviation, freedom
+
+
+def read_decision(run_dir: Path) -> dict[str, Any] | None:
+    """The decision that a run's folder holds, or None where no pilot has come to one."""
+    try:
+        decision = json.loads((run_dir / PILOT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return decision if isinstance(decision, dict) else None

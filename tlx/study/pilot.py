@@ -1,0 +1,163 @@
+"""`policy=auto`: short runs at several depths, the better half of them longer, then the run.
+
+A sweeper of Optuna's or Ax's would not be simpler: their trials do not come in paired seeds, and
+Hydra's plugin for Optuna has no pruning and holds Optuna below 3.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.config import check_config, make_policy
+from tlx.errors import DataError, DivergenceError, TlxError
+from tlx.files import write_json, write_text
+from tlx.fit import CHECKPOINTS
+from tlx.freeze.depth import freeze_label
+from tlx.identity import fingerprint, run_label
+from tlx.lock import run_lock
+from tlx.policies.auto import Auto
+from tlx.record import Record, read_record
+from tlx.run import run
+from tlx.study.attempt import attempt
+from tlx.study.decision import PILOT, Rung, decide, read_decision
+
+log = logging.getLogger(__name__)
+
+FOLDER = "pilot"
+_SHARE = 20  # the first rung's epochs: this part of the run's
+
+
+def start(cfg: DictConfig, run_dir: Path) -> Record:
+    """Run a configuration in `run_dir`; with `policy=auto` let a pilot choose the depth first."""
+    if cfg.policy.name == "auto":
+        check_config(cfg)
+        cfg = at_depth(cfg, pilot(cfg, run_dir)["choice"])
+    return run(cfg, run_dir)
+
+
+def at_depth(cfg: DictConfig, depth: Any) -> DictConfig:
+    """The same configuration with a fixed depth."""
+    fixed = copy.deepcopy(cfg)
+    fixed.policy = {"name": "fixed"}
+    fixed.freeze = depth
+    return fixed
+
+
+def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
+    """Find a depth with runs below `run_dir/pilot`; the decision and its numbers (`pilot.json`).
+
+    Finished pilot runs are not repeated and a decision stands, so that a kill costs little. The
+    test split is left alone.
+
+    Raises:
+        BusyError: another process is working in the folder.
+        ConfigError: a depth that cannot be run.
+        Interrupted: a stop was asked for.
+        TlxError: a pilot run failed (a loss that diverges is no failure but a bad depth).
+    """
+    policy = make_policy(cfg)
+    assert isinstance(policy, Auto)
+    seeds = [cfg.seed + i for i in range(policy.seeds)]
+    depths = sorted(policy.depths, key=lambda depth: check_config(at_depth(cfg, depth))[0].frozen)
+    remaining = {freeze_label(depth): depth for depth in depths}
+    with run_lock(run_dir):
+        known = read_decision(run_dir)
+        if known is not None and known.get("fingerprint") == fingerprint(cfg):
+            return known
+        write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        epochs = policy.epochs or math.ceil(cfg.trainer.epochs / _SHARE)
+        rungs: list[Rung] = []
+        seconds = 0.0
+        while True:
+            rung, spent = _climb(cfg, run_dir / FOLDER, remaining, seeds, epochs)
+            rungs.append(rung)
+            seconds += spent
+            kept = rung.better_half()
+            if len(remaining) <= 2 or len(kept) < 2:
+                break
+            remaining = {label: remaining[label] for label in kept}
+            epochs *= 2
+        decision = {
+            "version": 1,
+            "fingerprint": fingerprint(cfg),
+            **decide(rungs).as_dict(),
+            "seeds": seeds,
+            "seconds": seconds,
+            "rungs": [{"epochs": rung.epochs, "scores": rung.scores} for rung in rungs],
+        }
+        write_json(run_dir / PILOT, decision)
+    log.info("pilot: %s", decision["words"])
+    return decision
+
+
+def _climb(
+    cfg: DictConfig, folder: Path, depths: dict[str, Any], seeds: list[int], epochs: int
+) -> tuple[Rung, float]:
+    """Run every depth with every seed; the scores, and the seconds of training behind them."""
+    scores: dict[str, list[float | None]] = {label: [] for label in depths}
+    seconds, count = 0.0, 0
+    for seed in seeds:
+        for label, depth in depths.items():
+            count += 1
+            job = _pilot_config(cfg, depth, seed, epochs)
+            target = folder / run_label(job)
+            log.info(
+                "pilot run %d of %d at %d epochs: freeze=%s seed=%d",
+                count, len(depths) * len(seeds), epochs, label, seed,
+            )  # fmt: skip
+            score, spent = _run(job, target)
+            scores[label].append(score)
+            seconds += spent
+    known = {label: [s for s in row if s is not None] for label, row in scores.items()}
+    rung = Rung(epochs, {k: row if len(row) == len(seeds) else None for k, row in known.items()})
+    if not rung.ranking():
+        raise DivergenceError(
+            f"the loss diverged at every depth ({', '.join(depths)}): lower trainer.base_lr and "
+            "trainer.head_lr, or set trainer.clip_norm"
+        )
+    for label, row in rung.scores.items():
+        told = "diverged" if row is None else " ".join(f"{score:.3f}" for score in row)
+        log.info("pilot: freeze=%s val mAP %s", label, told)
+    return rung, seconds
+
+
+def _pilot_config(cfg: DictConfig, depth: Any, seed: int, epochs: int) -> DictConfig:
+    """An ordinary, short run; Weights & Biases is for the run that the pilot prepares."""
+    job = at_depth(cfg, depth)
+    job.seed = seed
+    job.trainer.epochs = epochs
+    job.trainer.val_every = min(job.trainer.val_every, epochs)
+    job.logger.name = "none"
+    job.resume = None
+    return job
+
+
+def _run(job: DictConfig, folder: Path) -> tuple[float | None, float]:
+    """Validation mAP (None: diverged) and seconds of training of a pilot run."""
+    record = read_record(folder) or {}
+    if record.get("status") != "finished" and not _diverged(record):
+        attempt(functools.partial(run, test=False), job, folder)
+        record = read_record(folder) or {}
+    seconds = float((record.get("time") or {}).get("fit_s") or 0)
+    if _diverged(record):
+        return None, seconds
+    if record.get("status") != "finished":
+        error = record.get("error") or {}
+        reason = error.get("message") or f"its status is {record.get('status')}"
+        raise TlxError(f"pilot run {folder} did not finish: {reason}")
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished run needs none
+    if record["best"] is None or record["best"]["map"] is None:
+        raise DataError(f"pilot run {folder}: val holds no object, so depths cannot be compared")
+    return float(record["best"]["map"]), seconds
+
+
+def _diverged(record: Record) -> bool:
+    return (record.get("error") or {}).get("type") == DivergenceError.__name__
