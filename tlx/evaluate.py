@@ -6,6 +6,7 @@ Usage
   checkpoint   a run's folder (its best checkpoint) or a .ckpt file
   split        train, val or test (default test)
   root         another place of the data set (default: where training found it)
+  fixes        a data-fix list (default: that of training; none with another root)
   batch_size   pictures at a time (default 16)
   device       cpu, cuda, ... (default: cuda where there is one)
   cache_dir    decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
@@ -43,6 +44,7 @@ class EvaluateConfig:
     checkpoint: str = MISSING
     split: str = "test"
     root: str | None = None
+    fixes: str | None = None
     batch_size: int = 16
     device: str = ""
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")
@@ -85,6 +87,9 @@ def evaluate(cfg: EvaluateConfig) -> Figures:
     detector_cfg = OmegaConf.merge(OmegaConf.structured(DetectorConfig), stored.detector)
     if cfg.root is not None:
         data_cfg.root = cfg.root
+        data_cfg.fixes = None
+    if cfg.fixes is not None:
+        data_cfg.fixes = cfg.fixes
     # The classes, and so the labels, are the checkpoint's, whatever this copy of the data names.
     if data_cfg.format != "sample":
         data_cfg.classes = meta["classes"]

@@ -22,6 +22,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: Path) -> None:
+    """Delete what killed writers left below `folder`; nobody else may be writing there."""
+    for partial in folder.rglob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """JSON by the standard: NaN is refused, because other readers would choke on it."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
@@ -35,3 +41,9 @@ def write_text(path: Path, text: str) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def path_below(path: Path, root: Path) -> str:
+    """`path` relative to `root`, in POSIX form; the absolute path where it lies elsewhere."""
+    path, root = path.absolute(), root.absolute()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

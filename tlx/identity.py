@@ -23,15 +23,19 @@ def fingerprint(cfg: DictConfig) -> str:
         for key, value in ((str(k), cfg[k]) for k in cfg if k not in _NOT_IDENTITY)
     }
     plain["freeze"] = freeze_label(plain["freeze"])
+    if plain["data"].get("fixes") is None:  # the key came later: earlier runs stay what they are
+        plain["data"].pop("fixes", None)
     plain["trainer"] = {k: v for k, v in plain["trainer"].items() if k not in _NOT_IDENTITY_TRAINER}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run_label(cfg: DictConfig) -> str:
     """The name of a run's folder: what a person wants to read, and digits that keep it unique."""
-    parts = [f"freeze={freeze_label(cfg.freeze)}", f"seed={cfg.seed}"]
-    if cfg.policy.get("name") != "fixed":
-        parts.append(str(cfg.policy.get("name")))
+    policy = cfg.policy.get("name")
+    depth = "auto" if policy == "auto" else freeze_label(cfg.freeze)
+    parts = [f"freeze={depth}", f"seed={cfg.seed}"]
+    if policy not in ("fixed", "auto"):
+        parts.append(str(policy))
     if cfg.backbone.weights == "scratch":
         parts.append("scratch")
     return "-".join([*parts, fingerprint(cfg)[:6]])

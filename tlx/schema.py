@@ -25,6 +25,7 @@ class DataConfig:
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
     strict: bool = False  # every fault is an error
+    fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
     zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
@@ -77,7 +78,9 @@ class LoggerConfig:
     name: str = "wandb"  # wandb or none
     project: str = "tlx"
     mode: str = "auto"  # auto, online, offline
-    predictions: int = 8  # pictures with boxes kept per run
+    predictions: int = 8  # pictures with boxes kept per run, and shown in W&B
+    checkpoint: bool = True  # the best checkpoint as an artifact of W&B
+    upload_s: float = 300.0  # longest wait for uploads when a run ends
 
 
 @dataclass

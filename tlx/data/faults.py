@@ -30,6 +30,10 @@ RULES = {
     "size-mismatch": Rule(
         "size of the file used", "the annotation states another size; its boxes may be displaced"
     ),
+    "fix-image": Rule("image left out", "a data fix: `remove`", note=True),
+    "fix-box": Rule("box dropped", "a data fix: `remove`, or `wrong box` in train", note=True),
+    "fix-ignored": Rule("box ignored", "a data fix: `wrong box` in val or test", note=True),
+    "fix-noted": Rule("nothing", "a data fix that only an annotator can make", note=True),
     "unlabelled": Rule("image ignored", "no annotation: unlabelled is not known to be empty"),
     "unlisted": Rule("image ignored", "no list of the set names it", note=True),
     "exif-rotated": Rule("rotated upright", "EXIF orientation, boxes are upright", note=True),

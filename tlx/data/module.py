@@ -21,7 +21,9 @@ from tlx.data.check import check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
+from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import read_annotations, stated_classes
+from tlx.data.label_noise import label_noise
 from tlx.data.sample import ensure_sample
 from tlx.data.split import split_items
 from tlx.errors import DataError
@@ -56,6 +58,7 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
         root, format = ensure_sample(cache_dir), "voc"
     else:
         root, format = Path(str(cfg.root)).expanduser(), cfg.format
+    fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     classes = list(cfg.classes) if cfg.classes else stated_classes(root)
     annotations = read_annotations(format, root, classes)
     checked = check(annotations, classes, strict=cfg.strict)
@@ -68,6 +71,7 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
     groups = None
     if cfg.group_near_duplicates:
         groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
+    known = [annotation.image for annotation in annotations]
     split = split_items(
         checked.items,
         val_fraction=cfg.val_fraction,
@@ -75,14 +79,20 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
         seed=cfg.split_seed,
         groups=groups,
         classes=checked.classes,
+        amend=lambda parts: apply_fixes(fixes, parts, known, root, checked.classes, checked.faults),
     )
+    if fixes:
+        log.info("%d data fixes of %s: see faults.json", len(fixes), cfg.fixes)
     for warning in split.notes.warnings:
         log.warning("%s", warning)
     return DetectionData(
         classes=checked.classes,
         splits={"train": split.train, "val": split.val, "test": split.test},
         cache=cache,
-        report={"root": str(root), "faults": checked.faults.counts(), **split.notes.to_dict()},
+        report={
+            "root": str(root), "faults": checked.faults.counts(),
+            "label_noise": label_noise(checked.items), **split.notes.to_dict(),
+        },  # fmt: skip
         faults=checked.faults,
     )
 

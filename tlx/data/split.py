@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ def split_items(
     seed: int = 0,
     groups: list[int] | None = None,
     classes: list[str] | None = None,
+    amend: Callable[[dict[str, list[Item]]], None] | None = None,
 ) -> SplitResult:
     """Keep the splits that the set names and cut val and test, where it names none, from train.
 
@@ -54,6 +55,7 @@ def split_items(
         groups: a group number per item (`tlx.data.duplicates`), kept together when cutting. Splits
             that the set names are not changed by them: such near leaks are only noted.
         classes: class names for the notes; label numbers without them.
+        amend: changes the items of each split once the cut is made (`tlx.data.fixes`).
 
     Raises:
         ConfigError: fractions that leave nothing for one of the splits.
@@ -72,6 +74,8 @@ def split_items(
         parts[item.split or "train"].append(item)
     wanted = {"test": test_fraction, "val": val_fraction}
     _cut(parts, {s: f for s, f in wanted.items() if not parts[s]}, group_of, seed, notes)
+    if amend is not None:
+        amend(parts)
     notes.add_near_leaks(parts, group_of)
     notes.add_counts(parts, classes)
     train, val, test = (sorted(parts[s], key=lambda i: (i.digest, str(i.image))) for s in TRUST)

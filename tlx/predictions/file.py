@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlx.errors import DataError
-from tlx.files import write_text
+from tlx.files import path_below, write_text
 
 if TYPE_CHECKING:  # torch takes seconds to import, and readers of the file do not need it
     from tlx.data.annotations import Item
@@ -95,17 +95,16 @@ def collect(
 ) -> Predictions:
     """Predictions from an evaluation's items and pictures, which go in the same order."""
     images = [
-        _image(item, picture, root.absolute(), score_floor)
+        _image(item, picture, root, score_floor)
         for item, picture in zip(items, pictures, strict=True)
     ]
     return Predictions(split, score_floor, list(classes), images)
 
 
 def _image(item: Item, picture: Picture, root: Path, floor: float) -> ImagePredictions:
-    inside = item.image.is_relative_to(root)
     kept = picture.scores.numpy() >= floor
     return ImagePredictions(
-        image=(item.image.relative_to(root) if inside else item.image).as_posix(),
+        image=path_below(item.image, root),
         sha256=item.digest,
         width=item.size[0],
         height=item.size[1],
