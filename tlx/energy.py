@@ -40,9 +40,9 @@ class _Tracker:
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks while it starts
         on_gpu = device.type == "cuda"
         tracker = self
-        tracker.kwh = 0.0
+        self.kwh = 0.0
 
-        class Totals(BaseOutput):  # type: ignore[misc]
+        class Totals(BaseOutput):
             """Memory is left out: codecarbon guesses its power from its size."""
 
             def out(self, total: Any, delta: Any) -> None:
