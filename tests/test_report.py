@@ -12,95 +12,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from studies import compared, make_record, rows_of, write_runs
 
 from tlx.errors import ConfigError, DataError
-from tlx.report import compare, comparison_table, load_records, make_report
+from tlx.report import comparison_table, load_records, make_report
 from tlx.report.__main__ import main
-from tlx.report.compare import Comparison, Row
 from tlx.report.levels import Reach
-from tlx.report.spread import chance_apart, spread
 from tlx.report.table import columns
-from tlx.report.verdict import judge
-
-EPOCHS, STEPS = 4, 5  # steps are those of an epoch, and so the window of the smoothing
-TOTAL = 6_000_000
-
-
-def make_record(freeze: str = "none", seed: int = 0, **changes: Any) -> dict[str, Any]:
-    """A finished run: a step takes `step` seconds, the loss falls by `slope` a step from 10."""
-    step, slope = changes.pop("step", 0.2), changes.pop("slope", 0.25)
-    val, test = changes.pop("val", [0.2, 0.4, None, 0.6]), changes.pop("test_map_50", 0.6)
-    frozen = 0 if freeze == "none" else 600_000
-    count = EPOCHS * STEPS
-    record = {
-        "version": 1,
-        "status": "finished",
-        "error": None,
-        "name": f"freeze={freeze}-seed={seed}",
-        "fingerprint": f"{freeze}-{seed}",
-        "backbone": "mobilenet_v1",
-        "weights": {"source": "keras", "sha256": "ab" * 32},
-        "freeze": freeze,
-        "policy": "fixed",
-        "data": "sample",
-        "seed": seed,
-        "epochs": EPOCHS,
-        "batch_size": 24,
-        "input_size": 192,
-        "classes": ["plate"],
-        "started": "2025-01-01T00:00:00",
-        "finished": "2025-01-01T00:01:00",
-        "resumes": 0,
-        "best": {"epoch": 4, "step": 20, "map": 0.3, "map_50": 0.6},
-        "test": {
-            "map": test and test / 2,
-            "map_50": test,
-            "per_class": {
-                "plate": {"ap": None, "ap_50": test, "boxes": 70, "reason": "few | boxes"}
-            },
-            "images": 64,
-            "boxes": 70,
-        },
-        "step_time": {
-            "median_s": step,
-            "data_s": 0.1 * step,
-            "forward_s": 0.3 * step,
-            "backward_s": 0.5 * step,
-            "optimizer_s": 0.1 * step,
-        },
-        "bound": {"step_share": 1.0 if freeze == "none" else 0.8, "speedup": None},
-        "frozen": {
-            "blocks": ["Conv2d_0"] if frozen else [],
-            "parameters": frozen,
-            "hash_before": "aa" if frozen else None,
-            "hash_after": "aa" if frozen else None,
-        },
-        "trainable": {"parameters": TOTAL - frozen},
-        "memory": {"peak_rss_bytes": 2**30, "peak_device_bytes": None},
-        "time": {"fit_s": 90.0, "test_s": 3.0},
-        "loss": [[step * (i + 1), i + 1, 10 - slope * (i + 1)] for i in range(count)],
-        "map": [],
-        "map_50": [[step * STEPS * (e + 1), STEPS * (e + 1), v] for e, v in enumerate(val)],
-        "environment": {"cpu": "Example 9000", "cores": 8, "gpu": None, "torch": "2.9.0"},
-    }
-    return record | changes
-
-
-def write_runs(root: Path, *records: dict[str, Any]) -> Path:
-    for number, record in enumerate(records):
-        folder = root / "nested" / f"{number:02d}"
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(json.dumps(record))
-    return root
-
-
-def compared(root: Path, *records: dict[str, Any], **levels: float) -> Comparison:
-    loaded = load_records([write_runs(root, *records)])
-    return compare(loaded.records, warnings=loaded.warnings, **levels)
-
-
-def rows_of(comparison: Comparison) -> dict[str, Row]:
-    return {row.arm.label: row for row in comparison.rows}
 
 
 def seconds_of(reach: Reach | None) -> float:
@@ -302,6 +220,9 @@ def test_plots_have_their_size_and_something_on_them(report: Path) -> None:
         "step_time.png",
         "4_vs_8.png",
         "best_vs_worst.png",
+        "memory.png",
+        "pareto_time.png",
+        "class_ap.png",
     }
     for name in names:
         data = (report.parent / name).read_bytes()
@@ -336,7 +257,7 @@ def test_json_equals_the_table(report: Path) -> None:
         seconds = row["time_to_loss"]["seconds"]["mean"]
         assert float(cells[7].split("<br>")[0]) == pytest.approx(seconds, rel=5e-3)
         assert cells[10] == f"{row['trainable_share']:.1%}"
-        assert cells[12] == row["frozen_proof"]
+        assert cells[13] == row["frozen_proof"]
     assert [row["arm"] for row in data["rows"]] == [
         "scratch",
         "freeze=none",
@@ -350,7 +271,7 @@ def test_report_answers_first_and_hides_nothing(report: Path) -> None:
     text = report.read_text()
     lines = text.splitlines()
     assert lines[2].startswith("- Best on test: freeze=4 (mAP@.5 0.640, mAP@[.5:.95] 0.320)")
-    assert "With n=2 and n=1 seeds a difference of 0.020 is not evidence" in lines[2]
+    assert "with n=1 seed a difference of −0.010 is not evidence" in lines[2]
     assert lines[3].startswith("- Fastest step: freeze=all (0.100 s)")
     assert "the frozen tensors CHANGED during training in freeze=8-seed=0" in text
     assert "| broken | failed: MemoryError: no [red] room \\| left |" in text
@@ -359,30 +280,12 @@ def test_report_answers_first_and_hides_nothing(report: Path) -> None:
     assert "cpu: Example 9000" in text
 
 
-def test_verdict_grows_no_stronger_than_the_seeds() -> None:
-    def said(one: list[float], other: list[float]) -> str:
-        first, second = spread(one), spread(other)
-        assert first is not None
-        assert second is not None
-        return judge(first, second, lambda value: f"{value:.2f}")
-
-    assert "no difference is established" in said([0.7], [0.5])
-    assert "no difference is shown" in said([0.6, 0.7], [0.65, 0.5])
-    assert "1 of 3 cases" in said([0.6, 0.7], [0.4, 0.5])
-    assert "1 of 10 cases" in said([0.6, 0.7, 0.8], [0.4, 0.5, 0.3])
-    assert "a hint, not proof" in said([0.6, 0.7, 0.8], [0.4, 0.5, 0.3])
-    assert "supports a difference" in said([0.6, 0.7, 0.8, 0.9], [0.4, 0.5, 0.3, 0.2])
-    four = spread([0.1] * 4)
-    assert four is not None
-    assert chance_apart(four, four) == pytest.approx(2 / 70)
-
-
 def test_negative_transfer_is_named(tmp_path: Path) -> None:
     scratch = make_record(weights={"source": "scratch", "sha256": None}, test_map_50=0.8)
     text = make_report(
         [write_runs(tmp_path / "runs", scratch, make_record())], tmp_path / "out"
     ).read_text()
-    assert "Below scratch is negative transfer." in text
+    assert "Negative transfer (below scratch) is seen but not shown." in text
 
 
 def test_speedup_beyond_arithmetic_is_doubted(tmp_path: Path) -> None:

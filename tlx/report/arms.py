@@ -40,6 +40,15 @@ class Arm:
         """The machines (CPU, cores, GPU) that the runs were made on."""
         return frozenset(machine_of(record) for record in self.records)
 
+    @property
+    def by_seed(self) -> dict[str, Record]:
+        """The run of each seed; a seed with several unlike runs belongs to none of them."""
+        found: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            if (seed := record.text("seed")) is not None:
+                found[seed].append(record)
+        return {seed: runs[0] for seed, runs in found.items() if len(runs) == 1}
+
 
 def machine_of(record: Record) -> tuple[str | None, ...]:
     """CPU name, number of cores and GPU name of a run."""
@@ -52,6 +61,14 @@ def base_label(record: Record) -> str:
     if record.scratch:
         label = "scratch" if record.freeze == "none" else f"scratch {label}"
     return label if record.policy == "fixed" else f"{label} {record.policy}"
+
+
+def reference_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """The `freeze=none` arm of the same setting, which may be the arm itself."""
+    for other in arms:
+        if other.depth == "none" and other.first.policy == "fixed" and other.setting == arm.setting:
+            return other
+    return None
 
 
 def group_arms(records: Sequence[Record]) -> tuple[list[Arm], list[str]]:

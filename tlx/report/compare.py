@@ -1,81 +1,63 @@
-"""Turn records into the rows of a comparison: one row an arm, each figure with its range."""
+"""Compare records: rows, estimates and tested differences, with what to know before believing them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tlx.errors import DataError
 from tlx.report.arms import Arm, group_arms
-from tlx.report.levels import (
-    Levels,
-    Reach,
-    find_levels,
-    time_to_loss,
-    time_to_map,
-    trivial_level,
-)
+from tlx.report.difference import Difference
+from tlx.report.differences import against_references, against_scratch
+from tlx.report.levels import Levels, find_levels, trivial_level
 from tlx.report.likeness import unlike
-from tlx.report.proof import CHANGED, proof_of, worst_proof
+from tlx.report.measures import Measure, measures
 from tlx.report.records import FILE_NAME, Record
-from tlx.report.spread import Spread, ratio, spread
-
-_BEYOND_BOUND = 1.25
-
-
-@dataclass(frozen=True)
-class Row:
-    """The figures of one arm; None where no run of the arm has the figure."""
-
-    arm: Arm
-    test_map: Spread | None
-    test_map_50: Spread | None
-    step_s: Spread | None
-    speedup: Spread | None
-    bound_speedup: Spread | None
-    time_to_loss: Reach | None
-    time_to_map: Reach | None
-    peak_memory_bytes: Spread | None
-    memory_kind: str
-    trainable_share: float | None
-    fit_min: Spread | None
-    frozen_proof: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row for `report.json`, unrounded."""
-        first, records = self.arm.first, self.arm.records
-        plain: dict[str, Any] = {
-            "arm": self.arm.label,
-            "n": len(records),
-            "seeds": [record.get("seed") for record in records],
-            "runs": [record.name for record in records],
-            "freeze": first.freeze,
-            "policy": first.policy,
-            "scratch": first.scratch,
-            "memory_kind": self.memory_kind,
-            "trainable_share": self.trainable_share,
-            "frozen_proof": self.frozen_proof,
-        }
-        for name, value in vars(self).items():
-            if name not in plain and name != "arm":
-                plain[name] = None if value is None else value.as_dict()
-        return plain
+from tlx.report.rows import Row, make_rows, reference_row, row_warnings
+from tlx.report.statistics import Estimate, estimate
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything a report says, in numbers; rows are in reading order."""
+    """Everything a report says, in numbers; rows are in reading order.
+
+    Attributes:
+        rows: One row an arm.
+        levels: The levels that arms are timed to.
+        warnings: What to know before the figures are believed.
+        differs: What differs among the runs apart from the freeze.
+        unfinished: Runs that are not counted.
+        estimates: By arm label and figure: mean with its interval. A figure that an arm has not, or
+            that not all of its runs reach, is left out.
+        differences: Each arm against the `freeze=none` arm of its setting, figure by figure.
+        against_scratch: Each pretrained arm against the from-scratch arm of its setting, in test
+            mAP@.5.
+    """
 
     rows: list[Row]
     levels: Levels
     warnings: list[str]
     differs: list[str]
     unfinished: list[Record]
+    estimates: dict[str, dict[str, Estimate]]
+    differences: list[Difference]
+    against_scratch: list[Difference]
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """The figures that arms are compared by, by key."""
+        return measures(self.levels)
 
     def reference(self, row: Row) -> Row | None:
         """The `freeze=none` row of the same setting, which may be the row itself."""
-        return _reference(row.arm, self.rows)
+        return reference_row(row, self.rows)
+
+    def difference(self, arm: str, figure: str) -> Difference | None:
+        """An arm's difference from its reference in one figure, None where there is none."""
+        for found in self.differences:
+            if (found.arm, found.figure) == (arm, figure):
+                return found
+        return None
 
 
 def compare(
@@ -103,13 +85,22 @@ def compare(
         raise DataError(_nothing_to_compare(unfinished, warnings))
     arms, repeats = group_arms(finished)
     levels = find_levels(arms, loss_level, map_level)
-    bare = [_row(arm, levels) for arm in arms]
-    rows = [_with_speedup(row, bare) for row in bare]
-    differences = unlike(arms)
-    said = [*warnings, *(d.warning for d in differences), *repeats, *_row_warnings(rows)]
+    figures = measures(levels)
+    rows = make_rows(arms, figures)
+    unlikenesses = unlike(arms)
+    said = [*warnings, *(u.warning for u in unlikenesses), *repeats, *row_warnings(rows)]
     if note := trivial_level(arms, levels.map):
         said.append(note)
-    return Comparison(rows, levels, said, [d.what for d in differences], unfinished)
+    return Comparison(
+        rows=rows,
+        levels=levels,
+        warnings=said,
+        differs=[u.what for u in unlikenesses],
+        unfinished=unfinished,
+        estimates={arm.label: _estimates(arm, figures) for arm in arms},
+        differences=against_references(arms, figures.values()),
+        against_scratch=against_scratch(arms, figures["test_map_50"]),
+    )
 
 
 def describe_unfinished(record: Record) -> str:
@@ -118,77 +109,16 @@ def describe_unfinished(record: Record) -> str:
     return f"{record.status}: {error}" if error else record.status
 
 
-def _row(arm: Arm, levels: Levels) -> Row:
-    def over_runs(*keys: str, scale: float = 1.0) -> Spread | None:
-        numbers = [record.number(*keys) for record in arm.records]
-        return spread(None if number is None else number * scale for number in numbers)
-
-    shares = [record.number("bound", "step_share") for record in arm.records]
-    device = over_runs("memory", "peak_device_bytes")
-    trainable, frozen = over_runs("trainable", "parameters"), over_runs("frozen", "parameters")
-    total = None if trainable is None or frozen is None else trainable.mean + frozen.mean
-    return Row(
-        arm=arm,
-        test_map=over_runs("test", "map"),
-        test_map_50=over_runs("test", "map_50"),
-        step_s=over_runs("step_time", "median_s"),
-        speedup=None,
-        bound_speedup=spread(1 / share if share else None for share in shares),
-        time_to_loss=time_to_loss(arm, levels.loss),
-        time_to_map=time_to_map(arm, levels.map),
-        peak_memory_bytes=device or over_runs("memory", "peak_rss_bytes"),
-        memory_kind="GPU" if device else "RSS",
-        trainable_share=trainable.mean / total if trainable and total else None,
-        fit_min=over_runs("time", "fit_s", scale=1 / 60),
-        frozen_proof=worst_proof(arm.records),
-    )
-
-
-def _reference(arm: Arm, rows: Sequence[Row]) -> Row | None:
-    for row in rows:
-        if (
-            row.arm.depth == "none"
-            and row.arm.first.policy == "fixed"
-            and row.arm.setting == arm.setting
-        ):
-            return row
-    return None
-
-
-def _with_speedup(row: Row, rows: Sequence[Row]) -> Row:
-    """The row with its speed-up, given only where one machine made both arms."""
-    reference = _reference(row.arm, rows)
-    machines = row.arm.machines | (reference.arm.machines if reference else frozenset())
-    if reference is None or len(machines) > 1:
-        return row
-    if row is reference:
-        step = row.step_s
-        speedup = Spread(1.0, 1.0, 1.0, step.n) if step and step.low > 0 else None
-    else:
-        speedup = ratio(reference.step_s, row.step_s)
-    return Row(**{**vars(row), "speedup": speedup})
-
-
-def _row_warnings(rows: Sequence[Row]) -> list[str]:
-    warnings = []
-    for row in rows:
-        label = row.arm.label
-        changed = [r.name for r in row.arm.records if proof_of(r) == CHANGED]
-        if changed:
-            warnings.append(
-                f"{label}: the frozen tensors CHANGED during training in {', '.join(changed)}; "
-                "what this arm shows is not the effect of freezing."
-            )
-        if untested := [r.name for r in row.arm.records if r.number("test", "map_50") is None]:
-            warnings.append(f"{label}: no test mAP@.5 in {', '.join(untested)}.")
-        speedup, bound = row.speedup, row.bound_speedup
-        if speedup and bound and speedup.mean > _BEYOND_BOUND * bound.mean:
-            warnings.append(
-                f"{label}: measured {speedup.mean:.2f}× against {bound.mean:.2f}× by arithmetic. "
-                "Saved arithmetic does not explain that; look at data loading, memory traffic and "
-                "what else the machine was doing before crediting the freeze."
-            )
-    return warnings
+def _estimates(arm: Arm, figures: Mapping[str, Measure]) -> dict[str, Estimate]:
+    """Estimates of the arm's figures; a level that a run does not reach has no mean time."""
+    found = {}
+    for key, measure in figures.items():
+        reached = [measure.reach(record) for record in arm.records] if measure.reach else []
+        if any(run is not None and not run.yes for run in reached):
+            continue
+        if (value := estimate(measure.value(record) for record in arm.records)) is not None:
+            found[key] = value
+    return found
 
 
 def _nothing_to_compare(unfinished: Sequence[Record], warnings: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from tlx.report.arms import Arm
 from tlx.report.curves import first_at_least, first_at_most, smoothed_loss
 from tlx.report.records import Record, Series, finite
 from tlx.report.spread import Spread, spread
+from tlx.report.statistics import Times, median_time
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,29 @@ class Levels:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """Seconds of fit at which one run reaches a level, or until which it is known not to."""
+
+    seconds: float
+    yes: bool
+
+
+@dataclass(frozen=True)
 class Reach:
-    """Seconds of fit until a level, over the runs that reach it, and how many never do."""
+    """Seconds of fit until a level over an arm: the runs that reach it, and how many never do.
+
+    `median` is the Kaplan-Meier median over all runs, those that never reach it counted as
+    censored at their last measurement; None where half of the runs are not seen to reach it.
+    """
 
     seconds: Spread | None
     missed: int
+    median: float | None
 
     def as_dict(self) -> dict[str, object]:
         """The unrounded numbers for `report.json`."""
         seconds = None if self.seconds is None else self.seconds.as_dict()
-        return {"seconds": seconds, "not_reached": self.missed}
+        return {"seconds": seconds, "not_reached": self.missed, "median": self.median}
 
 
 def find_levels(arms: Sequence[Arm], loss_level: float | None, map_level: float | None) -> Levels:
@@ -67,14 +81,30 @@ def find_levels(arms: Sequence[Arm], loss_level: float | None, map_level: float 
     return Levels(loss, best)
 
 
-def time_to_loss(arm: Arm, level: Level | None) -> Reach | None:
-    """Seconds until the smoothed loss is at most the level; None when no loss was recorded."""
-    return _reach(arm, level, smoothed_loss, first_at_most)
+def reach_loss(record: Record, level: Level | None) -> Reached | None:
+    """When the smoothed loss of a run is first at most the level; None when none was recorded."""
+    return _reached(smoothed_loss(record), level, first_at_most)
 
 
-def time_to_map(arm: Arm, level: Level | None) -> Reach | None:
-    """Seconds until the validation mAP@.5 is at least the level; None when none was recorded."""
-    return _reach(arm, level, validation_map, first_at_least)
+def reach_map(record: Record, level: Level | None) -> Reached | None:
+    """When the validation mAP@.5 is first at least the level; None when none was recorded."""
+    return _reached(validation_map(record), level, first_at_least)
+
+
+def over_arm(runs: Sequence[Reached | None]) -> Reach | None:
+    """An arm's time to a level; None when no run has the series."""
+    measured = [run for run in runs if run is not None]
+    if not measured:
+        return None
+    times = times_of(measured)
+    return Reach(
+        spread(run.seconds for run in measured if run.yes), times.missed, median_time(times)
+    )
+
+
+def times_of(runs: Sequence[Reached]) -> Times:
+    """The same runs as censored times."""
+    return Times(tuple(run.seconds for run in runs), tuple(run.yes for run in runs))
 
 
 def validation_map(record: Record) -> Series:
@@ -126,14 +156,10 @@ def _default_map(arms: Sequence[Arm]) -> Level | None:
     return Level(value, f"the lowest best validation mAP@.5, set by {label}", label)
 
 
-def _reach(
-    arm: Arm,
-    level: Level | None,
-    series_of: Callable[[Record], Series],
-    first: Callable[[Series, float], float | None],
-) -> Reach | None:
-    measured = [series for record in arm.records if len(series := series_of(record))]
-    if level is None or not measured:
+def _reached(
+    series: Series, level: Level | None, first: Callable[[Series, float], float | None]
+) -> Reached | None:
+    if level is None or not len(series):
         return None
-    times = [first(series, level.value) for series in measured]
-    return Reach(spread(times), times.count(None))
+    seconds = first(series, level.value)
+    return Reached(float(series[-1, 0]), False) if seconds is None else Reached(seconds, True)

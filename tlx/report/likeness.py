@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tlx.report.arms import Arm, machine_of
+from tlx.report.measures import memory_kind
 from tlx.report.records import Record
 
 
 @dataclass(frozen=True)
-class Difference:
+class Unlikeness:
     """One thing that differs among the runs, and the warning that says so."""
 
     what: str
@@ -25,7 +26,7 @@ class _Check:
     consequence: str
 
 
-def unlike(arms: Sequence[Arm]) -> list[Difference]:
+def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
     """The differences among all runs of the arms; a value that is not recorded is no difference."""
     differences = []
     for check in _CHECKS:
@@ -38,8 +39,20 @@ def unlike(arms: Sequence[Arm]) -> list[Difference]:
         if len(holders) > 1:
             listed = "; ".join(_with_holders(value, who) for value, who in holders.items())
             warning = f"The runs differ in {check.what}: {listed}. {check.consequence}"
-            differences.append(Difference(check.what, warning))
+            differences.append(Unlikeness(check.what, warning))
     return differences
+
+
+def obstacle(one: Record, other: Record, same: Sequence[str]) -> str | None:
+    """The first of these checks, by name, in which two runs differ; None when there is none.
+
+    A value that is not recorded is no difference.
+    """
+    for name in same:
+        values = {_BY_NAME[name].value(record) for record in (one, other)} - {None}
+        if len(values) > 1:
+            return name
+    return None
 
 
 def _with_holders(value: str, labels: Sequence[str]) -> str:
@@ -75,6 +88,13 @@ def _weights(record: Record) -> str | None:
 def _test_set(record: Record) -> str | None:
     images, boxes = record.text("test", "images"), record.text("test", "boxes")
     return _joined(images and f"{images} images", boxes and f"{boxes} boxes")
+
+
+def _energy_method(record: Record) -> str | None:
+    if record.number("energy", "joules") is None:
+        return None
+    measured = "measured" if record.get("energy", "measured") else "estimated"
+    return _joined(measured, record.text("energy", "method"))
 
 
 def _software(record: Record) -> str | None:
@@ -114,5 +134,13 @@ _CHECKS = (
         "Times and memory of different machines cannot be compared; the measured speed-up is "
         "given only where one machine made both arms.",
     ),
+    _Check(
+        "precision",
+        lambda record: record.text("precision"),
+        "A difference in time, memory or mAP may come from the precision.",
+    ),
+    _Check("memory measured", memory_kind, "GPU memory and resident memory cannot be compared."),
+    _Check("energy method", _energy_method, "Energies got in unlike ways cannot be compared."),
     _Check("software", _software, "A difference may come from the program."),
 )
+_BY_NAME = {check.what: check for check in _CHECKS}

@@ -1,13 +1,10 @@
-"""A figure over the seeds of one arm, and what two such figures say about each other."""
+"""A figure over the seeds of one arm: mean and range."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-SUPPORTED = 0.05
-"""Ranges this unlikely to lie apart by chance are called support; likelier ones only a hint."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +38,3 @@ def ratio(top: Spread | None, bottom: Spread | None) -> Spread | None:
     return Spread(
         top.mean / bottom.mean, top.low / bottom.high, top.high / bottom.low, min(top.n, bottom.n)
     )
-
-
-def overlap(one: Spread, other: Spread) -> bool:
-    """Whether the ranges over seeds share a point."""
-    return one.low <= other.high and other.low <= one.high
-
-
-def chance_apart(one: Spread, other: Spread) -> float:
-    """How often ranges lie apart by chance when the arms do not differ.
-
-    Of all orders in which n + m exchangeable figures can fall, two keep the groups apart, so this
-    is the exact two-sided permutation probability: 1 in 3 for two seeds each, 1 in 10 for three.
-    """
-    return 2 / math.comb(one.n + other.n, one.n)

@@ -41,6 +41,7 @@ def columns(levels: Levels) -> list[Column]:
         Column("peak memory", _memory),
         Column("trainable", lambda row: _share(row.trainable_share)),
         Column("fit min", lambda row: figure(row.fit_min, significant)),
+        Column("energy", _energy),
         Column("frozen", lambda row: row.frozen_proof),
     ]
 
@@ -63,7 +64,7 @@ def comparison_table(
 def console_table(comparison: Comparison) -> Table:
     """A comparison for the console: arms side by side, one figure a line.
 
-    Thirteen columns do not fit 80 characters but five arms do; more arms follow in further blocks
+    Fourteen columns do not fit 80 characters but five arms do; more arms follow in further blocks
     of the same table, each under a line with their names.
     """
     heads, rows = columns(comparison.levels), comparison.rows
@@ -119,11 +120,25 @@ def _memory(row: Row) -> str:
     return "\n".join([f"{mean} MiB {row.memory_kind}", *ranges])
 
 
+def _energy(row: Row) -> str:
+    """Kilojoules of a fit, with the word for those that were not measured."""
+    if row.energy_kj is None:
+        return ABSENT
+    mean, *ranges = figure(row.energy_kj, significant).split("\n")
+    kind = "" if row.energy_measured else " est."
+    return "\n".join([f"{mean} kJ{kind}", *ranges])
+
+
 def _reach(reach: Reach | None) -> str:
     if reach is None:
         return ABSENT
     if reach.seconds is None:
         return "not reached"
-    text = figure(reach.seconds, significant)
+    if not reach.missed:
+        return figure(reach.seconds, significant)
+    # A mean over the runs that did reach it would favour an arm that often does not.
+    middle = (
+        f"median {significant(reach.median)}" if reach.median is not None else "median not seen"
+    )
     reached = reach.seconds.n
-    return text if not reach.missed else f"{text}\n{reached} of {reached + reach.missed} runs"
+    return f"{middle}\n{reached} of {reached + reach.missed} runs"

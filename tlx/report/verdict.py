@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tlx.report.compare import Comparison, Row
-from tlx.report.formats import seconds, three
-from tlx.report.spread import SUPPORTED, Spread, chance_apart, overlap
-
-Format = Callable[[float], str]
+from tlx.report.differences import chosen_pair
+from tlx.report.formats import seconds
+from tlx.report.spread import Spread
+from tlx.report.words import judgement, sentence
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -21,43 +21,12 @@ def verdict(comparison: Comparison) -> list[str]:
         )
     for data, rows in _by_data(comparison.rows).items():
         where = f" ({data})" if "data" in comparison.differs else ""
-        lines += _best_on_test(rows, where)
-    lines += _fastest_step(comparison.rows)
+        lines += _best_on_test(comparison, rows, where)
+    lines += _fastest_step(comparison)
     lines += _first_to_level(comparison)
     lines += _against_reference(comparison)
-    lines += _against_scratch(comparison.rows)
+    lines += _against_scratch(comparison)
     return lines + _grain(comparison.rows)
-
-
-def judge(one: Spread, other: Spread, show: Format) -> str:
-    """Whether two figures over seeds establish a difference, as a sentence."""
-    gap = show(abs(one.mean - other.mean))
-    if min(one.n, other.n) < 2:
-        count = "n=1 seed per arm" if one.n == other.n else f"n={one.n} and n={other.n} seeds"
-        return (
-            f"With {count} a difference of {gap} is not evidence: no interval can be given, "
-            "so no difference is established."
-        )
-    ranges = f"{_range(one, show)} against {_range(other, show)}"
-    if overlap(one, other):
-        return f"The ranges over seeds overlap ({ranges}): no difference is shown."
-    chance = chance_apart(one, other)
-    strength = "supports a difference" if chance <= SUPPORTED else "is a hint, not proof"
-    return (
-        f"The ranges over seeds lie apart ({ranges}). Two arms that do not differ would do that "
-        f"in 1 of {1 / chance:.0f} cases (n={one.n} and n={other.n}), so this {strength}."
-    )
-
-
-def judge_briefly(one: Spread, other: Spread) -> str:
-    """`judge` in a few words, for lines that follow a full sentence."""
-    if min(one.n, other.n) < 2:
-        return "n=1, not established"
-    if overlap(one, other):
-        return "ranges overlap, no difference shown"
-    chance = chance_apart(one, other)
-    strength = "supported" if chance <= SUPPORTED else "a hint"
-    return f"ranges lie apart, 1 in {1 / chance:.0f} by chance, {strength}"
 
 
 def best_and_worst(rows: Sequence[Row]) -> tuple[Row, Row] | None:
@@ -65,10 +34,6 @@ def best_and_worst(rows: Sequence[Row]) -> tuple[Row, Row] | None:
     shared = max(_by_data(rows).values(), key=len)
     ranked = _ranked(shared, lambda row: row.test_map_50, highest=True)
     return (ranked[0][0], ranked[-1][0]) if len(ranked) > 1 else None
-
-
-def _range(figure: Spread, show: Format) -> str:
-    return f"{show(figure.low)}–{show(figure.high)}"
 
 
 def _by_data(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -85,7 +50,15 @@ def _ranked(
     return sorted(known, key=lambda pair: pair[1].mean, reverse=highest)
 
 
-def _best_on_test(rows: Sequence[Row], where: str) -> list[str]:
+def _against_next(comparison: Comparison, ranked: Sequence[tuple[Row, Spread]], figure: str) -> str:
+    """The first of a ranking against the second, both having been picked by this very ranking."""
+    first, second = ranked[0][0].arm, ranked[1][0].arm
+    measure = comparison.measures[figure]
+    difference = chosen_pair(first, second, [row.arm for row, _ in ranked], measure)
+    return f"Between the two: {judgement(difference, measure)}"
+
+
+def _best_on_test(comparison: Comparison, rows: Sequence[Row], where: str) -> list[str]:
     ranked = _ranked(rows, lambda row: row.test_map_50, highest=True)
     if not ranked:
         return [f"Best on test{where}: unknown, no arm has a test mAP@.5."]
@@ -95,17 +68,19 @@ def _best_on_test(rows: Sequence[Row], where: str) -> list[str]:
     if len(ranked) == 1:
         return [f"{line}; no other arm to compare it with."]
     other, second = ranked[1]
-    return [f"{line}; next: {other.arm.label} ({second.mean:.3f}). {judge(best, second, three)}"]
+    told = _against_next(comparison, ranked, "test_map_50")
+    return [f"{line}; next: {other.arm.label} ({second.mean:.3f}). {told}"]
 
 
-def _fastest_step(rows: Sequence[Row]) -> list[str]:
-    ranked = _ranked(rows, lambda row: row.step_s, highest=False)
+def _fastest_step(comparison: Comparison) -> list[str]:
+    ranked = _ranked(comparison.rows, lambda row: row.step_s, highest=False)
     if len(ranked) < 2:
         return []
     (row, fastest), (other, second) = ranked[:2]
     return [
         f"Fastest step: {row.arm.label} ({seconds(fastest.mean)}){_speedup(row)}; "
-        f"next: {other.arm.label} ({seconds(second.mean)}; {judge_briefly(fastest, second)})."
+        f"next: {other.arm.label} ({seconds(second.mean)}). "
+        f"{_against_next(comparison, ranked, 'step_s')}"
     ]
 
 
@@ -126,8 +101,8 @@ def _first_to_level(comparison: Comparison) -> list[str]:
     (row, first), (other, second) = ranked[:2]
     return [
         f"First to validation mAP@.5 ≥ {level.value:.3f}: {row.arm.label} "
-        f"({seconds(first.mean)} of fit); next: {other.arm.label} ({seconds(second.mean)}; "
-        f"{judge_briefly(first, second)})."
+        f"({seconds(first.mean)} of fit); next: {other.arm.label} ({seconds(second.mean)}). "
+        f"{_against_next(comparison, ranked, 'time_to_map')}"
     ]
 
 
@@ -136,39 +111,41 @@ def _seconds_to_map(row: Row) -> Spread | None:
 
 
 def _against_reference(comparison: Comparison) -> list[str]:
+    """Test mAP and step time of every arm against `freeze=none`, each with its verdict."""
     lines = []
     for row in comparison.rows:
-        reference = comparison.reference(row)
-        if reference is None or reference is row or row.arm.first.scratch:
+        if row.arm.depth == "scratch":
             continue
-        one, other = row.test_map_50, reference.test_map_50
-        if one is None or other is None:
-            continue
-        gap = one.mean - other.mean
-        lines.append(
-            f"{row.arm.label} against {reference.arm.label}: test mAP@.5 {gap:+.3f} "
-            f"({judge_briefly(one, other)}){_speedup(row)}."
-        )
+        quality = comparison.difference(row.arm.label, "test_map_50")
+        step = comparison.difference(row.arm.label, "step_s")
+        told = [quality.words] if quality else []
+        if step:
+            measure = comparison.measures["step_s"]
+            words = judgement(step, measure)
+            told.append(f"Step time: {words}" if quality else sentence(step, measure))
+        if told:
+            lines.append(" ".join(told))
     return lines
 
 
-def _against_scratch(rows: Sequence[Row]) -> list[str]:
+def _against_scratch(comparison: Comparison) -> list[str]:
     """Name what pretrained weights bring, and negative transfer where the seeds support it."""
     lines = []
-    for scratch in (row for row in rows if row.arm.depth == "scratch"):
-        rivals = [
-            row for row in rows if row is not scratch and row.arm.setting == scratch.arm.setting
+    for scratch in (row for row in comparison.rows if row.arm.depth == "scratch"):
+        found = [
+            difference
+            for difference in comparison.against_scratch
+            if difference.reference == scratch.arm.label and difference.mean is not None
         ]
-        ranked = _ranked(rivals, lambda row: row.test_map_50, highest=False)
-        if not ranked or scratch.test_map_50 is None:
+        if not found:
             continue
-        row, worst = ranked[0]
-        gap = worst.mean - scratch.test_map_50.mean
-        line = (
-            f"{row.arm.label}, the weakest pretrained arm, against {scratch.arm.label}: test "
-            f"mAP@.5 {gap:+.3f} ({judge_briefly(worst, scratch.test_map_50)})."
-        )
-        lines.append(f"{line} Below scratch is negative transfer." if gap < 0 else line)
+        weakest = min(found, key=lambda difference: difference.mean or 0.0)
+        line = f"The weakest pretrained arm: {weakest.words}"
+        if weakest.verdict == "worse":
+            line += " That is negative transfer."
+        elif weakest.mean is not None and weakest.mean < 0:
+            line += " Negative transfer (below scratch) is seen but not shown."
+        lines.append(line)
     return lines
 
 

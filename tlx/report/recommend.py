@@ -1,0 +1,184 @@
+"""Name the arm for given limits: the cheapest whose loss of mAP is shown to be small enough.
+
+An arm's loss is bounded where the whole 95 % interval of its paired difference from the best arm
+lies within what is accepted (a non-inferiority test). The best arm itself has to pass against the
+next best, so that luck alone recommends nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tlx.report.compare import Comparison, Row
+from tlx.report.difference import Difference
+from tlx.report.differences import chosen_pair
+from tlx.report.formats import significant
+from tlx.report.limits import Limits
+from tlx.report.proof import CHANGED
+from tlx.report.words import interval
+
+FIGURE = "test_map_50"
+_GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The arm, or None; `words` give the answer, the evidence and the doubt, in this order.
+
+    `refused` says of every other arm why it was not taken.
+    """
+
+    arm: str | None
+    words: list[str]
+    limits: Limits
+    refused: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recommendation for `report.json`."""
+        return {
+            "arm": self.arm,
+            "words": self.words,
+            "limits": vars(self.limits),
+            "refused": self.refused,
+        }
+
+
+def recommend(
+    comparison: Comparison,
+    limits: Limits | None = None,
+    latencies: Mapping[str, float] | None = None,
+) -> Recommendation:
+    """Recommend an arm, or say why none can be.
+
+    Args:
+        comparison: The study.
+        limits: What can be afforded; without them only the accepted loss of mAP counts.
+        latencies: Milliseconds a picture by arm label, from a benchmark on the device.
+    """
+    limits, latencies = limits or Limits(), latencies or {}
+    if "data" in comparison.differs:
+        return _none(limits, {}, "the runs are of several data sets; report them apart")
+    ranked = _ranked(comparison)
+    if len(ranked) < 2:
+        return _none(limits, {}, "fewer than two arms have a test mAP@.5, a fit time and a proof")
+    refused = {row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))}
+    allowed = [row for row in ranked if row.arm.label not in refused]
+    if not allowed:
+        return _none(limits, refused, "no arm keeps the limits")
+    passed: dict[str, Difference] = {}
+    for row in allowed:
+        difference = _against_best(comparison, row, ranked)
+        if (why := _unbounded(comparison, difference, limits)) is None:
+            passed[row.arm.label] = difference
+        else:
+            refused[row.arm.label] = why
+    cheap = min((row for row in allowed if row.arm.label in passed), key=_minutes, default=None)
+    if cheap is None:
+        return _none(limits, refused, _nothing_shown(ranked, limits))
+    label = cheap.arm.label
+    for other in passed.keys() - {label}:
+        refused[other] = "its loss is small enough too, but its fit takes longer"
+    difference = passed[label]
+    words = [
+        f"Take {label}: the shortest fit ({significant(_minutes(cheap))} min) of the arms whose "
+        f"loss of test mAP@.5 is shown to be at most {limits.accepted_map_loss:g}.",
+        f"Evidence: its test mAP@.5 differs from that of {difference.reference}, "
+        f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
+        f"{interval(difference, comparison.measures[FIGURE])}, over {difference.pairs} seeds.",
+        *_doubts(cheap, difference, len(allowed), limits, latencies),
+    ]
+    return Recommendation(label, words, limits, refused)
+
+
+def _none(limits: Limits, refused: Mapping[str, str], why: str) -> Recommendation:
+    listed = [f"{label}: {reason}." for label, reason in refused.items()]
+    return Recommendation(
+        None, [f"No arm can be recommended: {why}.", *listed], limits, dict(refused)
+    )
+
+
+def _ranked(comparison: Comparison) -> list[Row]:
+    """Arms that could be taken, the best on test first; one whose frozen part moved is no arm."""
+    known = [
+        (row.test_map_50.mean, row)
+        for row in comparison.rows
+        if row.test_map_50 and row.fit_min and row.frozen_proof != CHANGED
+    ]
+    return [row for _, row in sorted(known, key=lambda pair: -pair[0])]
+
+
+def _minutes(row: Row) -> float:
+    return row.fit_min.mean if row.fit_min else math.inf
+
+
+def _over(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str | None:
+    """Which limit the arm's worst run does not keep, or is not known to keep."""
+    memory, fit = row.peak_memory_bytes, row.fit_min
+    if limits.train_minutes is not None and fit is not None and fit.high > limits.train_minutes:
+        return f"its fit takes up to {significant(fit.high)} min"
+    if limits.memory_gb is not None:
+        if memory is None:
+            return "its memory was not measured"
+        if memory.high > limits.memory_gb * _GIGABYTE:
+            return f"it needs up to {memory.high / _GIGABYTE:.2f} GB ({row.memory_kind})"
+    latency = latencies.get(row.arm.label)
+    if limits.latency_ms is not None and latency is not None and latency > limits.latency_ms:
+        return f"a picture takes {significant(latency)} ms"
+    return None
+
+
+def _against_best(comparison: Comparison, row: Row, ranked: Sequence[Row]) -> Difference:
+    """The arm's difference from the best of the others; uncorrected, as its interval is read."""
+    best = next(other for other in ranked if other is not row)
+    return chosen_pair(row.arm, best.arm, [row.arm, best.arm], comparison.measures[FIGURE])
+
+
+def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -> str | None:
+    """Why the loss is not shown to be within what is accepted, None where it is."""
+    if difference.verdict == "not comparable":
+        return f"not comparable with {difference.reference} ({difference.reason})"
+    if difference.low is None:
+        return f"one seed cannot bound its loss against {difference.reference}"
+    if difference.low < -limits.accepted_map_loss:
+        measure = comparison.measures[FIGURE]
+        return (
+            f"against {difference.reference} its test mAP@.5 differs by "
+            f"{interval(difference, measure)}, which a loss above {limits.accepted_map_loss:g} is "
+            "part of"
+        )
+    return None
+
+
+def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
+    fewest = min(len(row.arm.records) for row in ranked)
+    return (
+        f"of no arm within the limits is the loss shown to be at most {limits.accepted_map_loss:g} "
+        f"(down to {fewest} seeds an arm); more seeds narrow the intervals, a larger accepted loss "
+        "asks less of them"
+    )
+
+
+def _doubts(
+    row: Row,
+    difference: Difference,
+    candidates: int,
+    limits: Limits,
+    latencies: Mapping[str, float],
+) -> list[str]:
+    doubts = []
+    if candidates > 1:
+        doubts.append(f"the interval is that of one comparison, and {candidates} arms were tried")
+    if difference.pairs < 3:
+        doubts.append(f"{difference.pairs} seeds are few")
+    if limits.latency_ms is not None and row.arm.label not in latencies:
+        doubts.append(
+            "its latency was not measured, so the limit on it was not applied (freezing does not "
+            "change the network that is deployed)"
+        )
+    if limits.train_minutes is not None or limits.memory_gb is not None:
+        doubts.append("time and memory are those of this machine")
+    doubts.append("the best arm was found on the same test set, which flatters it a little")
+    return [f"Doubt: {'; '.join(doubts)}."]

@@ -1,0 +1,31 @@
+"""Statistics of small paired studies: plain numbers in, plain numbers out; no record is read here.
+
+The definitions and their sources are in `docs/statistics.md`.
+"""
+
+from __future__ import annotations
+
+from tlx.report.statistics.contrast import Contrast, holm, paired
+from tlx.report.statistics.drift import DriftFit, fit_drift
+from tlx.report.statistics.estimate import Estimate, estimate
+from tlx.report.statistics.power import ALPHA, POWER, SeedCount, power, seeds_needed
+from tlx.report.statistics.survival import LogRank, Times, log_rank, median_time
+
+__all__ = [
+    "ALPHA",
+    "POWER",
+    "Contrast",
+    "DriftFit",
+    "Estimate",
+    "LogRank",
+    "SeedCount",
+    "Times",
+    "estimate",
+    "fit_drift",
+    "holm",
+    "log_rank",
+    "median_time",
+    "paired",
+    "power",
+    "seeds_needed",
+]
