@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import illustrated
 import numpy as np
 import pytest
+import retrace
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -25,9 +28,12 @@ torch.set_num_threads(1)  # the suite runs in as many processes as there are cor
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what reads the shared data, with the reason, where there is none."""
     skip = pytest.mark.skip(reason="the shared data set folder is not beside the repository")
+    no_viz = pytest.mark.skip(reason="FiftyOne is not installed: pip install -e '.[viz,viz-test]'")
     for item in items:
         if "shared_data" in item.keywords and not SHARED.is_dir():
             item.add_marker(skip)
+        if "viz" in item.keywords and not find_spec("fiftyone"):
+            item.add_marker(no_viz)
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +115,9 @@ def tiny_overrides(tiny_set: Path, folder: Path) -> list[str]:
         f"runs_dir={folder / 'runs'}",
         f"cache_dir={folder / 'cache'}",
     ]
+
+
+@pytest.fixture(scope="session")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> retrace.Traced:
+    """A study with irregular figures and the report of it."""
+    return retrace.read_report(illustrated.reported(tmp_path_factory.mktemp("traced")))

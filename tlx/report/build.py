@@ -1,21 +1,34 @@
-"""Make a report folder: read the runs, compare them, write plots, Markdown and JSON."""
+"""Make a report folder: read the runs, compare them, write the page, its parts and the numbers."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tlx.errors import DataError
+from tlx.files import write_text
+from tlx.report.cautions import cautions
+from tlx.report.charts import make_charts
 from tlx.report.compare import Comparison, compare, describe_unfinished
+from tlx.report.csv_table import csv_text
+from tlx.report.gallery import Gallery, make_gallery
+from tlx.report.latency import Latency, read_latencies, slowest
 from tlx.report.levels import Level
+from tlx.report.limits import Limits
 from tlx.report.markdown import report_text
-from tlx.report.plots import write_plots
+from tlx.report.page import page_text
+from tlx.report.plots import Plot, write_plots
+from tlx.report.recommend import Recommendation, recommend
 from tlx.report.records import load_records
 from tlx.report.verdict import verdict
 
-REPORT, FIGURES = "report.md", "report.json"
+PAGE, REPORT, FIGURES, TABLE = "index.html", "report.md", "report.json", "report.csv"
+# A line break inside a string is escaped, so that this finds lists only.
+_NUMBERS = re.compile(r"\[\n[\s\d.eE+,\-nul]*\]")
 
 
 def make_report(
@@ -24,24 +37,29 @@ def make_report(
     *,
     map_level: float | None = None,
     loss_level: float | None = None,
+    limits: Limits | None = None,
+    benchmark: Path | None = None,
 ) -> Path:
-    """Write `report.md`, `report.json` and the plots of the runs into a folder.
+    """Write the page, `report.md`, `report.json`, `report.csv` and the plots into a folder.
 
     Args:
         run_dirs: Run folders, or folders that contain run folders.
         output: Folder of the report, made if need be; an earlier report in it is replaced.
         map_level: Validation mAP@.5 to time the arms to; by default one that all reach.
         loss_level: Smoothed training loss to time the arms to; by default one that all reach.
+        benchmark: Latencies on a device, a file as `tlx.report.latency` describes it.
+        limits: What can be afforded, for the recommendation.
 
     Returns:
         The path of `report.md`.
 
     Raises:
         ConfigError: a level that cannot be a level.
-        DataError: there is no finished run, or the output cannot be written.
+        DataError: there is no finished run, the benchmark cannot be used, or the output cannot be
+            written.
     """
     comparison = read_comparison(run_dirs, map_level=map_level, loss_level=loss_level)
-    return write_report(comparison, run_dirs, output)
+    return write_report(comparison, run_dirs, output, benchmark=benchmark, limits=limits)
 
 
 def read_comparison(
@@ -49,40 +67,79 @@ def read_comparison(
 ) -> Comparison:
     """Read and compare the runs; arguments and errors are those of `make_report`."""
     loaded = load_records(run_dirs)
-    return compare(
+    found = compare(
         loaded.records, map_level=map_level, loss_level=loss_level, warnings=loaded.warnings
     )
+    return replace(found, warnings=[*found.warnings, *cautions([row.arm for row in found.rows])])
 
 
-def write_report(comparison: Comparison, run_dirs: Sequence[Path], output: Path) -> Path:
+def advise(comparison: Comparison, benchmark: Path | None, limits: Limits | None) -> Recommendation:
+    """Which arm to take, given the latencies of a benchmark and what can be afforded."""
+    arms = [row.arm for row in comparison.rows]
+    latencies = read_latencies(benchmark, arms) if benchmark else []
+    return recommend(comparison, limits, slowest(latencies))
+
+
+def write_report(
+    comparison: Comparison,
+    run_dirs: Sequence[Path],
+    output: Path,
+    *,
+    limits: Limits | None = None,
+    benchmark: Path | None = None,
+) -> Path:
     """Write a report of a comparison of the runs in these folders.
 
     Raises:
-        DataError: the output cannot be written.
+        DataError: the benchmark cannot be used, or the output cannot be written.
     """
+    arms = [row.arm for row in comparison.rows]
+    latencies = read_latencies(benchmark, arms) if benchmark else []
+    advice = advise(comparison, benchmark, limits)
+    charts = make_charts(comparison, latencies)
+    gallery = make_gallery(comparison)
+    arguments = _arguments(comparison, run_dirs, output, benchmark)
+    arguments += limits.as_arguments() if limits else []
     try:
         output.mkdir(parents=True, exist_ok=True)
-        plots = write_plots(comparison, output)
-        figures = json.dumps(_figures(comparison, plots), indent=2, allow_nan=False)
-        (output / FIGURES).write_text(f"{figures}\n", encoding="utf-8")
-        text = report_text(comparison, plots, output, _arguments(comparison, run_dirs, output))
-        (output / REPORT).write_text(text, encoding="utf-8")
+        plots = write_plots(charts, output)
+        write_text(output / FIGURES, _json(_figures(comparison, advice, plots, gallery, latencies)))
+        write_text(output / TABLE, csv_text(comparison, output))
+        titles = {plot.file: plot.chart.title for plot in plots}
+        write_text(output / REPORT, report_text(comparison, advice, titles, output, arguments))
+        write_text(output / PAGE, page_text(comparison, advice, plots, gallery, output, arguments))
     except OSError as error:
         raise DataError(f"the report cannot be written to {output}: {error}") from error
     return output / REPORT
 
 
-def _arguments(comparison: Comparison, run_dirs: Sequence[Path], output: Path) -> list[str]:
+def _json(value: dict[str, Any]) -> str:
+    """Indented JSON with lists of numbers on one line each."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def _arguments(
+    comparison: Comparison, run_dirs: Sequence[Path], output: Path, benchmark: Path | None
+) -> list[str]:
     """Arguments of the program that make the same report; default levels are left to it."""
     arguments = [*map(str, run_dirs), "--output", str(output)]
     levels = {"--map-level": comparison.levels.map, "--loss-level": comparison.levels.loss}
     for option, level in levels.items():
         if level is not None and level.given:
             arguments += [option, repr(level.value)]
+    if benchmark is not None:
+        arguments += ["--benchmark", str(benchmark)]
     return arguments
 
 
-def _figures(comparison: Comparison, plots: Sequence[str]) -> dict[str, Any]:
+def _figures(
+    comparison: Comparison,
+    advice: Recommendation,
+    plots: Sequence[Plot],
+    gallery: Gallery,
+    latencies: Sequence[Latency],
+) -> dict[str, Any]:
     """What `report.json` holds: the rows of the table, unrounded, and what goes with them."""
     levels = comparison.levels
     return {
@@ -91,11 +148,21 @@ def _figures(comparison: Comparison, plots: Sequence[str]) -> dict[str, Any]:
         "warnings": comparison.warnings,
         "levels": {"loss": _level(levels.loss), "map_50": _level(levels.map)},
         "rows": [row.as_dict() for row in comparison.rows],
+        "estimates": {
+            arm: {figure: found.as_dict() for figure, found in figures.items()}
+            for arm, figures in comparison.estimates.items()
+        },
+        "differences": [found.as_dict() for found in comparison.differences],
+        "against_scratch": [found.as_dict() for found in comparison.against_scratch],
+        "recommendation": advice.as_dict(),
         "unfinished": [
             {"run": record.name, "status": record.status, "reason": describe_unfinished(record)}
             for record in comparison.unfinished
         ],
-        "plots": list(plots),
+        "plots": [plot.file for plot in plots],
+        "figures": {plot.chart.name: plot.chart.as_dict() for plot in plots},
+        "failures": gallery.as_dict(),
+        "latencies": [vars(latency) for latency in latencies],
     }
 
 

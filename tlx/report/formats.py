@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from tlx.report.spread import Spread
 
@@ -37,3 +39,8 @@ def seconds(value: float) -> str:
 def times(value: float) -> str:
     """A speed-up, in multiples of the step rate of `freeze=none`."""
     return f"{value:.2f}"
+
+
+def relative(folder: Path, output: Path) -> str:
+    """A folder as seen from the report's, so that both can be moved together."""
+    return Path(os.path.relpath(folder, output)).as_posix()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,16 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#5
 # Five patterns against seven colours: 35 arms before a pair repeats.
 PATTERNS: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (7, 2, 1, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+# Parts of a bar; hatches keep them apart in a grey print.
+PART_LOOKS = {
+    "data": ("#E69F00", "//"),
+    "forward": ("#56B4E9", ""),
+    "backward": ("#0072B2", ".."),
+    "optimizer": ("#CC79A7", "xx"),
+}
 
-WIDTH_INCHES, DPI = 8.0, 150
+# A phone shows the narrow layout at nearly its own size, so that type stays legible there.
+WIDTH_INCHES, NARROW_INCHES, DPI = 8.0, 4.2, 150
 SETTINGS: Any = {
     "font.size": 11,
     "axes.grid": True,
@@ -28,6 +37,7 @@ SETTINGS: Any = {
     "lines.linewidth": 2.0,
     "lines.markersize": 5,
     "figure.constrained_layout.use": True,
+    "svg.hashsalt": "tlx",  # else ids in an SVG are random and no two reports are equal
 }
 
 
@@ -51,6 +61,12 @@ def looks_of(numbers: Sequence[int]) -> list[Look]:
     return [_look(number) for number in range(len(numbers))] if afresh else looks
 
 
+def looks_by_place(numbers: Iterable[int]) -> dict[int, Look]:
+    """The look of each place, where several panels show the same arms or some of them."""
+    places = sorted(set(numbers))
+    return dict(zip(places, looks_of(places), strict=True))
+
+
 def _look(number: int) -> Look:
     return Look(
         COLOURS[number % len(COLOURS)],
@@ -59,12 +75,19 @@ def _look(number: int) -> Look:
     )
 
 
-def new_figure(panels: int = 1, height: float = 5.0) -> tuple[Figure, list[Axes]]:
-    """A figure of 1200 px width with panels side by side; it belongs to no window."""
-    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI)
+def new_figure(
+    panels: int = 1, height: float = 5.0, *, narrow: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of 1200 px width with panels side by side; it belongs to no window.
+
+    Narrow, it is 630 px wide with the panels below one another, each a little lower.
+    """
+    size = (NARROW_INCHES, 0.9 * height * panels) if narrow else (WIDTH_INCHES, height)
+    figure = Figure(figsize=size, dpi=DPI)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, panels, squeeze=False)
-    return figure, list(axes[0])
+    shape = (panels, 1) if narrow else (1, panels)
+    axes = figure.subplots(*shape, squeeze=False)
+    return figure, list(axes.flat)
 
 
 def settings() -> Any:
@@ -72,20 +95,28 @@ def settings() -> Any:
     return matplotlib.rc_context(SETTINGS)
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """One legend under the whole figure, where it can cover no curve."""
-    handles, texts = axes.get_legend_handles_labels()
-    # A line of the legend holds about 105 characters; a sample of a line takes some ten.
-    columns = max(1, min(len(texts), 105 // (max(map(len, texts)) + 10)))
+def legend_below(figure: Figure, panels: Iterable[Axes]) -> None:
+    """One legend of all panels under the whole figure, where it can cover no curve."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        for label, handle in zip(labels, handles, strict=True):
+            entries.setdefault(label, handle)
     figure.legend(
-        handles,
-        texts,
+        list(entries.values()),
+        list(entries),
         loc="outside lower center",
-        ncols=columns,
+        ncols=legend_columns(list(entries), narrow=figure.get_figwidth() < WIDTH_INCHES),
         frameon=False,
         handlelength=3.5,
         columnspacing=1.5,
     )
+
+
+def legend_columns(texts: Sequence[str], *, narrow: bool, sample: int = 10) -> int:
+    """How many entries of a legend fit beside one another; a sample takes so many characters."""
+    characters = 52 if narrow else 105
+    return max(1, min(len(texts), characters // (max(map(len, texts), default=0) + sample)))
 
 
 def draw_bounds(axes: Axes, points: Sequence[tuple[float, float]], size: float) -> None:
@@ -105,3 +136,10 @@ def draw_bounds(axes: Axes, points: Sequence[tuple[float, float]], size: float) 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG; nothing in it depends on the time of writing."""
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, with type as outlines: it looks the same whatever fonts there are."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -1,0 +1,134 @@
+"""Charts of what happened over time and steps: loss, validation mAP, two arms side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlx.report.charts.lines import Line, LineChart, LinePanel
+from tlx.report.compare import Comparison, Row
+from tlx.report.curves import Curve, over_seeds, smoothed_loss
+from tlx.report.levels import Level, validation_map
+from tlx.report.records import Record, Series
+from tlx.report.verdict import best_and_worst
+
+# Points of a curve that are drawn. Curves are smoothed over an epoch, so that thinning shows in no
+# figure, and a page with the curves of a long study stays small.
+MOST_POINTS = 400
+_SECONDS = "time since the start of fit (s)"
+
+_Axis = Callable[[Curve], NDArray[np.float64]]
+
+
+def loss_vs_time(comparison: Comparison) -> LineChart | None:
+    """Smoothed training loss of every arm against seconds of fit."""
+    panel = _loss(comparison, comparison.rows)
+    return _single("loss_vs_time", "Training loss against time", panel)
+
+
+def loss_vs_step(comparison: Comparison) -> LineChart | None:
+    """Smoothed training loss of every arm against steps."""
+    panel = _loss(comparison, comparison.rows, by_step=True)
+    return _single("loss_vs_step", "Training loss against steps", panel)
+
+
+def map_vs_time(comparison: Comparison) -> LineChart | None:
+    """Validation mAP@.5 of every arm against seconds of fit."""
+    panel = _map(comparison, comparison.rows)
+    return _single("map_vs_time", "Validation mAP@.5 against time", panel)
+
+
+def four_vs_eight(comparison: Comparison) -> LineChart | None:
+    """Loss and mAP of freeze 4 and 8, where both are there with the same policy and setting."""
+    rows = _four_and_eight(comparison.rows)
+    title = "freeze=4 and freeze=8 side by side"
+    return _pair("4_vs_8", title, comparison, rows, "freeze=4 and freeze=8")
+
+
+def best_vs_worst(comparison: Comparison) -> LineChart | None:
+    """Loss and mAP of the arms with the highest and the lowest test mAP@.5."""
+    rows = best_and_worst(comparison.rows) or ()
+    names = [
+        f"{row.arm.label} ({row.test_map_50.mean:.3f})" if row.test_map_50 else row.arm.label
+        for row in rows
+    ]
+    heading = f"Best test mAP@.5: {names[0]}\nworst: {names[1]}" if names else ""
+    return _pair("best_vs_worst", "Best and worst arm by test mAP@.5", comparison, rows, heading)
+
+
+def _single(name: str, title: str, panel: LinePanel) -> LineChart | None:
+    return LineChart(name, title, [panel]) if panel.lines else None
+
+
+def _pair(
+    name: str, title: str, comparison: Comparison, rows: Sequence[Row], heading: str
+) -> LineChart | None:
+    if len(rows) < 2:
+        return None
+    panels = [_loss(comparison, rows), _map(comparison, rows)]
+    panels = [panel for panel in panels if panel.lines]
+    return LineChart(name, title, panels, heading) if panels else None
+
+
+def _loss(comparison: Comparison, rows: Sequence[Row], *, by_step: bool = False) -> LinePanel:
+    lines = _lines(comparison, rows, smoothed_loss, by_step=by_step)
+    label = "training loss (mean over an epoch)"
+    if by_step:
+        return LinePanel("training step", label, lines)
+    return LinePanel(
+        _SECONDS, label, lines, level=_value(comparison.levels.loss), level_name="loss level"
+    )
+
+
+def _map(comparison: Comparison, rows: Sequence[Row]) -> LinePanel:
+    return LinePanel(
+        _SECONDS,
+        "validation mAP@.5",
+        _lines(comparison, rows, validation_map),
+        markers=True,
+        level=_value(comparison.levels.map),
+        level_name="mAP level",
+    )
+
+
+def _value(level: Level | None) -> float | None:
+    return None if level is None else level.value
+
+
+def _lines(
+    comparison: Comparison,
+    rows: Sequence[Row],
+    series_of: Callable[[Record], Series],
+    *,
+    by_step: bool = False,
+) -> list[Line]:
+    """The thinned curve of every row that has one."""
+    lines = []
+    for row in rows:
+        curve = over_seeds([series_of(record) for record in row.arm.records])
+        if curve is None:
+            continue
+        kept = thinned(len(curve.steps))
+        x = curve.steps if by_step else curve.seconds
+        values = [array[kept].tolist() for array in (x, curve.mean, curve.low, curve.high)]
+        lines.append(Line(row.arm.label, comparison.rows.index(row), curve.n, *values))
+    return lines
+
+
+def thinned(count: int) -> NDArray[np.int64]:
+    """At most `MOST_POINTS` evenly spaced places of `count`, the first and the last among them."""
+    places = np.linspace(0, count - 1, min(count, MOST_POINTS))
+    return places.round().astype(np.int64)
+
+
+def _four_and_eight(rows: Sequence[Row]) -> list[Row]:
+    """The rows of freeze 4 and 8 whose counterpart (same policy and setting) is there too."""
+
+    def key(row: Row) -> tuple[str, tuple[str | None, ...]]:
+        return row.arm.first.policy, row.arm.setting
+
+    depths = {depth: {key(r) for r in rows if r.arm.depth == depth} for depth in ("4", "8")}
+    both = depths["4"] & depths["8"]
+    return [row for row in rows if row.arm.depth in depths and key(row) in both]

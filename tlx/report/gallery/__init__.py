@@ -1,0 +1,52 @@
+"""Pictures of a report: the same test pictures by arm, and what goes wrong on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlx.predictions import SHOWN
+from tlx.report.compare import Comparison
+from tlx.report.gallery.failures import (
+    Case,
+    Counts,
+    count_kinds,
+    match_all,
+    most_missed,
+    surest_false,
+)
+from tlx.report.gallery.samples import Sample, make_samples
+from tlx.report.gallery.sources import read_sources
+
+__all__ = ["Case", "Counts", "Gallery", "Sample", "make_gallery"]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Samples, counts and failure cases; all empty where no run kept its predictions."""
+
+    runs: int = 0
+    samples: list[Sample] = field(default_factory=list)
+    counts: list[Counts] = field(default_factory=list)
+    missed: list[Case] = field(default_factory=list)
+    false_alarms: list[Case] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts for `report.json`, with the least score that counts."""
+        return {"score": SHOWN, "counts": [counts.as_dict() for counts in self.counts]}
+
+
+def make_gallery(comparison: Comparison) -> Gallery:
+    """Read the predictions of the runs and the test pictures they are about."""
+    sources, notes = read_sources(comparison)
+    if not sources or not sources[0].predictions.images:
+        return Gallery(notes=notes)
+    runs = match_all(sources)
+    samples = make_samples(sources)
+    if not samples:
+        root = sources[0].record.text("data_report", "root")
+        notes.append(f"The test pictures cannot be shown: they are no longer below {root}.")
+    return Gallery(
+        len(sources), samples, count_kinds(runs), most_missed(runs), surest_false(runs), notes
+    )

@@ -1,0 +1,150 @@
+"""What goes wrong on test: counts by arm, the objects most runs miss, the surest false alarms."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tlx.predictions import ImagePredictions, Matching, match
+from tlx.predictions.matching import HIT, overlaps
+from tlx.report.gallery.sources import Source
+from tlx.report.gallery.views import View, box_of, found_box
+from tlx.report.gallery.windows import Window, around
+
+MOST_MISSED, MOST_FALSE, MOST_FALSE_OF_ALL = 6, 3, 24
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each kind occurs on the test set, as means over an arm's runs."""
+
+    arm: str
+    runs: int
+    objects: float
+    hits: float
+    missed: float
+    wrong_class: float
+    low_iou: float
+    false_alarms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The unrounded numbers for `report.json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One failure: the part of the picture around it, and the boxes there."""
+
+    window: Window
+    view: View
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A run with its matching of every test picture, in the order of the pictures."""
+
+    source: Source
+    matchings: list[Matching]
+
+    @property
+    def images(self) -> list[ImagePredictions]:
+        """The pictures with what the run found."""
+        return self.source.predictions.images
+
+
+def match_all(sources: list[Source]) -> list[Matched]:
+    """Match every picture of every run."""
+    return [Matched(s, [match(image) for image in s.predictions.images]) for s in sources]
+
+
+def count_kinds(runs: list[Matched]) -> list[Counts]:
+    """The counts of every arm, in the order of the arms."""
+    counts = []
+    for arm in dict.fromkeys(run.source.arm for run in runs):
+        own = [_kinds(run) for run in runs if run.source.arm == arm]
+        counts.append(Counts(arm, len(own), *np.mean(own, axis=0).tolist()))
+    return counts
+
+
+def _kinds(run: Matched) -> list[int]:
+    matchings = run.matchings
+    return [
+        sum(int((~image.truth.ignored).sum()) for image in run.images),
+        *(
+            sum(len(getattr(matching, kind)) for matching in matchings)
+            for kind in ("hits", "missed", "wrong_class", "low_iou", "false_alarms")
+        ),
+    ]
+
+
+def most_missed(runs: list[Matched]) -> list[Case]:
+    """The objects that most runs miss; of equally missed ones the largest, the least excusable."""
+    missed: dict[tuple[int, int], int] = {}
+    for run in runs:
+        for place, matching in enumerate(run.matchings):
+            for index in matching.missed:
+                missed[place, index] = missed.get((place, index), 0) + 1
+    images = runs[0].images
+
+    def rank(key: tuple[int, int]) -> tuple[float, float]:
+        x1, y1, x2, y2 = images[key[0]].truth.boxes[key[1]].tolist()
+        return -missed[key], -(x2 - x1) * (y2 - y1)
+
+    cases = []
+    for key in sorted(missed, key=rank)[:MOST_MISSED]:
+        image, index = images[key[0]], key[1]
+        title = f"missed by {missed[key]} of {len(runs)} runs"
+        box = image.truth.boxes[index]
+        name = runs[0].source.predictions.classes[int(image.truth.labels[index]) - 1]
+        view = View(title, f"{name}, {image.image}", f"{name} in {image.image}, {title}",
+                    [box_of("missed", box)])  # fmt: skip
+        cases += _case(runs[0].source, image, box, view)
+    return cases
+
+
+def surest_false(runs: list[Matched]) -> list[Case]:
+    """The false alarms of the highest scores of each arm, one a place in a picture."""
+    arms = list(dict.fromkeys(run.source.arm for run in runs))
+    each = max(1, min(MOST_FALSE, MOST_FALSE_OF_ALL // len(arms)))
+    cases = []
+    for arm in arms:
+        ranked = sorted(
+            (
+                (-float(run.images[place].found.scores[index]), number, place, index)
+                for number, run in enumerate(runs)
+                if run.source.arm == arm
+                for place, matching in enumerate(run.matchings)
+                for index in matching.false_alarms
+            )
+        )
+        taken: list[tuple[int, np.ndarray]] = []
+        for _, number, place, index in ranked:
+            box = runs[number].images[place].found.boxes[index]
+            if len(taken) < each and not _known(taken, place, box):
+                taken.append((place, box))
+                cases += _false_case(runs[number].source, arm, place, index)
+    return cases
+
+
+def _known(taken: list[tuple[int, np.ndarray]], place: int, box: np.ndarray) -> bool:
+    """Whether the arm has a false alarm there already, of another seed perhaps."""
+    near = [other for where, other in taken if where == place]
+    return any(overlaps(box[None], other[None], np.zeros(1, bool))[0, 0] >= HIT for other in near)
+
+
+def _false_case(source: Source, arm: str, place: int, index: int) -> list[Case]:
+    image, classes = source.predictions.images[place], source.predictions.classes
+    name, score = classes[int(image.found.labels[index]) - 1], image.found.scores[index]
+    boxes = [box_of("truth", box) for box in image.truth.boxes]
+    boxes.append(found_box("false", image, index, classes))
+    note = f"{name} {score:.2f}, {image.image}"
+    view = View(arm, note, f"false alarm of {arm}: {note}", boxes)
+    return _case(source, image, image.found.boxes[index], view)
+
+
+def _case(source: Source, image: ImagePredictions, box: np.ndarray, view: View) -> list[Case]:
+    pixels = source.pixels(image)
+    return [] if pixels is None else [Case(around(pixels, box), view)]

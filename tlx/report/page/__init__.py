@@ -1,0 +1,182 @@
+"""The report as one page of HTML that needs nothing but itself: no network, no script, no font."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tlx.predictions import SHOWN
+from tlx.report.compare import Comparison
+from tlx.report.gallery import Gallery
+from tlx.report.page.answer import Answer, answer_of, refused_table
+from tlx.report.page.arms import arms_table
+from tlx.report.page.captions import CAPTIONS, DEFINITIONS
+from tlx.report.page.evidence import differences_table
+from tlx.report.page.facts import (
+    classes_table,
+    counts_table,
+    data_tables,
+    environment_table,
+    runs_table,
+    unfinished_table,
+)
+from tlx.report.plots import Plot
+from tlx.report.recommend import Recommendation
+from tlx.report.records import Record
+from tlx.report.verdict import verdict
+
+_PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
+
+
+def page_text(
+    comparison: Comparison,
+    recommendation: Recommendation,
+    plots: Sequence[Plot],
+    gallery: Gallery,
+    output: Path,
+    arguments: Sequence[str],
+) -> str:
+    """The whole of `index.html`.
+
+    Args:
+        comparison: What to report.
+        recommendation: The answer, on the first screen.
+        plots: The charts as they were drawn.
+        gallery: Pictures with detections, and what goes wrong on them.
+        output: Folder of the report, which folders of runs are named relative to.
+        arguments: Arguments of `python -m tlx.report` that make this report.
+    """
+    records = [record for row in comparison.rows for record in row.arm.records]
+    answer = answer_of(comparison, recommendation)
+    context = {
+        "title": ", ".join(_distinct(records, "data")) or output.parent.name,
+        "facts": _facts(comparison, records),
+        "answer": answer,
+        "arms": arms_table(comparison),
+        "warnings": comparison.warnings,
+        "evidence": _evidence(comparison, recommendation, answer),
+        "plots": [_plot(plot) for plot in plots],
+        "classes": classes_table(comparison),
+        "gallery": _gallery(gallery),
+        "data": data_tables(comparison),
+        "runs": runs_table(comparison, output),
+        "unfinished": unfinished_table(comparison.unfinished, output),
+        "environment": environment_table(comparison),
+        "definitions": DEFINITIONS,
+        "command": shlex.join(["python", "-m", "tlx.report", *arguments]),
+    }
+    return (
+        _templates().get_template("index.html.jinja").render(context, sections=_sections(context))
+    )
+
+
+def _templates() -> Environment:
+    # Names of classes, runs and errors come from strangers' files: everything is escaped.
+    return Environment(
+        loader=PackageLoader("tlx.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
+    names = {
+        "warnings": "Warnings",
+        "plots": "Figures",
+        "evidence": "Evidence",
+        "classes": "Classes",
+        "gallery": "Detections and failures",
+        "data": "Data",
+        "runs": "Runs",
+        "environment": "Environment",
+        "definitions": "Definitions",
+    }
+    ids = {"plots": "figures", "gallery": "detections"}
+    return [(ids.get(key, key), name) for key, name in names.items() if context[key]]
+
+
+def _facts(comparison: Comparison, records: Sequence[Record]) -> list[str]:
+    """What was compared, on what, when: the line under the title."""
+    seeds = {record.text("seed") for record in records}
+    days = sorted({(record.text("started") or "")[:10] for record in records} - {""})
+    facts = [f"{_count(len(records), 'finished run')}: {_count(len(comparison.rows), 'arm')}, "
+             f"{_count(len(seeds), 'seed')}"]  # fmt: skip
+    if comparison.unfinished:
+        facts.append(f"{len(comparison.unfinished)} not finished")
+    for what, key in (("data", "data"), ("backbone", "backbone"), ("", "gpu"), ("", "cpu")):
+        keys = ("environment", key) if not what else (key,)
+        if found := _distinct(records, *keys):
+            facts.append(f"{what} {', '.join(found)}".strip())
+    if days:
+        facts.append(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")
+    return facts
+
+
+def _distinct(records: Sequence[Record], *keys: str) -> list[str]:
+    return list(dict.fromkeys(text for record in records if (text := record.text(*keys))))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _plot(plot: Plot) -> dict[str, str]:
+    chart = plot.chart
+    return {
+        "name": chart.name,
+        "title": chart.title,
+        "alt": chart.alt,
+        "caption": CAPTIONS[chart.name],
+        "wide": _svg_uri(plot.wide),
+        "narrow": _svg_uri(plot.narrow),
+    }
+
+
+def _svg_uri(svg: str) -> str:
+    """The SVG as a data URI, without the parts that name other files."""
+    bare = _PROLOGUE.sub("", svg).strip()
+    return f"data:image/svg+xml;base64,{base64.b64encode(bare.encode()).decode('ascii')}"
+
+
+def _gallery(gallery: Gallery) -> dict[str, Any]:
+    notes = " ".join(gallery.notes)
+    if not gallery.runs:
+        absent = "No run kept its predictions (predictions/test.json), so none can be shown."
+        note = f"{absent} {notes}".strip()
+        return {"samples": [], "samples_note": note, "counts": None, "failures": [],
+                "failures_note": note}  # fmt: skip
+    groups = [
+        ("Objects that most runs miss", "Those missed by most runs first, the larger of equals. A "
+         "label may be wrong, or the object too small for the input size.", gallery.missed),
+        ("Surest false alarms", "The highest scores of each arm that lie on no object. Look for "
+         "objects that were not labelled.", gallery.false_alarms),
+    ]  # fmt: skip
+    return {
+        "samples": gallery.samples,
+        "samples_note": "Evenly spaced test pictures that hold an object, chosen by their place "
+        f"and not by the result; the first seed of every arm. Scores of {SHOWN} and more count; "
+        f"found is IoU ≥ .5 with an object of the same class. {notes}".strip(),
+        "counts": counts_table(gallery.counts, SHOWN),
+        "failures_note": f"Of {_count(gallery.runs, 'run')}, on all test pictures.",
+        "failures": [
+            {"title": title, "note": note, "cases": cases} for title, note, cases in groups if cases
+        ],
+    }
+
+
+def _evidence(
+    comparison: Comparison, recommendation: Recommendation, answer: Answer
+) -> dict[str, Any]:
+    """What the first screen has no room for; empty where there is nothing."""
+    lines = [line for line in verdict(comparison) if line not in answer]
+    tables = [refused_table(recommendation), differences_table(comparison)]
+    known = [table for table in tables if table is not None]
+    return {"lines": lines, "tables": known} if lines or known else {}

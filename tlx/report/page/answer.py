@@ -1,0 +1,45 @@
+"""The first words of the page: which arm to take, why, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tlx.report.compare import Comparison
+from tlx.report.page.tables import Cell, Table, plain_table
+from tlx.report.recommend import Recommendation
+from tlx.report.verdict import verdict
+
+_DOUBT = "Doubt: "
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence that answers, what speaks for it, and what it leaves open."""
+
+    headline: str
+    reasons: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def __contains__(self, line: object) -> bool:
+        return line == self.headline or line in (*self.reasons, *self.doubts)
+
+
+def answer_of(comparison: Comparison, recommendation: Recommendation) -> Answer:
+    """The recommendation; where there is none, what the test figures say instead."""
+    headline, *others = recommendation.words
+    if recommendation.arm is None:
+        return Answer(headline, verdict(comparison)[:2])
+    doubts = [line.removeprefix(_DOUBT) for line in others if line.startswith(_DOUBT)]
+    doubts = [line[:1].upper() + line[1:] for line in doubts]
+    return Answer(headline, [line for line in others if not line.startswith(_DOUBT)], doubts)
+
+
+def refused_table(recommendation: Recommendation) -> Table | None:
+    """Why the other arms were not taken."""
+    loss = recommendation.limits.accepted_map_loss
+    chosen = " ".join(recommendation.limits.as_arguments())
+    rows = [[arm, Cell(why, mark="words")] for arm, why in recommendation.refused.items()]
+    caption = f"Why other arms are not recommended; accepted loss of test mAP@.5: {loss:g}."
+    if chosen:
+        caption += f" Limits: {chosen}."
+    return plain_table("refused", caption, ["arm", "why"], rows)

@@ -1,0 +1,106 @@
+"""The table that answers at a glance: quality, speed beside the bound, cost and proof by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tlx.report.compare import Comparison, Row
+from tlx.report.formats import ABSENT, significant, three
+from tlx.report.page.tables import Cell, Interval, Table, interval
+from tlx.report.proof import CHANGED
+from tlx.report.style import looks_of
+from tlx.report.words import change
+
+_HEADS = [
+    "arm", "n", "test mAP@.5", "against freeze=none", "test mAP@[.5:.95]", "step",
+    "speed-up, bound", "fit", "to mAP level", "peak memory",
+]  # fmt: skip
+_WORDS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "= not shown"}
+
+
+def arms_table(comparison: Comparison) -> Table:
+    """One row an arm; an energy column only where a run has the figure."""
+    looks = looks_of(range(len(comparison.rows)))
+    energy = any(_figure(comparison, row, "energy_kj") for row in comparison.rows)
+    rows = []
+    for row, look in zip(comparison.rows, looks, strict=True):
+        cells = [Cell(row.arm.label, colour=look.colour), *_cells(comparison, row)]
+        if energy:
+            cells.append(_energy(comparison, row))
+        alarm = "alarm" if row.frozen_proof == CHANGED else ""
+        rows.append([*cells, Cell(row.frozen_proof, mark=alarm)])
+    heads = [*_HEADS, *(["energy"] if energy else []), "frozen"]
+    return Table("arms", _caption(comparison), [Cell(head) for head in heads], rows)
+
+
+def _cells(comparison: Comparison, row: Row) -> list[Cell]:
+    def over(key: str, show: Callable[[float], str], unit: str = "") -> Cell:
+        return interval(_figure(comparison, row, key), show, unit)
+
+    memory = over("peak_memory_bytes", lambda value: f"{value / 2**20:.0f}", "MiB")
+    kind = row.memory_kind if row.peak_memory_bytes else ""
+    memory = Cell(f"{memory.text} {kind}".strip(), memory.note)
+    return [
+        Cell(str(len(row.arm.records))),
+        over("test_map_50", three),
+        _against(comparison, row),
+        over("test_map", three),
+        over("step_s", lambda value: significant(1000 * value), "ms"),
+        _speedup(row),
+        over("fit_min", significant, "min"),
+        _time_to_map(row),
+        memory,
+    ]
+
+
+def _figure(comparison: Comparison, row: Row, key: str) -> Interval | None:
+    """The estimate of a figure."""
+    return comparison.estimates.get(row.arm.label, {}).get(key)
+
+
+def _against(comparison: Comparison, row: Row) -> Cell:
+    """The verdict on test mAP@.5 against `freeze=none`, with the mean difference."""
+    if comparison.reference(row) is row:
+        return Cell("reference")
+    found = comparison.difference(row.arm.label, "test_map_50")
+    if found is None:
+        return Cell(ABSENT)
+    note = "" if found.mean is None else change(found, comparison.measures[found.figure])
+    return Cell(_WORDS.get(found.verdict, found.verdict), note)
+
+
+def _speedup(row: Row) -> Cell:
+    bound = f"bound {row.bound_speedup.mean:.2f}×" if row.bound_speedup else ""
+    return Cell(f"{row.speedup.mean:.2f}×" if row.speedup else ABSENT, bound)
+
+
+def _time_to_map(row: Row) -> Cell:
+    """The mean; where runs do not reach the level the median, as a mean of the others flatters."""
+    reach = row.time_to_map
+    if reach is None:
+        return Cell(ABSENT)
+    if not reach.missed:
+        return interval(reach.seconds, significant, "s")
+    reached = reach.seconds.n if reach.seconds else 0
+    note = f"{reached} of {reached + reach.missed} runs"
+    if reach.median is None:
+        return Cell("not reached", note)
+    return Cell(f"median {significant(reach.median)} s", note)
+
+
+def _energy(comparison: Comparison, row: Row) -> Cell:
+    cell = interval(_figure(comparison, row, "energy_kj"), significant, "kJ")
+    estimated = row.energy_kj is not None and not row.energy_measured
+    return replace(cell, text=f"{cell.text} est.") if estimated else cell
+
+
+def _caption(comparison: Comparison) -> str:
+    several = any(len(row.arm.records) > 1 for row in comparison.rows)
+    what = "means over seeds with 95 % bootstrap intervals" if several else "one run an arm"
+    level = comparison.levels.map
+    reached = f" mAP level: validation mAP@.5 of {level.value:.3f}." if level else ""
+    return (
+        f"Arms compared: {what}. Speed-up is the step rate relative to freeze=none; the bound is "
+        f"what the saved arithmetic alone would give.{reached}"
+    )

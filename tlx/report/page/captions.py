@@ -1,0 +1,38 @@
+"""How to read each chart, in a sentence or two, and what the figures mean."""
+
+from __future__ import annotations
+
+CAPTIONS = {
+    "map_vs_time": "Mean over seeds against seconds of fit, validation included. Higher and "
+    "further left is better.",
+    "pareto_time": "Up and to the left is better. No arm beats a filled one in both. Lines: "
+    "smallest to largest over seeds.",
+    "pareto_latency": "Up and to the left is better. No arm beats a filled one in both. A freeze "
+    "does not change the network that is deployed: latencies differ by backbone and input size.",
+    "step_time": "Parts are medians over steps and need not add up to the whole (gray). Diamond: "
+    "the step of freeze=none times the arm's share of its arithmetic, which is what the freeze "
+    "would leave if arithmetic were all there is to a step.",
+    "loss_vs_time": "The loss is smoothed over the epoch's worth of steps that ends at each point. "
+    "A low training loss is not a good detector: judge by mAP.",
+    "loss_vs_step": "The same against steps: what is left of a difference when speed is taken out.",
+    "4_vs_8": "The two depths of the published comparison, with the same seeds.",
+    "best_vs_worst": "The arms with the highest and the lowest test mAP@.5. The best of several "
+    "arms looks better than it is.",
+    "memory": "The largest over the run: of the GPU where one was used, otherwise resident memory "
+    "of the main process (RSS), mapped pictures included.",
+    "class_ap": "One dot an arm. A class with few objects moves far by chance.",
+}
+
+DEFINITIONS = [
+    "An arm is all runs that differ in nothing but the seed; its figure is the mean over them. "
+    "Test figures are of the weights that validation selected.",
+    "Speed-up is the step time of freeze=none divided by the arm's, on one machine. The bound is "
+    "1 / the arithmetic cost of a step relative to freeze=none.",
+    "The loss of a step is smoothed by the mean over the epoch's worth of steps that ends at it. "
+    "The default loss level is the highest final smoothed loss of all runs, the default mAP level "
+    "the lowest of the runs' best validation mAP@.5, so that every arm reaches them. Time to a "
+    "level is fit time, validation included, until it is first reached.",
+    "Frozen: “unchanged” means that the hashes of all frozen tensors, batch-norm statistics "
+    "included, are equal before and after training.",
+    "Charts of curves draw at most 400 evenly spaced points of each.",
+]

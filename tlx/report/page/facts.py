@@ -1,0 +1,158 @@
+"""Tables of what the figures rest on: classes, runs, data, machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tlx.data.faults import RULES
+from tlx.report.charts.classes import classes_of
+from tlx.report.compare import Comparison, describe_unfinished
+from tlx.report.formats import ABSENT, relative, significant, three
+from tlx.report.gallery import Counts
+from tlx.report.page.tables import Cell, Table, interval, plain_table
+from tlx.report.records import Record
+from tlx.report.spread import spread
+
+
+def classes_table(comparison: Comparison) -> Table | None:
+    """AP of every class by arm, with the reason where there is no figure."""
+    rows = []
+    for row in comparison.rows:
+        records = row.arm.records
+        for name in dict.fromkeys(name for record in records for name in classes_of(record)):
+            figures = [
+                interval(spread(r.number("test", "per_class", name, key) for r in records), three)
+                for key in ("ap", "ap_50", "voc07_ap50")
+            ]
+            boxes, reasons = (_distinct(records, name, key) for key in ("boxes", "reason"))
+            rows.append([row.arm.label, name, *figures, boxes, reasons])
+    heads = ["arm", "class", "AP@[.5:.95]", "AP@.5", "AP@.5 (VOC07)", "objects", "note"]
+    caption = "Figures by class on test: means, with the smallest and largest over seeds."
+    return plain_table("per-class", caption, heads, rows)
+
+
+def _distinct(records: Sequence[Record], name: str, key: str) -> str:
+    found = {text for r in records if (text := r.text("test", "per_class", name, key))}
+    return ", ".join(sorted(found))
+
+
+def counts_table(counts: Sequence[Counts], score: float) -> Table | None:
+    """How often each kind of error occurs, by arm."""
+    rows = [
+        [c.arm, c.runs, *(significant(value) for value in (
+            c.objects, c.hits, c.missed, c.wrong_class, c.low_iou, c.false_alarms))]
+        for c in counts
+    ]  # fmt: skip
+    heads = ["arm", "n", "objects", "found", "missed", "wrong class", "IoU .1 to .5",
+             "false alarms"]  # fmt: skip
+    caption = f"Detections of score {score} and more on test, means over runs."
+    return plain_table("error-kinds", caption, heads, rows)
+
+
+def runs_table(comparison: Comparison, output: Path) -> Table | None:
+    """Every finished run."""
+    rows = [
+        [
+            row.arm.label,
+            Cell(record.name, mark="words"),
+            record.text("seed"),
+            _figure(record, "test", "map_50"),
+            _figure(record, "test", "map"),
+            _figure(record, "best", "map_50"),
+            record.text("best", "epoch"),
+            _figure(record, "step_time", "median_s", scale=1000, places=None),
+            _figure(record, "time", "fit_s", scale=1 / 60, places=None),
+            record.text("resumes"),
+            Cell(relative(record.folder, output), mark="words"),
+        ]
+        for row in comparison.rows
+        for record in row.arm.records
+    ]
+    heads = ["arm", "run", "seed", "test mAP@.5", "test mAP@[.5:.95]", "best val mAP@.5",
+             "at epoch", "step (ms)", "fit (min)", "resumes", "folder"]  # fmt: skip
+    return plain_table("finished-runs", "Finished runs, figures of each.", heads, rows)
+
+
+def _figure(record: Record, *keys: str, scale: float = 1.0, places: int | None = 3) -> str | None:
+    value = record.number(*keys)
+    if value is None:
+        return None
+    return significant(scale * value) if places is None else f"{scale * value:.{places}f}"
+
+
+def unfinished_table(records: Sequence[Record], output: Path) -> Table | None:
+    """Every run that is not finished, with its error."""
+    rows = [
+        [r.name, Cell(describe_unfinished(r), mark="words"),
+         Cell(relative(r.folder, output), mark="words")]
+        for r in records
+    ]  # fmt: skip
+    caption = "Runs without figures. Start them again to continue them."
+    return plain_table("unfinished-runs", caption, ["run", "status", "folder"], rows)
+
+
+def data_tables(comparison: Comparison) -> list[Table]:
+    """Pictures and objects by split, and what the data check did, for each set of data."""
+    records = [record for row in comparison.rows for record in row.arm.records]
+    reports: dict[str, Mapping[str, object]] = {}
+    for record in records:
+        report = record.get("data_report")
+        if isinstance(report, Mapping):
+            reports.setdefault(record.text("data") or ABSENT, report)
+    tables = []
+    for number, (name, report) in enumerate(reports.items(), start=1):
+        counts = _mapping(report.get("counts"))
+        rows = [
+            [split, *(_mapping(found).get(key) for key in ("images", "boxes", "negatives"))]
+            for split, found in counts.items()
+        ]
+        heads = ["split", "pictures", "objects", "pictures without one"]
+        caption = f"Data set {name}, after the check."
+        tables.append(plain_table(f"data-{number}", caption, heads, rows))
+        found = _mapping(report.get("faults"))
+        lines = [
+            [kind, count, Cell(rule.action, mark="words"), Cell(rule.why, mark="words")]
+            for kind, count in found.items()
+            if (rule := RULES.get(kind))
+        ]
+        heads = ["kind", "number", "what was done", "why"]
+        caption = f"What the check of {name} found."
+        tables.append(plain_table(f"faults-{number}", caption, heads, lines))
+    return [table for table in tables if table is not None]
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def environment_table(comparison: Comparison) -> Table | None:
+    """One column a distinct environment; rows that are the same everywhere stand once."""
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for record in (record for row in comparison.rows for record in row.arm.records):
+        environment = tuple((key, _text(value)) for key, value in _known(record))
+        found.setdefault(environment, []).append(record.name)
+    columns = [dict(environment) for environment in found]
+    keys = dict.fromkeys(key for column in columns for key in column)
+    rows: list[list[object]] = []
+    if len(columns) > 1:
+        rows.append(["runs", *(Cell(", ".join(names), mark="words") for names in found.values())])
+    rows += [[key, *_values(column.get(key, ABSENT) for column in columns)] for key in keys]
+    heads = ["what", *(f"environment {i}" for i in range(1, len(columns) + 1))]
+    if len(columns) == 1:
+        heads = ["what", "all runs"]
+    return plain_table("environments", "Machine and software.", heads, rows)
+
+
+def _known(record: Record) -> Iterable[tuple[str, object]]:
+    environment = record.get("environment")
+    precision = (("precision", record.get("precision")),)
+    return (*environment.items(), *precision) if isinstance(environment, Mapping) else precision
+
+
+def _text(value: object) -> str:
+    return ABSENT if value is None else str(value)
+
+
+def _values(values: Iterable[str]) -> list[Cell]:
+    return [Cell(value, mark="words") for value in values]
