@@ -57,6 +57,7 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "data.max_side": (96, None),
     "data.zoom_out": (1, 10),
     "logger.predictions": (0, None),
+    "logger.upload_s": (1, None),
     "cache.views": (0, None),
     "cache.max_gb": (0, None),
 }

@@ -59,3 +59,8 @@ def save_picture(image: Image.Image, path: Path) -> None:
     """JPEG or PNG by the path's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
+
+
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Up to `count` positions in 0..total - 1, the same distance apart."""
+    return list(range(0, total, max(1, total // max(1, count))))[:count]

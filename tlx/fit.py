@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tlx.checkpoint import LAST, Checkpoints
 from tlx.data.module import Loaders
+from tlx.energy import EnergyMeter
 from tlx.interrupt import GracefulStop
 from tlx.loggers import Mirror
 from tlx.progress import progress_bar
@@ -39,7 +40,7 @@ def fit(
         save_record(record, run_dir)
 
     recorder = Recorder(
-        run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by, on_progress
+        run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by, on_progress, logger
     )
     checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
     timer = StepTimer(cfg.trainer.timer_warmup)
@@ -47,10 +48,11 @@ def fit(
     # the average next, so that what is recorded and saved after a step includes it.
     average = [weight_average(cfg.trainer.ema_decay)] if cfg.trainer.ema_decay else []
     stop = GracefulStop(checkpoints)
-    callbacks: list[Callback] = [timer, *average, recorder, checkpoints, stop]
+    energy = EnergyMeter()
+    callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop]
     bar = progress_bar(cfg.trainer.progress)
     trainer = make_trainer(
-        cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=logger or False,
+        cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=False,
         enable_progress_bar=bar is not None, precision=task.plan.precision.name,
     )  # fmt: skip
     last = run_dir / CHECKPOINTS / LAST
@@ -64,6 +66,9 @@ def fit(
         ckpt_path=str(resume) if resume else None,
         weights_only=True,
     )
+    record["energy"] = energy.summary()
+    recorder.prove_end(task)  # a run that was killed in its test trains no more
+    recorder.mirror_rows()
     on_progress(recorder)
     return timer
 

@@ -4,81 +4,154 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import WandbLogger
 
-from tlx.identity import run_label
+from tlx.columns import AXES, COLUMNS
+from tlx.mirror.media import (
+    CLASSES,
+    MOST_PICTURES,
+    PICTURES,
+    Pixels,
+    class_table,
+    model_artifact,
+    pictures,
+)
+from tlx.mirror.service import CALL_S, ServiceError, StalledError, bounded, finish_run, open_run
+from tlx.predictions import read_predictions
 
 log = logging.getLogger(__name__)
 
+JOB = "train"
+BY_TIME = ("loss", "val_map", "val_map_50")  # a second time, against seconds
+TIME_PREFIX = "by_time/"
+SERIES = ("loss", "map", "map_50")  # of a record: they are W&B's history, not its summary
+_ROWS = 1000  # in one call
 
-class Mirror(WandbLogger):
-    """A W&B logger that turns itself off at its first failure instead of ending the run."""
 
-    broken = False
+class Mirror:
+    """A run in W&B that turns itself off at its first failure.
 
-    def _try(self, action: Callable[[], Any]) -> None:
-        if self.broken:
+    Attributes:
+        about: `id`, `project`, `mode` and `fault` (why it is off, else None), for the record.
+    """
+
+    def __init__(self, run: Any, mode: str, study: str, upload_s: float) -> None:
+        self.run, self.study, self.upload_s = run, study, upload_s
+        self.about: dict[str, Any] = {
+            "id": run.id,
+            "project": run.project,
+            "mode": mode,
+            "fault": None,
+        }
+        self._try(self._define_axes)
+
+    def log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Mirror rows of `metrics.csv`, each as a row of W&B's history."""
+        for start in range(0, len(rows), _ROWS):
+            self._try(lambda some=rows[start : start + _ROWS]: self._log_rows(some))
+
+    def summarize(self, record: Mapping[str, Any]) -> None:
+        """Mirror what the record knows, apart from its series, as the summary."""
+        figures = {k: v for k, v in record.items() if k not in (*SERIES, "wandb")}
+        self._try(lambda: self.run.summary.update(figures))
+
+    def show(self, run_dir: Path, pixels: Pixels, count: int) -> None:
+        """Mirror evenly spaced test pictures with what is there and what was found."""
+        self._try(lambda: self._show(run_dir, pixels, count), lost="pictures")
+
+    def close(self, record: Mapping[str, Any], run_dir: Path, *, checkpoint: bool) -> None:
+        """Mirror the final record, its table and (if asked) its checkpoint; end the run."""
+        finished = record["status"] == "finished"
+        self.summarize(record)
+        if finished:
+            self._try(lambda: self.run.log({CLASSES: class_table(record["test"])}), lost="table")
+        if finished and checkpoint:
+            self._try(lambda: self._log_model(record, run_dir), lost="checkpoint")
+        try:
+            # Where it is off already, the service may be gone: it is not waited for.
+            upload_s = 0.0 if self.about["fault"] else self.upload_s
+            finish_run(self.run, 0 if finished else 1, upload_s)
+        except ServiceError as error:
+            self._fail(error)
+
+    def _try(self, action: Callable[[], Any], lost: str | None = None) -> None:
+        """Do it, if the mirror is on; what is `lost` by an error alone does not turn it off."""
+        if self.about["fault"] is not None:
             return
         try:
-            action()
-        except Exception as error:  # whatever W&B may raise: the record does not depend on it
-            self.broken = True
+            bounded(action, CALL_S)
+        except ServiceError as error:
+            if lost is None or isinstance(error, StalledError):
+                self._fail(error)
+            else:
+                log.warning("Weights & Biases lacks this run's %s (%s)", lost, error)
+
+    def _fail(self, error: ServiceError) -> None:
+        if self.about["fault"] is None:
+            self.about["fault"] = str(error)
             log.warning("Weights & Biases is off for this run (%s); record.json goes on", error)
 
-    def start(self, config: dict[str, Any]) -> None:
-        """Open the run (here, and not at the first metric, so that a failure shows early)."""
-        self._try(lambda: self.experiment.config.update(config, allow_val_change=True))
+    def _define_axes(self) -> None:
+        # The summary is the record's: no last values of curves in it.
+        for axis in AXES:
+            self.run.define_metric(axis, hidden=True, summary="none")
+        for name in COLUMNS[len(AXES) :]:
+            self.run.define_metric(name, step_metric="step", step_sync=False, summary="none")
+        for name in BY_TIME:
+            self.run.define_metric(
+                TIME_PREFIX + name, step_metric="seconds", step_sync=False, summary="none"
+            )
 
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Mirror a row of the record."""
-        self._try(lambda: self.experiment.log(dict(metrics), step=step))
+    def _log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            known = {key: value for key, value in row.items() if value is not None}
+            again = {TIME_PREFIX + key: known[key] for key in BY_TIME if key in known}
+            self.run.log(known | again)
 
-    def summarize(self, figures: dict[str, Any]) -> None:
-        """The final figures, as the run's summary."""
-        self._try(lambda: self.experiment.summary.update(figures))
+    def _show(self, run_dir: Path, pixels: Pixels, count: int) -> None:
+        images = pictures(read_predictions(run_dir), pixels, count)
+        for start in range(0, len(images), MOST_PICTURES):
+            self.run.log({PICTURES: images[start : start + MOST_PICTURES]})
 
-    def close(self, exit_code: int) -> None:
-        """End the run; a code other than 0 marks it as failed."""
-        self._try(lambda: self.experiment.finish(exit_code=exit_code))
+    def _log_model(self, record: Mapping[str, Any], run_dir: Path) -> None:
+        artifact = model_artifact(record, self.study, run_dir)
+        if artifact is not None:
+            self.run.log_artifact(artifact, aliases=["best"])
 
 
-def make_logger(cfg: DictConfig, run_dir: Path) -> Mirror | None:
-    """The configured logger: W&B online when logged in, offline otherwise; or none."""
-    if cfg.logger.name == "none":
+def make_logger(
+    cfg: DictConfig, run_dir: Path, earlier: Mapping[str, Any] | None = None
+) -> Mirror | None:
+    """The configured logger, or None: not wanted, or not to be had (which a warning says).
+
+    Args:
+        earlier: the mirror's `about` in the record of the run that is continued. Its id is used
+            again: the new process mirrors all rows anew, and W&B replaces what it had.
+    """
+    disabled = cfg.logger.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"
+    if cfg.logger.name == "none" or disabled:
         return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    mode = cfg.logger.mode
-    if mode == "auto":
-        mode = "online" if _logged_in() else "offline"
+    from tlx.identity import run_label  # it imports torch
+
     try:
-        logger = Mirror(
+        run, mode = open_run(
+            cfg.logger.mode,
+            upload_s=cfg.logger.upload_s,
+            id=(earlier or {}).get("id") or secrets.token_hex(4),
             name=run_label(cfg),
             project=cfg.logger.project,
             group=cfg.name,
-            job_type="train",
+            job_type=JOB,
             tags=[cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name],
-            save_dir=str(run_dir),
-            offline=mode == "offline",
-            mode=mode,  # asking for the login has fixed W&B's settings: `offline` alone is too late
+            dir=str(run_dir),
+            config=OmegaConf.to_container(cfg, resolve=True),
         )
-    except Exception as error:  # not installed, or a broken installation
+    except ServiceError as error:
         log.warning("Weights & Biases is off for this run (%s); record.json goes on", error)
         return None
-    logger.start(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    return None if logger.broken else logger
-
-
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return False
-    try:
-        import wandb
-
-        return bool(wandb.login(prompt=False))
-    except Exception:
-        return False
+    return Mirror(run, mode, cfg.name, cfg.logger.upload_s)

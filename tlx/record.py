@@ -60,11 +60,14 @@ def new_record(cfg: DictConfig) -> Record:
         "phases": None,
         "memory": None,
         "time": None,
+        "energy": None,
+        "pilot": None,
         "loss": [],
         "map": [],
         "map_50": [],
         "data_report": None,
         "environment": None,
+        "wandb": None,
     }
 
 

@@ -12,21 +12,22 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 
+from tlx.columns import COLUMNS, LOSSES, VAL
 from tlx.errors import DivergenceError
 from tlx.freeze.proof import frozen_hash
 from tlx.policies.base import Phase
 from tlx.task import DetectionTask
 
+if TYPE_CHECKING:
+    from tlx.loggers import Mirror
+
 log = logging.getLogger(__name__)
 
-LOSSES = ("loss", "classification", "localization")
-VAL = ("map", "map_50", "map_75")
-COLUMNS = ("step", "epoch", "seconds", *LOSSES, "lr_base", "lr_head", *(f"val_{v}" for v in VAL))
 _FLUSH_EVERY = 50  # steps: reading a loss back costs a device synchronisation
 Row = dict[str, float | int | None]
 
@@ -36,6 +37,7 @@ class Recorder(pl.Callback):
 
     Args:
         on_progress: called after every validation with this recorder (the record is rewritten).
+        mirror: gets every row once, those of a checkpoint included.
     """
 
     def __init__(
@@ -44,16 +46,17 @@ class Recorder(pl.Callback):
         phases: tuple[Phase, ...],
         select_by: str,
         on_progress: Callable[[Recorder], None],
+        mirror: Mirror | None = None,
     ) -> None:
         self.csv_path, self.phases, self.select_by = csv_path, phases, select_by
-        self.on_progress = on_progress
+        self.on_progress, self.mirror = on_progress, mirror
         self.rows: list[Row] = []
         self.hashes: dict[str, str | None] = {}  # "<phase>.before" / "<phase>.after" -> sha256
         self.seconds_before = 0.0  # of fit, in processes before this one
         self._pending: list[tuple[Row, dict[str, Tensor]]] = []
         self._started = 0.0
         self._written = 0  # rows already in the CSV
-        self._mirrored = 0  # rows the loggers have seen
+        self._mirrored = 0  # rows that the mirror has seen
 
     @property
     def seconds(self) -> float:
@@ -94,6 +97,7 @@ class Recorder(pl.Callback):
         self.csv_path.unlink(missing_ok=True)
         self._hash(pl_module, 0, "before")
         self._write_csv()
+        self.mirror_rows()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hash at the borders of phases: the end of one is the start of the next."""
@@ -142,9 +146,13 @@ class Recorder(pl.Callback):
         }
         self.rows.append(row)
         self._write_csv()
-        self._mirror(trainer)
+        self.mirror_rows()
         self._tell(trainer, row)
         self.on_progress(self)
+
+    def prove_end(self, pl_module: pl.LightningModule) -> None:
+        """Hash the last phase where training had ended before this process began."""
+        self._hash(pl_module, len(self.phases) - 1, "after")
 
     def _flush_losses(self) -> None:
         for row, losses in self._pending:
@@ -166,13 +174,11 @@ class Recorder(pl.Callback):
             writer.writerows(self.rows[self._written :])
         self._written = len(self.rows)
 
-    def _mirror(self, trainer: pl.Trainer) -> None:
-        """Give the loggers every row they have not seen."""
+    def mirror_rows(self) -> None:
+        """Give the mirror every row that it has not seen."""
         start, self._mirrored = self._mirrored, len(self.rows)
-        for row in self.rows[start:]:
-            metrics = {k: v for k, v in row.items() if k != "step" and v is not None}
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=int(row["step"] or 0))
+        if self.mirror is not None:
+            self.mirror.log_rows(self.rows[start:])
 
     def _hash(self, pl_module: pl.LightningModule, phase: int, when: str) -> None:
         assert isinstance(pl_module, DetectionTask)

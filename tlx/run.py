@@ -19,15 +19,17 @@ from tlx.checkpoint import BEST, LAST, checkpoint_meta, load_weights
 from tlx.console import PLAIN_WIDTH, stdout_console
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
-from tlx.drawing import draw, save_picture
+from tlx.drawing import draw, evenly_spaced, save_picture
 from tlx.engine.plan import make_plan
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
-from tlx.files import write_json, write_text
+from tlx.errors import ConfigError
+from tlx.files import remove_partials, write_json, write_text
 from tlx.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.host import set_up_host
 from tlx.interrupt import Interrupted
+from tlx.lock import run_lock
 from tlx.loggers import Mirror, make_logger
 from tlx.policies.base import Phase
 from tlx.predictions import collect, write_predictions
@@ -41,25 +43,39 @@ from tlx.record import (
     read_record,
     save_record,
 )
+from tlx.study.decision import read_decision
 from tlx.task import DetectionTask
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, run_dir: Path) -> Record:
+def run(cfg: DictConfig, run_dir: Path, *, test: bool = True) -> Record:
     """Train, evaluate and record one configuration in `run_dir`.
 
     A finished run of the same configuration is returned as it is; an unfinished one is continued
-    from its last checkpoint. Whatever goes wrong is in the record before it is raised.
+    from its last checkpoint. Whatever goes wrong is in the record before it is raised. Without
+    `test` the test split is left alone, and the record has no figures of it.
+
+    Raises:
+        BusyError: another process is working in the folder; its record is not touched.
     """
     phases = tlx.config.check_config(cfg)
+    if cfg.policy.name == "auto":
+        raise ConfigError("policy=auto needs its pilot first: start it with tlx.study.pilot.start")
+    with run_lock(run_dir):
+        remove_partials(run_dir)
+        return _run(cfg, phases, run_dir, test)
+
+
+def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) -> Record:
     record = new_record(cfg)
+    record["pilot"] = read_decision(run_dir)
     earlier = read_record(run_dir)
     if earlier is not None and earlier.get("fingerprint") == record["fingerprint"]:
         if earlier["status"] == "finished":
             log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
             return earlier
-        record["started"] = earlier["started"]
+        record["started"], record["wandb"] = earlier["started"], earlier.get("wandb")
         if (run_dir / CHECKPOINTS / LAST).is_file():
             record["resumes"] = earlier["resumes"] + 1
             record["engine"] = earlier["engine"]
@@ -67,8 +83,10 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
     try:
         save_record(record, run_dir)
         write_text(run_dir / "config.yaml", _portable_yaml(cfg))
-        logger = make_logger(cfg, run_dir)
-        _train_and_test(cfg, phases, run_dir, record, logger)
+        logger = make_logger(cfg, run_dir, record["wandb"])
+        if logger is not None:
+            record["wandb"] = logger.about
+        _train_and_test(cfg, phases, run_dir, record, logger, test)
         record["status"] = "finished"
     except (KeyboardInterrupt, Interrupted):
         record["status"] = "interrupted"
@@ -80,7 +98,9 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
         record["finished"] = now()
         save_record(record, run_dir)
         if logger is not None:
-            logger.close(0 if record["status"] == "finished" else 1)
+            logger.close(record, run_dir, checkpoint=cfg.logger.checkpoint)
+            if logger.about["fault"]:
+                save_record(record, run_dir)
     return record
 
 
@@ -89,8 +109,9 @@ def _portable_yaml(cfg: DictConfig) -> str:
 
 
 def _train_and_test(
-    cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record, logger: Mirror | None
-) -> None:
+    cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record,
+    logger: Mirror | None, test: bool,
+) -> None:  # fmt: skip
     host = set_up_host(cfg.trainer.threads)
     pl.seed_everything(cfg.seed, verbose=False)
     reset_peak_rss()
@@ -112,6 +133,8 @@ def _train_and_test(
     plan = make_plan(cfg, detector, phases, data.splits["train"], device, record["engine"])
     record["engine"], record["precision"] = plan.to_dict(), plan.precision.name
     save_record(record, run_dir)
+    if logger is not None:
+        logger.summarize(record)
     loaders = Loaders(
         data, cfg.detector.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
         cfg.data.zoom_out, cfg.seed, cfg.cache.views, plan.caches,
@@ -121,7 +144,10 @@ def _train_and_test(
         checkpoint_meta(detector, data.classes, _plain(cfg)),
     )  # fmt: skip
     timer = fit(cfg, task, loaders, run_dir, record, logger)
-    _test(cfg, task, loaders, run_dir, record)
+    if test:
+        _test(cfg, task, loaders, run_dir, record)
+        if logger is not None:
+            logger.show(run_dir, data.cache, cfg.logger.predictions)
     record["step_time"] = timer.summary()
     record["memory"] = {
         "peak_rss_bytes": peak_rss_bytes(),
@@ -129,8 +155,6 @@ def _train_and_test(
         if torch.cuda.is_available()
         else None,
     }
-    if logger is not None:
-        logger.summarize({k: record[k] for k in ("test", "step_time", "bound", "memory", "time")})
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:
@@ -189,8 +213,7 @@ def keep_predictions(
 def save_predictions(task: DetectionTask, data: DetectionData, folder: Path, count: int) -> None:
     """Evenly spaced test pictures with ground truth (white) and detections of score >= 0.3."""
     items = data.splits["test"]
-    step = max(1, len(items) // max(1, count))
-    for index in list(range(0, len(items), step))[:count]:
+    for index in evenly_spaced(len(items), count):
         item, picture = items[index], task.evaluator.pictures[index]
         scale = torch.tensor([item.size[0], item.size[1]] * 2)
         keep = picture.scores >= 0.3
