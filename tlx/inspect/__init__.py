@@ -1,0 +1,1 @@
+"""Look at what runs found, picture by picture, in FiftyOne: `python -m tlx.inspect RUN…`."""
