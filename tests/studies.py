@@ -12,6 +12,7 @@ from tlx.report import compare, load_records
 from tlx.report.arms import Arm, group_arms
 from tlx.report.compare import Comparison, Row
 from tlx.report.records import Record
+from tlx.study.order import balanced_orders
 
 EPOCHS, STEPS = 4, 5  # steps are those of an epoch, and so the window of the smoothing
 TOTAL = 6_000_000
@@ -95,11 +96,9 @@ def rows_of(comparison: Comparison) -> dict[str, Row]:
 
 
 def interleaved(arms: Sequence[str], seeds: int) -> list[tuple[str, int]]:
-    """Arm and seed of every run in the order of a study: the arms' order turns with every seed."""
-    order = []
-    for seed in range(seeds):
-        order += [(arm, seed) for arm in (arms if seed % 2 == 0 else reversed(arms))]
-    return order
+    """Arm and seed of every run in the order of a study."""
+    orders = balanced_orders(len(arms), seeds)
+    return [(arms[place], seed) for seed, order in enumerate(orders) for place in order]
 
 
 def in_turn(arms: Sequence[str], seeds: int) -> list[tuple[str, int]]:

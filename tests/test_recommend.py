@@ -136,4 +136,7 @@ def test_the_report_carries_the_recommendation(
     text = (tmp_path / "report" / "report.md").read_text()
     assert "## Recommendation\n\n- Take freeze=all" in text
     assert "--accept-map-loss 0.15" in text
+    assert "| freeze=4 | freeze=none | test mAP@.5 | −0.005 (" in text
+    low = study.estimates["freeze=4"]["test_map_50"].low
+    assert f"| freeze=4 | 0.715<br>{low:.3f}–" in text
     assert "Take freeze=all" in " ".join(capsys.readouterr().out.split())

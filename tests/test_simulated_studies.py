@@ -7,7 +7,7 @@ are fixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from tlx.report.statistics import holm, paired, power
 
 ARMS = ("none", "4", "8", "12", "all")
 MEASURES = measures(Levels(None, None))
-STUDIES = 600
+STUDIES = 500
 MOST_FALSE = int(binom.ppf(0.999, STUDIES, 0.05))
 
 
@@ -70,7 +70,7 @@ def test_without_a_difference_hardly_any_study_shows_one(seeds: int) -> None:
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_the_family_keeps_its_rate_over_many_studies(seeds: int) -> None:
     rng = np.random.default_rng(10 + seeds)
-    studies, false = 4000, 0
+    studies, false = 2000, 0
     figures = rng.normal(0, 1, (studies, len(ARMS), seeds))
     for study in figures[:, 1:] - figures[:, :1]:
         tests = [paired(gaps) for gaps in study]
@@ -119,7 +119,9 @@ def test_the_stated_power_of_the_pairs_is_that_of_the_tests() -> None:
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("make_order", [interleaved, in_turn])
-def test_drift_of_the_machine_is_no_difference(seeds: int, make_order) -> None:  # type: ignore[no-untyped-def]
+def test_drift_of_the_machine_is_no_difference(
+    seeds: int, make_order: Callable[[Sequence[str], int], list[tuple[str, int]]]
+) -> None:
     rng = np.random.default_rng(20 + seeds)
     order = make_order(ARMS, seeds)
     false = 0

@@ -1,4 +1,4 @@
-"""Compare records: rows, estimates and tested differences, with what to know before believing them."""
+"""Compare records: rows, estimates, tested differences, and what to know before believing them."""
 
 from __future__ import annotations
 

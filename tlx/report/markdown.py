@@ -12,8 +12,8 @@ from tlx.report.recommend import Recommendation
 from tlx.report.records import Record
 from tlx.report.spread import spread
 from tlx.report.table import columns, level_notes
+from tlx.report.tested import Lines, difference_lines, estimate_lines
 from tlx.report.verdict import verdict
-from tlx.report.words import evidence_of_p, spelled
 
 _LEVELS = """\
 - **Loss level**: the loss of a step is smoothed by the mean over the epoch's worth of steps that
@@ -26,14 +26,15 @@ _LEVELS = """\
   is the widest that the ranges over seeds allow. The **bound** is 1 / the arithmetic cost of a
   step relative to `freeze=none`: what freezing can save if arithmetic were all there is to a step.
 - **Energy** is that of the whole fit; `est.` marks what was estimated and not measured.
-- Ranges are the smallest and the largest figure over seeds. They are not confidence intervals.
-- **Differences** are over the seeds that both arms have: the mean with its 95 % t interval, p by the
-  paired t test. Step time, fit time and energy are compared by ratio in a linear model of arm, seed
-  and a linear drift of the machine, wherever the order of the runs lets it tell these apart. p is
-  corrected by Holm for the arms compared in one figure, so that all its verdicts are right in 19 of
-  20 studies without a difference. g is Hedges' effect size of the paired differences. An arm was
-  chosen by its own figure in "Best on test", "Fastest step" and "First to": there p is corrected
-  for every pair that could have been chosen.
+- Ranges under **Figures** are the smallest and the largest figure over seeds. **Means** have 95 %
+  bootstrap intervals over seeds, which are narrow for few of them.
+- **Differences** are over the seeds that both arms have: the mean with its 95 % t interval, p by
+  the paired t test. Step time, fit time and energy are compared by ratio in a linear model of arm,
+  seed and a linear drift of the machine, wherever the order of the runs lets it tell these apart.
+  p is corrected by Holm for the arms compared in one figure: where nothing differs, at most 1 in
+  20 figures shows a difference. g is Hedges' effect size of the paired differences. What was
+  chosen by its own figure ("Best on test", "Fastest step", "First to") is corrected for every pair
+  that could have been chosen. `docs/statistics.md` has the rest.
 - **Seeds to settle it** would show a difference as large as the one seen with a power of 80 %."""
 
 _WHERE = "Relative paths start at the folder in which this report was made."
@@ -66,7 +67,8 @@ def report_text(
         "Recommendation": _bullets(advice.words),
         "Warnings": _bullets(comparison.warnings),
         "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
-        "Differences": _differences(comparison),
+        "Means": _table_of(estimate_lines(comparison)),
+        "Differences": _table_of(difference_lines(comparison)),
         "Plots": "\n\n".join(f"![{title}]({name})" for name, title in plots.items()),
         "Classes (test)": _classes(comparison.rows),
         "Runs": _runs(comparison.rows, output),
@@ -97,31 +99,13 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
+def _table_of(lines: Lines) -> str:
+    """A table of headings and lines; nothing where there is no line."""
+    return _table(lines[0], lines[1:]) if len(lines) > 1 else ""
+
+
 def _shown(value: object) -> object:
     return ABSENT if value is None else value
-
-
-def _differences(comparison: Comparison) -> str:
-    """Every arm against its reference in every figure, then against scratch."""
-    found = [*comparison.differences, *comparison.against_scratch]
-    if not found:
-        return ""
-    headings = ["arm", "against", "figure", "difference", "pairs", "p", "g", "verdict"]
-    lines = [
-        [
-            each.arm,
-            each.reference,
-            comparison.measures[each.figure].title,
-            spelled(each, comparison.measures[each.figure]) or ABSENT,
-            each.pairs,
-            ABSENT if each.p_holm is None else evidence_of_p(each.p_holm).removeprefix("p="),
-            ABSENT if each.effect is None else f"{each.effect:.2f}",
-            each.verdict if each.reason is None else f"{each.verdict} ({each.reason})",
-            _shown(each.seeds_needed),
-        ]
-        for each in found
-    ]
-    return _table([*headings, "seeds to settle it"], lines)
 
 
 def _classes(rows: Sequence[Row]) -> str:

@@ -78,6 +78,7 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
     trainable, frozen = over_runs("trainable", "parameters"), over_runs("frozen", "parameters")
     total = None if trainable is None or frozen is None else trainable.mean + frozen.mean
     energy = of("energy_kj")
+    measured = (record.get("energy", "measured") is True for record in arm.records)
     return Row(
         arm=arm,
         test_map=of("test_map"),
@@ -92,7 +93,7 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
         trainable_share=trainable.mean / total if trainable and total else None,
         fit_min=of("fit_min"),
         energy_kj=energy,
-        energy_measured=energy and all(r.get("energy", "measured") is True for r in arm.records),
+        energy_measured=None if energy is None else all(measured),
         frozen_proof=worst_proof(arm.records),
     )
 
