@@ -27,9 +27,9 @@ def balanced_orders(arms: int, blocks: int) -> list[list[int]]:
 
     The sum of an arm's places over all blocks is the same for every arm, so a drift that is linear
     in time cancels out of the arms' means. Two blocks do that by running there and back again, and
-    three by a Kotzig array (Wallis, Magic Graphs, 2001, section 2.3), for which the number of arms
-    must be odd. For an even number of arms in an odd number of blocks no such order exists: the
-    sums then differ by one place. A single block has nothing to cancel with.
+    three by a Kotzig array (Wallis, Magic Graphs, 2001), for which the number of arms must be odd.
+    For an even number of arms in an odd number of blocks no such order exists: the sums then
+    differ by one place. A single block has nothing to cancel with.
     """
     there = list(range(arms))
     back = there[::-1]
