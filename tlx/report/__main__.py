@@ -11,8 +11,11 @@ from rich.text import Text
 
 from tlx.console import stdout_console
 from tlx.errors import TlxError
-from tlx.report.build import read_comparison, write_report
+from tlx.report.build import PAGE, advise, read_comparison, write_report
+from tlx.report.from_wandb import fetch
+from tlx.report.limits import Limits
 from tlx.report.table import console_table
+from tlx.report.to_wandb import mirror_report
 from tlx.report.verdict import verdict
 
 _DESCRIPTION = """\
@@ -23,18 +26,25 @@ Runs that differ in nothing but the seed form one arm; an arm's figures are the 
 """
 _EPILOG = """\
 written to the output folder (an earlier report there is replaced):
+  index.html    the report to read: one page that needs no network and no other file
   report.md     verdict in words, warnings, table, plots, figures by class, environment
-  report.json   the rows of the table, unrounded
-  *.png         loss and mAP against time, step time by parts, freeze=4 against freeze=8,
-                best against worst arm
+  report.json   the rows of the table, the tests, and the points of every plot, unrounded
+  report.csv    one row a run, all scalar figures
+  *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
+                time (and latency), freeze=4 against freeze=8, best against worst arm, classes
+
+--benchmark FILE is JSON: rows like {"policy": "freeze=4", "latency_ms": 23.4, "device": "Pi 5"};
+see docs/report.md.
 
 examples:
   python -m tlx.report runs/my-sweep
   python -m tlx.report runs/none runs/freeze-8 --output reports/none-or-8
   python -m tlx.report runs/my-sweep --map-level 0.6
+  python -m tlx.report runs/my-sweep --train-minutes 20 --accept-map-loss 0.01
+  python -m tlx.report --from-wandb my-team/tlx/my-sweep --output reports/my-sweep
 
-exit status: 0 when a report was written, 2 when there was nothing to report or an argument was
-wrong.
+exit status: 0 when a report was written, 2 when there was nothing to report, an argument was wrong,
+or Weights & Biases did not take the report.
 """
 
 
@@ -48,10 +58,21 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument(
         "runs",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="RUNS",
         help="run folder (it holds record.json), or a folder with run folders at any depth",
+    )
+    found.add_argument(
+        "--from-wandb",
+        metavar="SOURCE",
+        help="read the runs from Weights & Biases instead: a folder with files of offline runs, "
+        "ENTITY/PROJECT or ENTITY/PROJECT/GROUP; their folders are written to DIR/runs",
+    )
+    found.add_argument(
+        "--to-wandb",
+        action="store_true",
+        help="show the report in Weights & Biases too, in the group of the study",
     )
     found.add_argument(
         "--output",
@@ -73,18 +94,57 @@ def parser() -> argparse.ArgumentParser:
         help="training loss, smoothed over an epoch, that arms are timed to "
         "(default: the highest of the runs' last, which every run reaches)",
     )
+    found.add_argument(
+        "--benchmark",
+        type=Path,
+        metavar="FILE",
+        help="latencies on a device by policy, for the chart of mAP against latency",
+    )
+    limits = found.add_argument_group(
+        "recommendation", "what you can afford; the report names the cheapest arm that keeps to it"
+    )
+    limits.add_argument(
+        "--train-minutes", type=float, metavar="X", help="longest training, with its validations"
+    )
+    limits.add_argument(
+        "--memory-gb", type=float, metavar="X", help="largest peak memory of training (10⁹ bytes)"
+    )
+    limits.add_argument(
+        "--latency-ms", type=float, metavar="X", help="longest time for a picture; see --benchmark"
+    )
+    limits.add_argument(
+        "--accept-map-loss",
+        type=float,
+        metavar="X",
+        default=Limits.accepted_map_loss,
+        help="loss of test mAP@.5 against the best arm that you accept (default: %(default)s)",
+    )
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status."""
-    given = parser().parse_args(arguments)
+    command = parser()
+    given = command.parse_args(arguments)
+    if given.from_wandb is None and not given.runs:
+        command.error("give RUNS, or --from-wandb SOURCE --output DIR")
+    if given.from_wandb is not None and (given.runs or given.output is None):
+        command.error("--from-wandb takes no RUNS, and needs --output DIR")
     output = given.output or given.runs[0] / "report"
+    left_out: list[str] = []
     try:
+        if given.from_wandb is not None:
+            folder, left_out = fetch(given.from_wandb, output)
+            given.runs = [folder]
+        limits = Limits(
+            given.train_minutes, given.memory_gb, given.latency_ms, given.accept_map_loss
+        )
         comparison = read_comparison(
             given.runs, map_level=given.map_level, loss_level=given.loss_level
         )
-        report = write_report(comparison, given.runs, output)
+        report = write_report(
+            comparison, given.runs, output, benchmark=given.benchmark, limits=limits
+        )
     except TlxError as error:
         print(f"tlx.report: {error}", file=sys.stderr)
         return 2
@@ -92,9 +152,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(console_table(comparison))
     for line in verdict(comparison):
         console.print(Text(f"- {line}"))
-    for warning in comparison.warnings:
+    for line in advise(comparison, given.benchmark, limits).words:
+        console.print(Text(line, style="bold"))
+    for warning in (*left_out, *comparison.warnings):
         console.print(Text(f"warning: {warning}", style="yellow"))
-    console.print(Text(f"report: {report}"), soft_wrap=True)
+    console.print(Text(f"report: {report.with_name(PAGE)}"), soft_wrap=True)
+    if given.to_wandb:
+        try:
+            place = mirror_report(output, given.runs)
+        except TlxError as error:
+            print(f"tlx.report: {error}", file=sys.stderr)
+            return 2
+        console.print(Text(f"Weights & Biases: {place}"), soft_wrap=True)
     return 0
 
 

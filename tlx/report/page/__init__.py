@@ -23,6 +23,7 @@ from tlx.report.page.facts import (
     counts_table,
     data_tables,
     environment_table,
+    pilots_table,
     runs_table,
     unfinished_table,
 )
@@ -66,6 +67,7 @@ def page_text(
         "gallery": _gallery(gallery),
         "data": data_tables(comparison),
         "runs": runs_table(comparison, output),
+        "pilots": pilots_table(comparison),
         "unfinished": unfinished_table(comparison.unfinished, output),
         "environment": environment_table(comparison),
         "definitions": DEFINITIONS,

@@ -92,6 +92,19 @@ def unfinished_table(records: Sequence[Record], output: Path) -> Table | None:
     return plain_table("unfinished-runs", caption, ["run", "status", "folder"], rows)
 
 
+def pilots_table(comparison: Comparison) -> Table | None:
+    """The depth that the pilot of each run with policy=auto chose, and why."""
+    rows = [
+        [row.arm.label, Cell(record.name, mark="words"), record.text("pilot", "choice"),
+         Cell(record.text("pilot", "words") or ABSENT, mark="words")]
+        for row in comparison.rows
+        for record in row.arm.records
+        if record.get("pilot")
+    ]  # fmt: skip
+    caption = "Depths that a pilot chose (policy=auto)."
+    return plain_table("pilots", caption, ["arm", "run", "choice", "why"], rows)
+
+
 def data_tables(comparison: Comparison) -> list[Table]:
     """Pictures and objects by split, and what the data check did, for each set of data."""
     records = [record for row in comparison.rows for record in row.arm.records]
