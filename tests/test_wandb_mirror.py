@@ -141,6 +141,9 @@ def test_checkpoint_and_onnx_are_one_artifact(mirrored: Mirrored) -> None:
     assert set(files) == {"best.ckpt", "detector.onnx"}
     # Not a copy: an offline run does not double its checkpoints.
     assert Path(files["best.ckpt"]) == mirrored.folder / "checkpoints" / "best.ckpt"
+    [table] = [a for a in mirrored.of_type("artifact") if a["name"].endswith(CLASSES)]
+    for entry in table["manifest"]["contents"]:
+        assert Path(entry["local_path"]).is_relative_to(mirrored.folder / "wandb")
 
 
 def test_group_job_type_and_tags(mirrored: Mirrored) -> None:
@@ -175,3 +178,8 @@ def test_the_report_is_the_same(mirrored: Mirrored, tmp_path: Path) -> None:
     )
     assert one == two
     assert len(one["rows"]) == 1
+
+
+def test_system_metrics_are_there(mirrored: Mirrored) -> None:
+    assert all(stats["item"]["memory_percent"] > 0 for stats in mirrored.of_type("stats"))
+    assert mirrored.of_type("stats")

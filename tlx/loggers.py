@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from tlx.mirror.media import (
     model_artifact,
     pictures,
 )
-from tlx.mirror.service import CALL_S, ServiceError, StalledError, bounded, finish_run, open_run
+from tlx.mirror.service import (
+    CALL_S,
+    ServiceError,
+    StalledError,
+    bounded,
+    finish_run,
+    open_run,
+    staged_in,
+)
 from tlx.predictions import read_predictions
 
 log = logging.getLogger(__name__)
@@ -42,6 +51,7 @@ class Mirror:
 
     def __init__(self, run: Any, mode: str, study: str, upload_s: float) -> None:
         self.run, self.study, self.upload_s = run, study, upload_s
+        self.folder = Path(run.dir).parent
         self.about: dict[str, Any] = {
             "id": run.id,
             "project": run.project,
@@ -53,7 +63,7 @@ class Mirror:
     def log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Mirror rows of `metrics.csv`, each as a row of W&B's history."""
         for start in range(0, len(rows), _ROWS):
-            self._try(lambda some=rows[start : start + _ROWS]: self._log_rows(some))
+            self._try(partial(self._log_rows, rows[start : start + _ROWS]))
 
     def summarize(self, record: Mapping[str, Any]) -> None:
         """Mirror what the record knows, apart from its series, as the summary."""
@@ -68,8 +78,8 @@ class Mirror:
         """Mirror the final record, its table and (if asked) its checkpoint; end the run."""
         finished = record["status"] == "finished"
         self.summarize(record)
-        if finished:
-            self._try(lambda: self.run.log({CLASSES: class_table(record["test"])}), lost="table")
+        if finished and record["test"]:
+            self._try(lambda: self._log_table(record, run_dir), lost="table")
         if finished and checkpoint:
             self._try(lambda: self._log_model(record, run_dir), lost="checkpoint")
         try:
@@ -77,14 +87,16 @@ class Mirror:
             upload_s = 0.0 if self.about["fault"] else self.upload_s
             finish_run(self.run, 0 if finished else 1, upload_s)
         except ServiceError as error:
-            self._fail(error)
+            self.about["fault"] = self.about["fault"] or str(error)
+            log.warning("Weights & Biases did not end this run (%s)", error)
+            log.warning("what it has can be uploaded: wandb sync %s", self.folder)
 
     def _try(self, action: Callable[[], Any], lost: str | None = None) -> None:
         """Do it, if the mirror is on; what is `lost` by an error alone does not turn it off."""
         if self.about["fault"] is not None:
             return
         try:
-            bounded(action, CALL_S)
+            bounded(action, CALL_S if lost is None else self.upload_s)
         except ServiceError as error:
             if lost is None or isinstance(error, StalledError):
                 self._fail(error)
@@ -118,6 +130,10 @@ class Mirror:
         for start in range(0, len(images), MOST_PICTURES):
             self.run.log({PICTURES: images[start : start + MOST_PICTURES]})
 
+    def _log_table(self, record: Mapping[str, Any], run_dir: Path) -> None:
+        with staged_in(run_dir / "wandb"):
+            self.run.log({CLASSES: class_table(record["test"])})
+
     def _log_model(self, record: Mapping[str, Any], run_dir: Path) -> None:
         artifact = model_artifact(record, self.study, run_dir)
         if artifact is not None:
@@ -138,6 +154,8 @@ def make_logger(
         return None
     from tlx.identity import run_label  # it imports torch
 
+    tags = [cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name]
+
     try:
         run, mode = open_run(
             cfg.logger.mode,
@@ -147,7 +165,7 @@ def make_logger(
             project=cfg.logger.project,
             group=cfg.name,
             job_type=JOB,
-            tags=[cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name],
+            tags=[tag[:64] for tag in tags],  # longer ones are refused
             dir=str(run_dir),
             config=OmegaConf.to_container(cfg, resolve=True),
         )

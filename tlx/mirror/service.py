@@ -10,9 +10,10 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
@@ -107,6 +108,20 @@ def logged_in() -> bool:
         return bounded(lambda: bool(wandb.login(prompt=False, verify=False)), CALL_S)
     except (ImportError, ServiceError):
         return False
+
+
+@contextlib.contextmanager
+def staged_in(folder: Path) -> Iterator[None]:
+    """W&B keeps the files of artifacts here until they are uploaded, and not in the home folder."""
+    name = "WANDB_DATA_DIR"
+    if name in os.environ:  # someone has decided
+        yield
+        return
+    os.environ[name] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def finish_run(run: Any, exit_code: int, upload_s: float) -> None:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from tlx.errors import DataError
 from tlx.mirror.media import artifact_name
-from tlx.mirror.service import ServiceError, bounded, finish_run, open_run
+from tlx.mirror.service import ServiceError, bounded, finish_run, open_run, staged_in
 
 JOB = "report"
 UPLOAD_S = 300.0
@@ -40,7 +40,8 @@ def mirror_report(report: Path, paths: Sequence[Path]) -> str:
         )  # fmt: skip
         place = run.url if mode == "online" else str(Path(run.dir).parent)
         try:
-            bounded(lambda: _log(run, report, group), UPLOAD_S)
+            with staged_in(report / "wandb"):
+                bounded(lambda: _log(run, report, group), UPLOAD_S)
         except ServiceError:
             finish_run(run, 1, UPLOAD_S)
             raise
