@@ -23,7 +23,7 @@ def test_folded_copies_are_no_part_of_the_detector() -> None:
     assert list(detector.state_dict()) == keys
     assert [len(list(g())) for g in (detector.parameters, detector.modules)] == counts
     own = {id(p) for p in detector.parameters()} | {id(b) for b in detector.buffers()}
-    for blocks in (detector.train_prefix, detector.inference_trunk):
+    for blocks in (detector.train_prefix, detector.eval_tail):
         assert blocks._copies
         assert not own & {id(p) for copy in blocks._copies for p in copy.parameters()}
 
@@ -34,13 +34,13 @@ def test_folded_and_plain_detector_agree(name: str, frozen: int) -> None:
     detector = detector_of(name)
     with torch.enable_grad():
         logits, offsets = detector(pictures())
-    assert not detector.inference_trunk._copies  # neither of the two paths was folded
+    assert not detector.eval_tail._copies  # neither of the two paths was folded
     scores, boxes = logits.detach().softmax(-1), decode(offsets.detach(), detector.priors)
     assert float(scores.std(1).mean()) > 0.02  # scores that say something
     apply_phase(detector, Phase(0, frozen, frozen))
     with torch.inference_mode():
         fast_scores, fast_boxes = detector.raw(pictures())
-    assert detector.inference_trunk._copies
+    assert detector.eval_tail._copies
     assert not torch.equal(fast_scores, scores)
     assert torch.allclose(fast_scores, scores, atol=1e-4)
     assert torch.allclose(fast_boxes, boxes, atol=1e-4)

@@ -112,11 +112,11 @@ def test_blocks_are_not_folded_anew_without_a_change() -> None:
         detector.zero_grad()
         detector.eval()
         detector.detect(pictures())
-        trunk = detector.inference_trunk._copies
+        trunk = detector.eval_tail._copies
         detector.to(CPU)
         detector.state_dict()
         detector.detect(pictures())
-        assert detector.inference_trunk._copies is trunk
+        assert detector.eval_tail._copies is trunk
     assert detector.train_prefix._copies is prefix
 
 

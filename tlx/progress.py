@@ -6,7 +6,7 @@ import sys
 
 from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
 
-EVERY = 10  # steps: showing the loss waits for the device, and drawing costs a short step's percents
+EVERY = 10  # steps: showing the loss waits for the device, and drawing takes time of short steps
 
 
 def progress_bar(wanted: bool) -> ProgressBar | None:
