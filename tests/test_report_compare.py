@@ -63,6 +63,15 @@ def test_unlike_runs_are_named(tmp_path: Path) -> None:
     assert comparison.rows[1].speedup is None, "a speed-up across machines shows the machines"
 
 
+def test_unlike_precisions_are_named(tmp_path: Path) -> None:
+    engines = [{"precision": name} for name in ("32-true", "bf16-mixed", "bf16-mixed")]
+    records = [make_record(f, engine=e) for f, e in zip(("none", "4", "8"), engines, strict=True)]
+    assert compared(tmp_path, *records[1:]).differs == []
+    mixed = compared(tmp_path, *records)
+    assert mixed.differs == ["precision"]
+    assert "bf16-mixed (freeze=4, freeze=8)" in mixed.warnings[0]
+
+
 def test_labels_name_what_differs(tmp_path: Path) -> None:
     records = [make_record("4"), make_record("4", backbone="other"), make_record("8", epochs=9)]
     records.append(make_record("8"))

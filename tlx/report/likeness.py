@@ -77,6 +77,10 @@ def _test_set(record: Record) -> str | None:
     return _joined(images and f"{images} images", boxes and f"{boxes} boxes")
 
 
+def _precision(record: Record) -> str | None:
+    return record.text("engine", "precision") or record.text("precision")
+
+
 def _software(record: Record) -> str | None:
     torch, tlx, commit = (record.text("environment", key) for key in ("torch", "tlx", "git_commit"))
     return _joined(torch and f"torch {torch}", tlx and f"tlx {tlx}", commit and f"{commit[:12]}")
@@ -113,6 +117,11 @@ _CHECKS = (
         _machine,
         "Times and memory of different machines cannot be compared; the measured speed-up is "
         "given only where one machine made both arms.",
+    ),
+    _Check(
+        "precision",
+        _precision,
+        "Speed-ups hold more than the freeze; name one for all runs: trainer.precision=32-true.",
     ),
     _Check("software", _software, "A difference may come from the program."),
 )
