@@ -66,8 +66,8 @@ def test_unlike_runs_are_named(tmp_path: Path) -> None:
 def test_unlike_precisions_are_named(tmp_path: Path) -> None:
     engines = [{"precision": name} for name in ("32-true", "bf16-mixed", "bf16-mixed")]
     records = [make_record(f, engine=e) for f, e in zip(("none", "4", "8"), engines, strict=True)]
-    assert compared(tmp_path, *records[1:]).differs == []
-    mixed = compared(tmp_path, *records)
+    assert compared(tmp_path / "like", *records[1:]).differs == []
+    mixed = compared(tmp_path / "mixed", *records)
     assert mixed.differs == ["precision"]
     assert "bf16-mixed (freeze=4, freeze=8)" in mixed.warnings[0]
 
