@@ -101,7 +101,6 @@ def tiny_overrides(tiny_set: Path, folder: Path) -> list[str]:
         "detector.input_size=96",
         "trainer.epochs=2",
         "trainer.batch_size=6",
-        "trainer.precision=32-true",  # `auto` measures: two runs might choose differently
         "trainer.workers=0",
         "trainer.warmup_steps=2",
         "trainer.timer_warmup=1",
