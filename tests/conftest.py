@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import illustrated
+import helpers_illustrated as illustrated
+import helpers_retrace as retrace
 import numpy as np
 import pytest
-import retrace
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig

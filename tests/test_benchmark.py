@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ from tlx.backbones.base import backbone_spec
 from tlx.benchmark import __main__ as program
 from tlx.benchmark.arms import ARMS, CACHED, Maker, Slot, plan
 from tlx.benchmark.batches import load_batches, read_batches, read_data, save_batches
+from tlx.benchmark.child import in_child
 from tlx.benchmark.config import TrainBenchmark, checked_policies
+from tlx.benchmark.in_run import EPOCHS, WARMUP, runs_of, step_times, with_ratios
 from tlx.benchmark.memory import added_memory
 from tlx.benchmark.networks import freeze_stages, trainable_layers
 from tlx.benchmark.step import Stepper
@@ -37,7 +40,7 @@ def config(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainBen
     folder = tmp_path_factory.mktemp("benchmark")
     return TrainBenchmark(
         policies="none,8", input_size=96, batch_size=2, rounds=2, warmup=1, batches=2,
-        root=str(tiny_set), format="voc", memory=False, loader_pictures=2, threads=1,
+        root=str(tiny_set), format="voc", memory=False, runs=False, loader_pictures=2, threads=1,
         device="cpu", cache_dir=str(folder / "cache"), output=str(folder / "out"),
     )  # fmt: skip
 
@@ -190,10 +193,40 @@ def test_memory_is_measured_in_a_process_of_its_own(
     restored = load_batches(tmp_path / "batches.pt")
     assert torch.equal(restored[1].images, batches[1].images)
     assert torch.equal(restored[1].indices, batches[1].indices)
-    added = added_memory(config, Slot("8", 9, "tlx_cached_fp32"), 2, tmp_path / "batches.pt")
+    slot = Slot("8", 9, "tlx_cached_fp32")
+    added = in_child(added_memory, config, slot, 2, tmp_path / "batches.pt")
     # At least the momentum and the gradients of the 5.8 million parameters that train.
-    assert added is not None
     assert added > 2 * 4 * 5.7e6
+
+
+def test_a_child_that_dies_is_told_by_none() -> None:
+    assert in_child(os._exit, 3) is None
+
+
+@pytest.mark.parametrize("arm", ["plain", "tlx_fp32", "tlx_cached_fp32"])
+def test_steps_are_timed_inside_a_real_run(
+    config: TrainBenchmark, batches: list[Batch], tmp_path: Path, arm: str
+) -> None:
+    save_batches(batches, tmp_path / "batches.pt")
+    slot = Slot("none", 0, arm) if arm == "plain" else Slot("8", 9, arm)
+    row = step_times(config, slot, tmp_path / "batches.pt")
+    # 18 pictures in batches of two: 9 steps an epoch, less those that warm up.
+    assert row["steps"] == EPOCHS * 9 - WARMUP
+    low, high = row["step_s_interval"]
+    assert 0 < low <= row["step_s_median"] <= high
+    assert row["loop_share"] == pytest.approx(row["step_s_median"] / row["bare_step_s_median"] - 1)
+
+
+def test_real_runs_are_of_tlx_and_what_it_is_compared_with() -> None:
+    slots, _ = plan({"none": 0, "8": 9}, 14, CPU)
+    chosen = [(slot.policy, slot.arm) for slot in runs_of(slots)]
+    assert ("none", "plain") in chosen
+    assert ("8", "tlx_cached_fp32") in chosen
+    assert not {arm for _, arm in chosen} & {"lightning", "torchvision"}
+    rows = [{"policy": p, "arm": a, "step_s_median": 2.0 + i} for i, (p, a) in enumerate(chosen)]
+    assert [row["ratio_to_plain_none"] for row in with_ratios(rows)] == [
+        1 + i / 2 for i in range(len(chosen))
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_report import compared, make_record
+from helpers_study import in_turn, interleaved, lean_arms
 from scipy.stats import ttest_rel
-from studies import compared, in_turn, interleaved, lean_arms, make_record
 
 from tlx.report.compare import Comparison
 from tlx.report.difference import LOG_RANK, PAIRED, Difference

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import planted
+import helpers_planted as planted
 import pytest
 from PIL import Image
 

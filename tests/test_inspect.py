@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import planted
+import helpers_planted as planted
 import psutil
 import pytest
 

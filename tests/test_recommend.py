@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import compared, make_record
+from helpers_report import compared, make_record
 
 from tlx.errors import ConfigError
 from tlx.report.__main__ import main, parser

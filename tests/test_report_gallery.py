@@ -6,8 +6,8 @@ import base64
 import io
 from pathlib import Path
 
+import helpers_planted as planted
 import numpy as np
-import planted
 import pytest
 from PIL import Image
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import make_record, write_runs
+from helpers_report import make_record, write_runs
 
 from tlx.errors import DataError
 from tlx.report import make_report

@@ -7,12 +7,12 @@ import json
 import re
 from pathlib import Path
 
-import illustrated
-import pages
+import helpers_illustrated as illustrated
+import helpers_pages as pages
 import pytest
-from pages import Page
-from retrace import Traced
-from studies import make_record, write_runs
+from helpers_pages import Page
+from helpers_report import make_record, write_runs
+from helpers_retrace import Traced
 
 from tlx.report import make_report
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from helpers_study import in_turn, interleaved, lean_arms
 from scipy.stats import binom
-from studies import in_turn, interleaved, lean_arms
 
 from tlx.report.difference import Difference
 from tlx.report.differences import against_references, chosen_pair

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from helpers_study import interleaved
 from scipy.stats import f, logrank
-from studies import interleaved
 
 from tlx.report.statistics import (
     Times,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import illustrated
+import helpers_illustrated as illustrated
+import helpers_retrace as retrace
 import matplotlib.patches
 import numpy as np
 import pytest
-import retrace
+from helpers_retrace import Arms, Traced, same
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
-from retrace import Arms, Traced, same
 
 from tlx.report.build import read_comparison
 from tlx.report.charts import Chart, make_charts

@@ -6,10 +6,10 @@ import csv
 import json
 from pathlib import Path
 
+import helpers_retrace as retrace
 import numpy as np
 import pytest
-import retrace
-from retrace import Traced, same
+from helpers_retrace import Traced, same
 
 
 def test_rows(traced: Traced) -> None:

@@ -6,12 +6,12 @@ import json
 import math
 from collections.abc import Callable
 
+import helpers_pages as pages
+import helpers_retrace as retrace
 import numpy as np
-import pages
 import pytest
-import retrace
-from pages import Page
-from retrace import Arms, Record, Traced
+from helpers_pages import Page
+from helpers_retrace import Arms, Record, Traced
 
 NONE = "–"
 

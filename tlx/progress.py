@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from pytorch_lightning.callbacks import ProgressBar, RichProgressBar
+from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
+
+EVERY = 10  # steps: showing the loss waits for the device, and drawing takes time of short steps
 
 
 def progress_bar(wanted: bool) -> ProgressBar | None:
     """The bar where somebody watches; None where output goes to a file or a pipe."""
     if not wanted or not sys.stderr.isatty():
         return None
-    return RichProgressBar(leave=False)
+    return TQDMProgressBar(refresh_rate=EVERY)

@@ -23,6 +23,7 @@ from tlx.drawing import draw, evenly_spaced, save_picture
 from tlx.engine.plan import make_plan
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
 from tlx.errors import ConfigError
+from tlx.evaluation.prefix_memory import memory_budget
 from tlx.files import remove_partials, write_json, write_text
 from tlx.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.freeze.apply import apply_phase, check_phases
@@ -141,7 +142,7 @@ def _train_and_test(
     )  # fmt: skip
     task = DetectionTask(
         detector, plan, cfg.trainer, cfg.detector, data.classes, data.splits,
-        checkpoint_meta(detector, data.classes, _plain(cfg)),
+        checkpoint_meta(detector, data.classes, _plain(cfg)), memory_budget(cfg, device),
     )  # fmt: skip
     timer = fit(cfg, task, loaders, run_dir, record, logger)
     if test:

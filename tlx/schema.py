@@ -52,7 +52,7 @@ class TrainerConfig:
     weight_decay: float = 5e-4
     warmup_steps: int = 20
     clip_norm: float = 10.0  # 0 turns it off
-    precision: str = "32-true"  # auto, or one of Lightning's
+    precision: str = "32-true"  # auto (measured), or one of Lightning's
     freeze_bn: bool = False  # batch norm of trained blocks too: frozen and folded
     ema_decay: float = 0.0  # 0 turns the weight average off
     workers: int = 1

@@ -15,6 +15,7 @@ from tlx.detector.ssd import SSD, Detections
 from tlx.engine.depthwise import keep_strided_depthwise_in_float32
 from tlx.engine.plan import EnginePlan
 from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.evaluation.prefix_memory import PrefixMemory
 from tlx.freeze.apply import trainable_parameters
 from tlx.schedule import lr_factor
 from tlx.schema import DetectorConfig, TrainerConfig
@@ -28,6 +29,7 @@ class DetectionTask(pl.LightningModule):
             the plan and the epoch alone.
         items: the checked items of each split that is evaluated ("val", "test").
         meta: stored in checkpoints: all that is needed to rebuild the detector.
+        remembered: bytes that may be kept of the frozen blocks' outputs on "val".
     """
 
     def __init__(
@@ -39,22 +41,23 @@ class DetectionTask(pl.LightningModule):
         classes: list[str],
         items: dict[str, list[Item]],
         meta: dict[str, Any],
+        remembered: int = 0,
     ) -> None:
         super().__init__()
         self.detector = detector
         self.plan, self.classes, self.items, self.meta = plan, classes, items, meta
         self.trainer_cfg, self.detector_cfg = trainer_cfg, detector_cfg
         self.evaluator = Evaluator(classes)
+        self.memory = PrefixMemory(remembered)
         self.figures: Figures = {}
 
     def forward(self, images: Tensor) -> list[Detections]:
         """RGB (N, 3, S, S) in 0..255 -> detections per image."""
-        return self.detector.detect(
-            images,
-            score_threshold=self.detector_cfg.score_threshold,
-            nms_iou=self.detector_cfg.nms_iou,
-            max_detections=self.detector_cfg.max_detections,
-        )
+        return self.detector.detect(images, **self._selection())
+
+    def _selection(self) -> dict[str, Any]:
+        keys = ("score_threshold", "nms_iou", "max_detections")
+        return {key: getattr(self.detector_cfg, key) for key in keys}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The multibox loss of a batch."""
@@ -126,7 +129,12 @@ class DetectionTask(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         items = [self.items[split][i] for i in batch.indices.tolist()]
-        self.evaluator.update(self(batch.images), items)
+        if split == "val":  # it comes again
+            outputs = self.memory.outputs(self.detector, batch)
+            found = self.detector.detect_from(outputs, **self._selection())
+        else:
+            found = self(batch.images)
+        self.evaluator.update(found, items)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the previous validation."""

@@ -32,6 +32,7 @@ class TrainBenchmark:
     threads: int = 0
     device: str = ""
     memory: bool = True
+    runs: bool = True
     loader_pictures: int = 16
     seed: int = 0
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")

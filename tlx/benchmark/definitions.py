@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlx.benchmark.in_run import EPOCHS, WARMUP
 from tlx.benchmark.loader import JPEG_QUALITY, MAX_SIDE, REPEATS
 from tlx.benchmark.memory import STEPS
 from tlx.benchmark.networks import STAGES
@@ -17,7 +18,7 @@ DEFINITIONS = {
     "interval of the median.",
     "parts": "Medians of the parts; they need not add up to the median of the step. data: from "
     "uint8 pictures in memory (or from the activation cache) to what the network takes, on its "
-    "device; rendering the pictures is the second table's. Torchvision normalises in its forward.",
+    "device; rendering the pictures is not in it. Torchvision normalises later.",
     "ratio_to_plain_none": "step_s_median divided by that of plain none; the speed-up is its "
     "inverse.",
     "bound_step_share": "Least cost of a step relative to plain none by multiply-accumulates: "
@@ -47,6 +48,14 @@ DEFINITIONS = {
     "tlx_cached_fp32": "As tlx_fp32, the frozen blocks' outputs read from an activation store "
     "(float16, in memory, filled beforehand in float32).",
     "tlx_cached_auto": "As tlx_cached_fp32, the rest under bfloat16 autocast.",
+    "runs": "The same arms inside real runs, a process for each: `tlx.train` with its loader, "
+    "callbacks and records (plain: Lightning with tlx's loader alone), as its step timer sees a "
+    f"step, from the end of the one before; {EPOCHS} epochs without the first {WARMUP} steps, "
+    "cached arms after the epoch that fills the cache.",
+    "bare_step_s_median": "Steps as in the first table, in the process of the run, before and "
+    "after it. A process's memory lies as it lies: between processes the same step differs by "
+    "several percent.",
+    "loop_share": "What the loop adds: the run's median over the bare one, less one.",
     "loader": "Augmented pictures per second of process CPU time on one thread, median of "
     f"{REPEATS} turns over the same pictures (the data set's own, stretched to the source size, "
     f"JPEG quality {JPEG_QUALITY}). tlx warm: from the cache of decoded pictures, whose longer "

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import multiprocessing
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
@@ -25,27 +23,12 @@ from tlx.host import set_up_host
 STEPS = 3
 
 
-def added_memory(cfg: TrainBenchmark, slot: Slot, classes: int, batches: Path) -> int | None:
-    """Peak RSS over the first steps less the RSS before them, bytes; None where the process died.
+def added_memory(cfg: TrainBenchmark, slot: Slot, classes: int, path: Path) -> int:
+    """Peak RSS over the first steps less the RSS before them, bytes; for a new process.
 
     Args:
-        batches: a file of `save_batches`.
+        path: a file of `save_batches`.
     """
-    # Not forked: the child must not inherit the parent's heap, nor its threads' locks.
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_measure, args=(sender, cfg, slot, classes, batches))
-    child.start()
-    sender.close()  # so that the end of the child ends the wait below
-    try:
-        return int(receiver.recv())
-    except EOFError:
-        return None
-    finally:
-        child.join()
-
-
-def _measure(answer: Connection, cfg: TrainBenchmark, slot: Slot, classes: int, path: Path) -> None:
     set_up_host(cfg.threads)
     device = torch.device("cpu")
     batches = load_batches(path)
@@ -56,7 +39,7 @@ def _measure(answer: Connection, cfg: TrainBenchmark, slot: Slot, classes: int, 
     before = psutil.Process().memory_info().rss
     for number in range(STEPS):
         stepper.step(number)
-    answer.send(peak_rss_bytes() - before)
+    return peak_rss_bytes() - before
 
 
 def _release_freed() -> None:

@@ -12,6 +12,7 @@ from tlx.step_timer import PARTS
 
 STEP_HEADS = ("freeze", "arm", "ms/step", "p10–p90", *PARTS, "images/s", "speed-up", "bound",
               "of bound", "peak MB")  # fmt: skip
+RUN_HEADS = ("freeze", "arm", "ms/step", "p10–p90", "bare ms/step", "loop adds", "speed-up")
 LOADER_HEADS = ("source", "loader", "images/s", "p10–p90")
 _WORDS = {"freeze", "arm", "source", "loader", "reason"}  # columns of words, aligned to the left
 
@@ -34,15 +35,31 @@ def step_cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def run_cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table of real runs."""
+    low, high = (significant(1000 * s) for s in row["step_s_interval"])
+    return [
+        row["policy"],
+        row["arm"],
+        significant(1000 * row["step_s_median"]),
+        f"{low}–{high}",
+        significant(1000 * row["bare_step_s_median"]),
+        f"{row['loop_share']:+.1%}",
+        f"{1 / row['ratio_to_plain_none']:.2f}",
+    ]
+
+
 def loader_cells(row: dict[str, Any]) -> list[str]:
-    """A row of the second table."""
+    """A row of the loader's table."""
     low, high = (significant(rate) for rate in row["images_per_s_interval"])
     return [row["source"], row["loader"], significant(row["images_per_s"]), f"{low}–{high}"]
 
 
 def console_tables(result: dict[str, Any]) -> list[Table]:
-    """Both tables; a rule stands between policies, and between sizes of pictures."""
+    """The tables; a rule stands between policies, and between sizes of pictures."""
     tables = [_console(summary(result), STEP_HEADS, map(step_cells, result["rows"]))]
+    if result["runs"]:
+        tables.append(_console("inside real runs", RUN_HEADS, map(run_cells, result["runs"])))
     if result["loader"]:
         title = "training loader, images per CPU second on one thread"
         tables.append(_console(title, LOADER_HEADS, map(loader_cells, result["loader"])))
@@ -86,6 +103,8 @@ def markdown(result: dict[str, Any]) -> str:
         _table(STEP_HEADS, map(step_cells, result["rows"])),
         "![Parts of a training step by policy and arm](step_time.png)",
     ]
+    if result["runs"]:
+        sections += ["## Inside real runs", _table(RUN_HEADS, map(run_cells, result["runs"]))]
     if result["left_out"]:
         lines = [[cell["policy"], cell["arm"], cell["reason"]] for cell in result["left_out"]]
         sections += ["## Left out", _table(("freeze", "arm", "reason"), lines)]

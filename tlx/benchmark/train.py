@@ -16,6 +16,7 @@ Usage
   threads          compute threads (default 0: torch's own choice)
   device           cpu or cuda (default: cuda where there is one)
   memory           also measure the memory that steps add, a process for each arm (default true)
+  runs             also train in real runs, a process for each arm (default true)
   loader_pictures  pictures of each size to time the loader with (default 16; 0: not timed)
   seed             of weights, order and augmentation (default 0)
   cache_dir        decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
@@ -35,15 +36,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from tlx.backbones.base import backbone_spec
 from tlx.benchmark.arms import Maker, Slot, plan
 from tlx.benchmark.batches import read_batches, read_data, save_batches
+from tlx.benchmark.child import in_child
 from tlx.benchmark.config import TrainBenchmark, checked_policies, chosen_device
 from tlx.benchmark.definitions import DEFINITIONS
+from tlx.benchmark.in_run import measured, runs_of, with_ratios
 from tlx.benchmark.loader import loader_rows
 from tlx.benchmark.memory import added_memory
 from tlx.benchmark.output import console_tables, markdown, summary
@@ -53,6 +55,7 @@ from tlx.benchmark.step import Stepper, interleaved
 from tlx.cli import parse
 from tlx.console import stdout_console
 from tlx.data.dataset import Batch
+from tlx.data.module import DetectionData
 from tlx.environment import environment
 from tlx.files import write_json, write_text
 from tlx.freeze.bound import measure_cost
@@ -69,11 +72,10 @@ def benchmark(cfg: TrainBenchmark) -> dict[str, Any]:
     host = set_up_host(cfg.threads)
     data = read_data(cfg)
     batches = read_batches(cfg, data)
-    classes = len(data.classes)
-    maker = Maker(cfg, classes, batches, device)
+    maker = Maker(cfg, len(data.classes), batches, device)
     cost = measure_cost(maker.detector)
     # Before the arms are made: their memory is not for the children to compete with.
-    memory = _memory(cfg, slots, classes, batches, device)
+    memory, runs = _in_children(cfg, slots, data, batches)
     with _progress("timing steps", cfg.warmup + cfg.rounds) as advance:
         steppers = [Stepper(maker.make(slot), batches, device) for slot in slots]
         seconds = interleaved(steppers, cfg.rounds, cfg.warmup, advance)
@@ -90,25 +92,32 @@ def benchmark(cfg: TrainBenchmark) -> dict[str, Any]:
         "config": {k: v for k, v in asdict(cfg).items() if k not in FOLDERS},
         "definitions": DEFINITIONS,
     }  # fmt: skip
-    return {"conditions": conditions, "rows": rows, "loader": loader, "left_out": left_out}
+    return {"conditions": conditions, "rows": rows, "runs": runs, "loader": loader,
+            "left_out": left_out}  # fmt: skip
 
 
-def _memory(
-    cfg: TrainBenchmark, slots: list[Slot], classes: int, batches: list[Batch], device: torch.device
-) -> list[int | None]:
-    if not cfg.memory or device.type != "cpu":
-        return [None] * len(slots)
-    found = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        _progress("measuring memory", len(slots)) as advance,
-    ):
+def _in_children(
+    cfg: TrainBenchmark, slots: list[Slot], data: DetectionData, batches: list[Batch]
+) -> tuple[list[int | None], list[dict[str, Any]]]:
+    """Added memory of each slot, and the rows of real runs, as far as they are asked for."""
+    memory: list[int | None] = [None] * len(slots)
+    runs: list[dict[str, Any]] = []
+    classes = len(data.classes)
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "batches.pt"
         save_batches(batches, path)
-        for number, slot in enumerate(slots):
-            found.append(added_memory(cfg, slot, classes, path))
-            advance(number + 1)
-    return found
+        if cfg.memory and chosen_device(cfg).type == "cpu":
+            with _progress("measuring memory", len(slots)) as advance:
+                for number, slot in enumerate(slots):
+                    memory[number] = in_child(added_memory, cfg, slot, classes, path)
+                    advance(number + 1)
+        if cfg.runs:
+            chosen = runs_of(slots)
+            with _progress("timing real runs", len(chosen)) as advance:
+                for number, slot in enumerate(chosen):
+                    runs.append(measured(cfg, slot, path))
+                    advance(number + 1)
+    return memory, with_ratios(runs)
 
 
 @contextmanager

@@ -90,8 +90,10 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
         splits={"train": split.train, "val": split.val, "test": split.test},
         cache=cache,
         report={
-            "root": str(root), "faults": checked.faults.counts(),
-            "label_noise": label_noise(checked.items), **split.notes.to_dict(),
+            "root": str(root),
+            "faults": checked.faults.counts(),
+            "label_noise": label_noise(checked.items),
+            **split.notes.to_dict(),
         },  # fmt: skip
         faults=checked.faults,
     )

@@ -22,6 +22,25 @@ class Detections:
     labels: Tensor
 
 
+def select_all(
+    scores: Tensor,
+    boxes: Tensor,
+    *,
+    score_threshold: float = 0.01,
+    nms_iou: float = 0.45,
+    max_detections: int = 100,
+    candidates: int = 400,
+) -> list[Detections]:
+    """Scores (N, P, C) with background first, corner-form boxes (N, P, 4) -> detections a picture.
+
+    Boxes are clipped to the picture. See `select` for the options.
+    """
+    return [
+        select(s, b, score_threshold, nms_iou, max_detections, candidates)
+        for s, b in zip(scores[..., 1:], boxes.clamp(0.0, 1.0), strict=True)
+    ]
+
+
 def select(
     scores: Tensor, boxes: Tensor, threshold: float, nms_iou: float, limit: int, candidates: int
 ) -> Detections:

@@ -7,6 +7,8 @@ the prefix without autograd followed by a run over the rest.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ from tlx.detector.heads import (
     initialize_heads,
     make_extras,
 )
-from tlx.detector.postprocess import Detections, select
+from tlx.detector.postprocess import Detections, select_all
 from tlx.detector.priors import make_priors
 from tlx.engine.frozen_bn import fold_frozen_batch_norm
 from tlx.engine.inference import InferenceBlocks
@@ -57,8 +59,8 @@ class SSD(nn.Module):
             buffer = torch.tensor(value).view(1, 3, 1, 1) * 255
             self.register_buffer(name, buffer, persistent=False)
         self.bn_frozen = False  # see `freeze_batch_norm`
-        self.train_prefix = InferenceBlocks([], [])
-        self.inference_trunk = InferenceBlocks([b for _, b in self.trunk()], self.taps)
+        self.train_prefix = self.eval_prefix = InferenceBlocks([], [])
+        self.eval_tail = InferenceBlocks([block for _, block in self.trunk()], self.taps)
         self.freeze(0, 0)
 
     def batch_norm_parameters(self) -> list[nn.Parameter]:
@@ -95,6 +97,10 @@ class SSD(nn.Module):
         # The same freeze is asserted in every epoch: what is folded already is kept.
         if (frozen, prefix_dtype) != (len(self.train_prefix.originals), self.train_prefix.dtype):
             self.train_prefix = InferenceBlocks(blocks[:frozen], self.boundary, prefix_dtype)
+        if frozen != len(self.eval_prefix.originals):
+            self.eval_prefix = InferenceBlocks(blocks[:frozen], self.boundary)
+            kept = [t - frozen for t in self.taps if t >= frozen]
+            self.eval_tail = InferenceBlocks(blocks[frozen:], kept)
         self.train(self.training)
 
     def trunk(self) -> list[tuple[str, nn.Module]]:
@@ -157,7 +163,16 @@ class SSD(nn.Module):
         """
         if self.training or torch.is_grad_enabled():
             return self.tail(self.prefix(x))
-        return self.inference_trunk(x)
+        return self.eval_maps(self.eval_outputs(x))
+
+    def eval_outputs(self, x: Tensor) -> list[Tensor]:
+        """`prefix` as inference computes it: always in float32."""
+        return self.eval_prefix(x) if self.frozen else [x]
+
+    def eval_maps(self, outputs: list[Tensor]) -> list[Tensor]:
+        """`tail` as inference computes it, from what `eval_outputs` returned."""
+        tapped = [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
+        return tapped + self.eval_tail(outputs[-1])
 
     def prefix(self, x: Tensor) -> list[Tensor]:
         """Normalised input -> the outputs of the blocks in `boundary`; [x] if nothing is frozen."""
@@ -185,7 +200,7 @@ class SSD(nn.Module):
         """
         super().train(mode)
         if mode:
-            self.inference_trunk.forget()
+            self.eval_tail.forget()
         trunk = [block for _, block in self.trunk()]
         for block in trunk[: self.frozen]:
             block.eval()
@@ -202,22 +217,21 @@ class SSD(nn.Module):
         In full precision, also under autocast: figures belong to the weights, not to the run.
         """
         with torch.autocast(x.device.type, enabled=False):
-            logits, offsets = self(x)
+            return self._decoded(*self(x))
+
+    def _decoded(self, logits: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
         return logits.float().softmax(-1), decode(offsets.float(), self.priors)
 
-    def detect(
-        self,
-        images: Tensor,
-        *,
-        score_threshold: float = 0.01,
-        nms_iou: float = 0.45,
-        max_detections: int = 100,
-        candidates: int = 400,
-    ) -> list[Detections]:
-        """RGB images (N, 3, S, S) in 0..255 -> detections per image, after per-class NMS."""
-        scores, boxes = self.raw(self.normalize(images))
-        boxes = boxes.clamp(0.0, 1.0)
-        return [
-            select(s, b, score_threshold, nms_iou, max_detections, candidates)
-            for s, b in zip(scores[..., 1:], boxes, strict=True)
-        ]
+    def detect(self, images: Tensor, **options: Any) -> list[Detections]:
+        """RGB images (N, 3, S, S) in 0..255 -> detections per image, after per-class NMS.
+
+        Args:
+            options: of `tlx.detector.postprocess.select_all`.
+        """
+        return select_all(*self.raw(self.normalize(images)), **options)
+
+    @torch.no_grad()
+    def detect_from(self, outputs: list[Tensor], **options: Any) -> list[Detections]:
+        """`detect`, from what `eval_outputs` returned for the normalised images."""
+        with torch.autocast(outputs[-1].device.type, enabled=False):
+            return select_all(*self._decoded(*self.heads(self.eval_maps(outputs))), **options)

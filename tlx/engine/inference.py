@@ -54,21 +54,20 @@ class InferenceBlocks:
         """Fold anew at the next call: fused optimizers write weights without leaving a trace."""
         self._made_from = None
 
+    def versions(self) -> Versions:
+        """Changes whenever an original's tensor is written in place or replaced."""
+        return tuple(
+            (tensor.data_ptr(), tensor._version)
+            for block in self.originals
+            for tensor in (*block.parameters(), *block.buffers())
+        )
+
     def _refresh(self) -> None:
         """Fold anew after a checkpoint was loaded, weights were stepped or the device changed."""
-        versions = _versions(self.originals)
+        versions = self.versions()
         if versions != self._made_from:
             self._copies = [
                 folded(block).to(dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 for block in self.originals
             ]
             self._made_from = versions
-
-
-def _versions(blocks: list[nn.Module]) -> Versions:
-    """Changes whenever a tensor is written in place or replaced (see `Tensor._version`)."""
-    return tuple(
-        (tensor.data_ptr(), tensor._version)
-        for block in blocks
-        for tensor in (*block.parameters(), *block.buffers())
-    )

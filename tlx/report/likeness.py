@@ -97,6 +97,10 @@ def _energy_method(record: Record) -> str | None:
     return _joined(measured, record.text("energy", "method"))
 
 
+def _precision(record: Record) -> str | None:
+    return record.text("engine", "precision") or record.text("precision")
+
+
 def _software(record: Record) -> str | None:
     torch, tlx, commit = (record.text("environment", key) for key in ("torch", "tlx", "git_commit"))
     return _joined(torch and f"torch {torch}", tlx and f"tlx {tlx}", commit and f"{commit[:12]}")
@@ -136,8 +140,8 @@ _CHECKS = (
     ),
     _Check(
         "precision",
-        lambda record: record.text("precision"),
-        "A difference in time, memory or mAP may come from the precision.",
+        _precision,
+        "Speed-ups hold more than the freeze; name one for all runs: trainer.precision=32-true.",
     ),
     _Check("memory measured", memory_kind, "GPU memory and resident memory cannot be compared."),
     _Check("energy method", _energy_method, "Energies got in unlike ways cannot be compared."),

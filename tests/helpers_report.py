@@ -1,18 +1,13 @@
-"""Records of made-up runs with figures that can be worked out by hand, and studies of them."""
+"""Records of runs that never ran, for the tests of the report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from tlx.report import compare, load_records
-from tlx.report.arms import Arm, group_arms
 from tlx.report.compare import Comparison, Row
-from tlx.report.records import Record
-from tlx.study.order import balanced_orders
 
 EPOCHS, STEPS = 4, 5  # steps are those of an epoch, and so the window of the smoothing
 TOTAL = 6_000_000
@@ -95,41 +90,16 @@ def rows_of(comparison: Comparison) -> dict[str, Row]:
     return {row.arm.label: row for row in comparison.rows}
 
 
-def interleaved(arms: Sequence[str], seeds: int) -> list[tuple[str, int]]:
-    """Arm and seed of every run in the order of a study."""
-    orders = balanced_orders(len(arms), seeds)
-    return [(arms[place], seed) for seed, order in enumerate(orders) for place in order]
-
-
-def in_turn(arms: Sequence[str], seeds: int) -> list[tuple[str, int]]:
-    """Arm and seed of every run, one arm finished before the next starts."""
-    return [(arm, seed) for arm in arms for seed in range(seeds)]
-
-
-def lean_arms(
-    order: Sequence[tuple[str, int]],
-    figures: Mapping[str, Mapping[tuple[str, int], float]],
-) -> list[Arm]:
-    """Arms of runs that hold nothing but some figures, made one after another in this order.
-
-    Args:
-        order: Freeze setting and seed of each run.
-        figures: `test_map_50` or `step_s` by run; runs take a minute each.
-    """
-    start = datetime(2025, 1, 1, tzinfo=timezone.utc)
-    records = []
-    for place, run in enumerate(order):
-        freeze, seed = run
-        data: dict[str, Any] = {
-            "status": "finished",
-            "freeze": freeze,
-            "seed": seed,
-            "started": (start + timedelta(minutes=place)).isoformat(timespec="seconds"),
-            "time": {"fit_s": 60.0},
-        }
-        if "test_map_50" in figures:
-            data["test"] = {"map_50": figures["test_map_50"][run]}
-        if "step_s" in figures:
-            data["step_time"] = {"median_s": figures["step_s"][run]}
-        records.append(Record(Path(f"{freeze}-{seed}"), data))
-    return group_arms(records)[0]
+def study() -> list[dict[str, Any]]:
+    """Scratch, none, 4 (two seeds), 8, all, and a failed run."""
+    changed = make_record("8", step=0.16)["frozen"] | {"hash_after": "bb"}
+    failure = {"type": "MemoryError", "message": "no [red] room | left"}
+    return [
+        make_record("all", step=0.1, slope=0.2, val=[0.3, 0.5, 0.4, 0.5], test_map_50=0.5),
+        make_record("8", step=0.16, test_map_50=0.62, frozen=changed),
+        make_record("4", 0, step=0.18, test_map_50=0.61),
+        make_record("4", 1, step=0.14, test_map_50=0.67),
+        make_record("none"),
+        make_record(name="scratch", weights={"source": "scratch", "sha256": None}, test_map_50=0.3),
+        make_record("4", 2, status="failed", error=failure, test=None, name="broken"),
+    ]

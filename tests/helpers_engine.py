@@ -1,0 +1,67 @@
+"""Detectors for the tests of the engine.
+
+Random weights with random batch-norm statistics, not those of a fresh network, whose batch norms
+do nothing and would fold even if folding were wrong.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import tlx.backbones  # noqa: F401
+from tlx.backbones.base import BACKBONES, backbone_spec
+from tlx.backbones.weights import SCRATCH, resolve
+from tlx.detector.ssd import SSD
+from tlx.freeze.apply import apply_phase
+from tlx.policies.base import Phase
+
+NAMES = sorted(BACKBONES)
+CPU = torch.device("cpu")
+
+
+def detector_of(name: str, frozen: int = 0, seed: int = 0) -> SSD:
+    """A 96 px detector whose activations neither die nor explode, in eval mode."""
+    spec = backbone_spec(name)
+    torch.manual_seed(seed)
+    detector = SSD(spec, resolve(spec, SCRATCH).conventions, 2, 96)
+    norms = [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias, std=0.3)
+        norm.momentum = 1.0
+    detector.train()
+    with torch.no_grad():
+        detector(torch.randn(4, 3, 96, 96))  # statistics of these very activations, then disturbed
+        for norm in norms:
+            norm.momentum = 0.1
+            norm.running_mean += 0.3 * norm.running_var.sqrt() * torch.randn(norm.num_features)
+            norm.running_var *= torch.empty(norm.num_features).uniform_(0.6, 1.6)
+        for head in (*detector.heads.classify, *detector.heads.regress):
+            head.weight *= 3  # scores that differ between priors
+    apply_phase(detector, Phase(0, frozen, frozen))
+    return detector.eval()
+
+
+@torch.no_grad()
+def chain(blocks: list[nn.Module], x: Tensor) -> list[Tensor]:
+    """The output of every block."""
+    outputs = []
+    for block in blocks:
+        x = block(x)
+        outputs.append(x.clone())
+    return outputs
+
+
+def off(values: Tensor, exact: Tensor) -> float:
+    """Relative L2 error."""
+    return float((values.double() - exact).norm() / exact.norm())
+
+
+def pictures(count: int = 2, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, 96, 96, generator=generator)
+
+
+def originals(detector: SSD) -> list[nn.Module]:
+    return list(detector.backbone.blocks.values())

@@ -1,0 +1,94 @@
+"""The comparison of arms against figures that are worked out here by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers_report import compared, make_record, rows_of, study
+
+
+def test_arms_are_ordered_and_seeds_grouped(tmp_path: Path) -> None:
+    extra = [make_record("heads"), make_record("12"), make_record("8", policy="two_phase")]
+    rows = rows_of(compared(tmp_path, *study(), *extra))
+    assert list(rows) == [
+        "scratch",
+        "freeze=none",
+        "freeze=4",
+        "freeze=8",
+        "freeze=8 two_phase",
+        "freeze=12",
+        "freeze=all",
+        "freeze=heads",
+    ]
+    four = rows["freeze=4"]
+    assert len(four.arm.records) == 2
+    assert four.test_map_50 is not None
+    assert four.test_map_50.as_dict() == pytest.approx(
+        {"mean": 0.64, "min": 0.61, "max": 0.67, "n": 2}
+    )
+
+
+def test_speedup_bound_share_and_proof(tmp_path: Path) -> None:
+    rows = rows_of(compared(tmp_path, *study()))
+    four = rows["freeze=4"]
+    assert four.speedup is not None
+    assert four.bound_speedup is not None
+    assert four.speedup.mean == pytest.approx(0.2 / ((0.18 + 0.14) / 2))
+    assert (four.speedup.low, four.speedup.high) == pytest.approx((0.2 / 0.18, 0.2 / 0.14))
+    assert four.bound_speedup.mean == pytest.approx(1 / 0.8)
+    assert four.trainable_share == pytest.approx(0.9)
+    assert four.fit_min is not None
+    assert four.fit_min.mean == pytest.approx(1.5)
+    proofs = {label: row.frozen_proof for label, row in rows.items()}
+    assert proofs["freeze=8"] == "CHANGED"
+    assert (proofs["freeze=4"], proofs["freeze=none"]) == ("unchanged", "–")
+
+
+def test_without_freeze_none_there_is_no_speedup(tmp_path: Path) -> None:
+    scratch = make_record(weights={"source": "scratch", "sha256": None})
+    rows = rows_of(compared(tmp_path, scratch, make_record("4")))
+    assert [row.speedup for row in rows.values()] == [None, None]
+
+
+def test_unlike_runs_are_named(tmp_path: Path) -> None:
+    other = {"cpu": "Other 1", "cores": 2, "gpu": None, "torch": "2.9.0"}
+    records = [make_record(), make_record("4", epochs=9, environment=other)]
+    comparison = compared(tmp_path, *records)
+    assert comparison.differs == ["epochs", "machine"]
+    epochs, machine = comparison.warnings[:2]
+    assert "4 (freeze=none); 9 (freeze=4)" in epochs
+    assert "Example 9000" in machine
+    assert "Other 1" in machine
+    assert comparison.rows[1].speedup is None, "a speed-up across machines shows the machines"
+
+
+def test_unlike_precisions_are_named(tmp_path: Path) -> None:
+    engines = [{"precision": name} for name in ("32-true", "bf16-mixed", "bf16-mixed")]
+    records = [make_record(f, engine=e) for f, e in zip(("none", "4", "8"), engines, strict=True)]
+    assert compared(tmp_path / "like", *records[1:]).differs == []
+    mixed = compared(tmp_path / "mixed", *records)
+    assert mixed.differs == ["precision"]
+    assert "bf16-mixed (freeze=4, freeze=8)" in mixed.warnings[0]
+
+
+def test_labels_name_what_differs(tmp_path: Path) -> None:
+    records = [make_record("4"), make_record("4", backbone="other"), make_record("8", epochs=9)]
+    records.append(make_record("8"))
+    labels = [row.arm.label for row in compared(tmp_path, *records).rows]
+    assert labels[:2] == ["freeze=4 mobilenet_v1", "freeze=4 other"]
+    assert labels[2:] == ["freeze=8 mobilenet_v1 epochs=4", "freeze=8 mobilenet_v1 epochs=9"]
+
+
+def test_repeated_seed_is_not_a_second_sample(tmp_path: Path) -> None:
+    again = make_record("4", test_map_50=0.9, finished="2025-01-02T00:00:00")
+    comparison = compared(tmp_path, again, make_record("4"))
+    (row,) = comparison.rows
+    assert row.test_map_50 is not None
+    assert (row.test_map_50.mean, row.test_map_50.n) == (0.9, 1)
+    assert any("run twice" in line for line in comparison.warnings)
+
+
+def test_speedup_beyond_arithmetic_is_doubted(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, make_record(step=1.88), make_record("4", step=0.828))
+    assert any("measured 2.27× against 1.25×" in line for line in comparison.warnings)

@@ -1,0 +1,28 @@
+"""The records that a report reads, and those that it cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from helpers_report import make_record, study, write_runs
+
+from tlx.report import load_records
+
+
+def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
+    bad = {"version": 2, "broken": "{", "list": [1], "status": {"version": 1, "status": "odd"}}
+    bad["version"] = make_record() | {"version": 2}
+    bad["freeze"] = make_record() | {"freeze": None}
+    for name, content in bad.items():
+        (tmp_path / name).mkdir()
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / name / "record.json").write_text(text)
+    loaded = load_records([tmp_path, tmp_path / "absent", write_runs(tmp_path / "ok", study()[0])])
+    assert len(loaded.records) == 1, "a run under two of the paths is read once"
+    text = "\n".join(loaded.warnings)
+    assert len(loaded.warnings) == len(bad) + 1
+    assert "record version 2 is unknown" in text
+    assert "absent: no such file or folder" in text
+    for name in bad:
+        assert str(tmp_path / name / "record.json") in text
