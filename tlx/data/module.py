@@ -94,7 +94,7 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
             **split.notes.to_dict(),
-        },  # fmt: skip
+        },
         faults=checked.faults,
     )
 
