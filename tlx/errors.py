@@ -31,3 +31,7 @@ class DivergenceError(TlxError):
 
 class ToolError(TlxError):
     """An optional program or package that is missing or does not run."""
+
+
+class ExportError(TlxError):
+    """A network that cannot be exported as asked, or an artefact that is not the checkpoint's."""
