@@ -39,8 +39,17 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda partial: _write_text(partial, text))
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """A whole binary file at once."""
+    write_atomically(path, lambda partial: _write_bytes(partial, content))
+
+
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def path_below(path: Path, root: Path) -> str:
