@@ -1,0 +1,77 @@
+"""Pictures for calibration: of the run's own `val` split, or of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from tlx.data.augment import EvalTransform
+from tlx.data.dataset import EvalSplit
+from tlx.data.formats.folders import IMAGE_ENDINGS
+from tlx.data.module import build_data
+from tlx.data.pictures import decode
+from tlx.errors import ConfigError, DataError
+from tlx.export.network import Normalisation
+from tlx.export.source import Source
+from tlx.schema import DataConfig
+
+NO_LIMIT = 1 << 30  # px: a picture is resized once, from its own size
+
+
+def calibration_pictures(
+    source: Source, normalisation: Normalisation, count: int, folder: Path | None, cache_dir: Path
+) -> np.ndarray:
+    """Normalised pictures, float32 (n, 3, S, S), n at most `count`, evenly spread, in order.
+
+    Args:
+        folder: pictures of any names; None takes `val` of the run that made the checkpoint, never
+            `test`, on which the result will be judged.
+    """
+    if count < 1:
+        raise ConfigError(f"calibration_pictures={count} must be 1 or more")
+    pixels = _of_folder(source, count, folder) if folder else _of_val(source, count, cache_dir)
+    mean = np.array(normalisation.mean, np.float32).reshape(1, 3, 1, 1)
+    std = np.array(normalisation.std, np.float32).reshape(1, 3, 1, 1)
+    normalised: np.ndarray = (np.stack(pixels).astype(np.float32) - mean) / std
+    return np.ascontiguousarray(normalised)
+
+
+def _of_val(source: Source, count: int, cache_dir: Path) -> list[np.ndarray]:
+    if "data" not in source.config:
+        raise ConfigError(
+            f"{source.path} is of no tlx run, so there is no val split to calibrate on; name a "
+            "folder of pictures like those it will see: calibration=FOLDER"
+        )
+    stored = OmegaConf.create(source.config["data"])
+    cfg = OmegaConf.merge(OmegaConf.structured(DataConfig), stored)
+    if cfg.format != "sample":
+        cfg.classes = source.classes
+    try:
+        data = build_data(cfg, cache_dir)  # type: ignore[arg-type]
+    except DataError as error:
+        raise DataError(
+            f"calibration reads the val split of the run, whose data cannot be read: {error}; "
+            "calibration=FOLDER takes other pictures"
+        ) from error
+    split = EvalSplit(data.splits["val"], data.cache, EvalTransform(source.detector.input_size))
+    return [np.asarray(split[index].image) for index in _spread(len(split), count)]
+
+
+def _of_folder(source: Source, count: int, folder: Path) -> list[np.ndarray]:
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    if not found:
+        raise DataError(f"calibration={folder}: no picture there")
+    transform = EvalTransform(source.detector.input_size)
+    none = np.zeros((0, 4)), np.zeros(0, np.int64)
+    chosen = [found[index] for index in _spread(len(found), count)]
+    return [
+        np.asarray(transform(decode(path, rotate=True, max_side=NO_LIMIT), *none)[0])
+        for path in chosen
+    ]
+
+
+def _spread(available: int, count: int) -> list[int]:
+    """At most `count` positions, evenly over all."""
+    return np.linspace(0, available - 1, min(count, available)).round().astype(int).tolist()
