@@ -1,0 +1,112 @@
+"""Figures of a model as it is deployed: any backend, tlx's input or that of `detectnet`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tlx.data.annotations import Item
+from tlx.data.module import DetectionData, Loaders
+from tlx.data.pictures import decode
+from tlx.errors import ConfigError
+from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.runtime.base import Runtime
+from tlx.runtime.detectnet import cluster
+from tlx.runtime.frames import as_tensors
+from tlx.runtime.postprocess import Found, select
+from tlx.runtime.preprocess import DETECTNET, TLX, normalize, prepare, scaling
+from tlx.schema import DetectorConfig
+
+NO_LIMIT = 1 << 30  # px: the device reads pictures at their own size
+BATCH = 16  # pictures; the runtime cuts it to what its graph takes
+
+# One picture's scores (P, C) and boxes (P, 4), and the picture -> its detections.
+Post = Callable[[np.ndarray, np.ndarray, Item], Found]
+
+
+def tlx_inputs(runtime: Runtime, data: DetectionData, split: str) -> Iterator[np.ndarray]:
+    """Batches of a split, read and resized as every evaluation of tlx does."""
+    loader = Loaders(data, runtime.meta.input_size, BATCH, workers=0).evaluation(split)
+    mean, std = scaling(runtime.meta, TLX)
+    for batch in loader:
+        pictures = batch.images.permute(0, 2, 3, 1).numpy()
+        yield np.stack([normalize(picture, mean, std) for picture in pictures])
+
+
+def detectnet_inputs(runtime: Runtime, items: list[Item]) -> Iterator[np.ndarray]:
+    """Pictures, one by one, as `detectnet` reads, resizes and scales them.
+
+    They are turned upright where the data set's boxes are: the device does not read EXIF.
+    """
+    for item in items:
+        image = decode(item.image, rotate=item.rotate, max_side=NO_LIMIT, digest=item.digest)
+        yield prepare(image, runtime.meta, DETECTNET)[None]
+
+
+def measure(
+    runtime: Runtime, inputs: Iterator[np.ndarray], items: list[Item], posts: Mapping[str, Post]
+) -> dict[str, Figures]:
+    """All figures after each kind of post-processing, in one pass over the pictures."""
+    evaluators = {name: Evaluator(list(runtime.meta.classes)) for name in posts}
+    done = 0
+    for images in inputs:
+        for scores, boxes in zip(*runtime.raw(images), strict=True):
+            for name, post in posts.items():
+                found = as_tensors(post(scores, boxes, items[done]))
+                evaluators[name].update([found], [items[done]])
+            done += 1
+    return {name: evaluator.compute() for name, evaluator in evaluators.items()}
+
+
+def by_nms(cfg: DetectorConfig) -> Post:
+    """tlx's post-processing with a run's thresholds."""
+    return lambda scores, boxes, item: select(
+        scores, boxes, cfg.score_threshold, cfg.nms_iou, cfg.max_detections, 400
+    )
+
+
+def by_clustering(scores: np.ndarray, boxes: np.ndarray, item: Item) -> Found:
+    """`detectnet`'s post-processing with its default thresholds."""
+    return cluster(scores, boxes, item.size)
+
+
+def evaluate_deployed(
+    runtime: Runtime, data: DetectionData, split: str, cfg: DetectorConfig, mode: str
+) -> Figures:
+    """Figures of a split; for `detectnet` with the steps that lead there from tlx's own figure.
+
+    The steps, under `steps`: `tlx`; `detectnet_input`, the device's resize and scaling with tlx's
+    NMS; `detectnet`, its threshold and clustering too, which are the figures returned.
+    """
+    if runtime.nms_inside:
+        return _evaluate_whole(runtime, data, split, mode)
+    items = data.splits[split]
+    tlx_figures = measure(runtime, tlx_inputs(runtime, data, split), items, {TLX: by_nms(cfg)})
+    if mode == TLX:
+        return tlx_figures[TLX]
+    posts = {"detectnet_input": by_nms(cfg), DETECTNET: by_clustering}
+    steps = tlx_figures | measure(runtime, detectnet_inputs(runtime, items), items, posts)
+    return {**steps[DETECTNET], "steps": {name: _short(row) for name, row in steps.items()}}
+
+
+def _evaluate_whole(runtime: Runtime, data: DetectionData, split: str, mode: str) -> Figures:
+    """A graph with NMS inside: its detections are taken as they are."""
+    if mode != TLX:
+        raise ConfigError(
+            f"preprocess={mode} needs scores and boxes of all priors; this model has NMS inside: "
+            "export it with format=onnx"
+        )
+    items = data.splits[split]
+    evaluator = Evaluator(list(runtime.meta.classes))
+    done = 0
+    for images in tlx_inputs(runtime, data, split):
+        found = [as_tensors(one) for one in runtime.detect(images)]
+        evaluator.update(found, items[done : done + len(found)])
+        done += len(found)
+    return evaluator.compute()
+
+
+def _short(figures: Figures) -> dict[str, Any]:
+    return {name: figures[name] for name in ("map", "map_50", "map_75", "voc07_ap50")}

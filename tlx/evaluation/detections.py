@@ -1,0 +1,123 @@
+"""Detections that a device wrote, set beside the pictures of a split.
+
+The file is JSON: `version` (1), `model` (`sha256`, `name`), `preprocess`, `score_threshold`, and
+`images`: for each `image` (POSIX path below the folder that the device was given), `width`,
+`height`, and `detections` of `label` (1-based), `score` and `box` ([x1, y1, x2, y2] in pixels).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlx.data.annotations import Item
+from tlx.errors import DataError
+from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.runtime.frames import as_tensors
+from tlx.runtime.postprocess import Found, nms_by_class
+from tlx.schema import DetectorConfig
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class DeviceDetections:
+    """A file of detections.
+
+    Attributes:
+        path: of the file. header: all of it but the pictures. images: entries by their path.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    images: dict[str, dict[str, Any]]
+
+
+def read_detections(path: Path) -> DeviceDetections:
+    """Read a file; `DataError` where it is damaged or of another version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the detections cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise DataError(f"{path} is no object with `images`: it is not a file of detections")
+    if content.get("version") != VERSION:
+        raise DataError(f"{path} is of version {content.get('version')}; {VERSION} is read")
+    images: dict[str, dict[str, Any]] = {}
+    for place, entry in enumerate(content["images"]):
+        if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+            raise DataError(f"{path}: images[{place}] has no `image`")
+        if entry["image"] in images:
+            raise DataError(f"{path}: {entry['image']} stands there twice")
+        images[entry["image"]] = entry
+    header = {key: value for key, value in content.items() if key != "images"}
+    return DeviceDetections(path, header, images)
+
+
+def evaluate_detections(
+    stored: DeviceDetections, items: list[Item], classes: list[str], cfg: DetectorConfig
+) -> Figures:
+    """All figures of a split; `DataError` where a picture of it is not in the file.
+
+    NMS is applied here: where the device applied it already, it changes nothing.
+    """
+    evaluator = Evaluator(classes)
+    for item, entry in zip(items, _entries(stored, items), strict=True):
+        found = _found(stored.path, entry, item, len(classes), cfg)
+        evaluator.update([as_tensors(found)], [item])
+    return evaluator.compute()
+
+
+def _entries(stored: DeviceDetections, items: list[Item]) -> list[dict[str, Any]]:
+    """The entry of each picture: that with the longest common end of the path."""
+    names: list[str | None] = []
+    for item in items:
+        parts = item.image.parts
+        ends = ("/".join(parts[first:]) for first in range(1, len(parts)))
+        names.append(next((end for end in ends if end in stored.images), None))
+    missing = [item.image for item, name in zip(items, names, strict=True) if name is None]
+    if missing:
+        raise DataError(
+            f"{stored.path} lacks {len(missing)} of the {len(items)} pictures of this split, the "
+            f"first {missing[0]}: run the device on all of them"
+        )
+    seen: dict[str, Item] = {}
+    for item, name in zip(items, names, strict=True):
+        assert name is not None
+        if name in seen:
+            raise DataError(
+                f"{stored.path}: {name} may be {seen[name].image} or {item.image}: give the device "
+                "the folder that holds both"
+            )
+        seen[name] = item
+    return [stored.images[name] for name in seen]
+
+
+def _found(
+    path: Path, entry: dict[str, Any], item: Item, classes: int, cfg: DetectorConfig
+) -> Found:
+    where = f"{path}: {entry['image']}"
+    if [entry.get("width"), entry.get("height")] != list(item.size):
+        raise DataError(
+            f"{where} is {entry.get('width')}x{entry.get('height')} there and "
+            f"{item.size[0]}x{item.size[1]} in the data set: another picture, or one that is turned"
+        )
+    try:
+        rows = entry["detections"]
+        boxes = np.array([row["box"] for row in rows], np.float32).reshape(-1, 4)
+        scores = np.array([row["score"] for row in rows], np.float32)
+        labels = np.array([row["label"] for row in rows], np.int64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: damaged detections ({error!r})") from error
+    if len(labels) and not 1 <= labels.min() <= labels.max() <= classes:
+        raise DataError(f"{where}: a label is not within 1..{classes}")
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise DataError(f"{where}: a box or score is no number")
+    order = np.argsort(-scores, kind="stable")
+    boxes = np.clip(boxes[order] / np.array([*item.size, *item.size], np.float32), 0.0, 1.0)
+    keep = nms_by_class(boxes, labels[order], cfg.nms_iou, cfg.max_detections)
+    return Found(boxes[keep], scores[order][keep], labels[order][keep])

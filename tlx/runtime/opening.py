@@ -1,0 +1,75 @@
+"""Open a model by what kind of file it is; each backend is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from tlx.errors import ConfigError, WeightsError
+from tlx.runtime.base import Runtime
+
+# Backend -> endings that it reads; "" is a run's folder. The first backend that reads an ending is
+# its default: onnxruntime for .onnx.
+READS: dict[str, tuple[str, ...]] = {
+    "torch": ("", ".ckpt", ".pth", ".pt", ".torchscript", ".pt2"),
+    "onnxruntime": (".onnx",),
+    "openvino": (".xml", ".onnx"),
+    "ncnn": (".param",),
+    "tflite": (".tflite",),
+    "tensorrt": (".engine", ".plan"),
+}
+PRECISIONS = {"openvino": ("fp32", "bf16"), "torch": ("fp32", "bf16")}  # computed in, where asked
+
+
+def open_model(
+    path: Path,
+    backend: str | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    precision: str | None = None,
+) -> Runtime:
+    """A model that is ready to run.
+
+    Args:
+        path: a run's folder, a checkpoint (tlx's or pytorch-ssd's), or an exported file with its
+            `model.json` beside it.
+        backend: one of `READS`; None takes the first that reads the file.
+        device: cpu or cuda; openvino takes its own names too (GPU, NPU).
+        threads: compute threads; None leaves the choice to the backend.
+        precision: in which fp32 weights are computed: fp32 (default), or bf16 where the backend
+            and the processor can.
+
+    Raises:
+        ConfigError: an unknown backend, or one that does not read this kind of file or lacks this
+            precision.
+        WeightsError: a damaged file, or one that does not say what it detects.
+        ToolError: the backend's package is not installed.
+    """
+    path = Path(path).expanduser()
+    name = backend or default_backend(path)
+    if name not in READS:
+        raise ConfigError(f"backend={name} is none of {', '.join(READS)}")
+    if not reads(name, path):
+        able = ", ".join(other for other in READS if reads(other, path)) or "no backend"
+        raise ConfigError(f"{name} does not read {path.name}; {able} does")
+    if precision and precision not in PRECISIONS.get(name, ("fp32",)):
+        offered = ", ".join(PRECISIONS.get(name, ("fp32",)))
+        raise ConfigError(f"{name} computes in {offered}, not in {precision}")
+    if not path.exists():
+        raise WeightsError(f"{path} does not exist")
+    module = import_module(f"tlx.runtime.{name}_backend")
+    return module.load(path, device, threads, precision or "fp32")
+
+
+def default_backend(path: Path) -> str:
+    """The backend that reads a file where none is named."""
+    found = [name for name in READS if reads(name, path)]
+    if not found:
+        endings = sorted({ending for known in READS.values() for ending in known if ending})
+        raise ConfigError(f"{path} is no model: a run's folder, or one of {', '.join(endings)}")
+    return found[0]
+
+
+def reads(backend: str, path: Path) -> bool:
+    """Whether a backend reads this kind of file; a folder is a run's."""
+    return ("" if path.is_dir() else path.suffix.lower() or "?") in READS[backend]

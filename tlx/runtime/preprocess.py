@@ -1,0 +1,63 @@
+"""From pixels to what a network takes: tlx's way, and that of `detectnet` on a Jetson."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from tlx.errors import ConfigError
+from tlx.runtime import detectnet
+from tlx.runtime.meta import ModelMeta
+
+TLX, DETECTNET = "tlx", "detectnet"
+MODES = (TLX, DETECTNET)
+Channels = tuple[float, ...]
+
+
+def check_mode(mode: str) -> str:
+    """The mode; `ConfigError` for an unknown one."""
+    if mode not in MODES:
+        raise ConfigError(f"preprocess={mode} is none of {', '.join(MODES)}")
+    return mode
+
+
+def resize(image: np.ndarray, side: int, mode: str = TLX) -> np.ndarray:
+    """uint8 RGB (H, W, 3) -> (side, side, 3), stretched.
+
+    `tlx` is bilinear with antialiasing, as in training and evaluation (within one grey level of
+    `tlx.data.augment`); `detectnet` is nearest neighbour.
+    """
+    if mode == DETECTNET:
+        return detectnet.nearest(image, side)
+    if image.shape[:2] == (side, side):
+        return image
+    picture = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def normalize(
+    image: np.ndarray, mean: Channels, std: Channels, out: np.ndarray | None = None
+) -> np.ndarray:
+    """uint8 RGB (S, S, 3) -> float32 (3, S, S), ``(pixel - mean) / std``, pixels in 0..255.
+
+    Args:
+        out: where to write, C-contiguous; a new array where it is left out.
+    """
+    if out is None:
+        out = np.empty((3, *image.shape[:2]), np.float32)
+    for channel in range(3):
+        plane = out[channel]
+        # In the order of training, subtracted then divided, so that the last bit is the same.
+        np.subtract(image[:, :, channel], np.float32(mean[channel]), out=plane)
+        plane /= np.float32(std[channel])
+    return out
+
+
+def prepare(image: np.ndarray, meta: ModelMeta, mode: str = TLX) -> np.ndarray:
+    """uint8 RGB (H, W, 3) of any size -> the network's input, float32 (3, S, S)."""
+    return normalize(resize(image, meta.input_size, mode), *scaling(meta, mode))
+
+
+def scaling(meta: ModelMeta, mode: str = TLX) -> tuple[Channels, Channels]:
+    """Mean and std that a mode gives the network, whatever it was trained with."""
+    return (detectnet.MEAN, detectnet.STD) if mode == DETECTNET else (meta.mean, meta.std)
