@@ -15,6 +15,7 @@ from typing import Any
 
 from tlx.errors import ExportError
 from tlx.export.description import BOXES, INPUT, SCORES, from_properties
+from tlx.export.job import NEAR
 from tlx.export.network import DETECTNET, Normalisation
 from tlx.export.onnx_file import load_onnx, opset_of
 from tlx.export.packages import require
@@ -23,9 +24,6 @@ from tlx.export.source import BACKGROUND
 # Operators whose output shape depends on values: the parsers of TensorRT 7 and 8 refuse them.
 _DYNAMIC = {"NonMaxSuppression", "NonZero", "Unique", "Compress", "Loop", "If", "TopK"}
 OPSET_OF_TENSORRT = {"7.1": 11, "8.0": 13, "8.2": 13, "8.4": 17, "8.6": 17, "10.0": 20, "11": 25}
-# The largest difference of an input value that is put up with: (x - 127) / 128 is what the
-# reference trains with and deploys like this.
-NEAR = 0.02
 
 
 def check_detectnet(model: Path, labels: Path) -> list[str]:
@@ -90,14 +88,14 @@ def _shape(value: Any) -> list[int | str]:
 def _normalisation(proto: Any) -> list[str]:
     """Where the file says what it was trained with: whether detectnet's input will do."""
     stated = from_properties({entry.key: entry.value for entry in proto.metadata_props})
-    if "input" not in stated:
+    if "mean" not in stated:
         return []
-    wanted = Normalisation(tuple(stated["input"]["mean"]), tuple(stated["input"]["std"]))
+    wanted = Normalisation(*(tuple(255 * v for v in stated[key]) for key in ("mean", "std")))
     off = wanted.off(DETECTNET)
     if off <= NEAR:
         return []
     return [
-        f"the input is {stated['input']['formula']}, detectnet feeds x / 127.5 - 1 (up to "
+        f"the input is {wanted.formula()}, detectnet feeds x / 127.5 - 1 (up to "
         f"{off:.2f} off): export with normalisation=detectnet"
     ]
 

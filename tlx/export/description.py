@@ -1,7 +1,7 @@
 """`model.json`: all that a program needs to use an artefact, and where the artefact came from.
 
-The same content is stored inside ONNX files, as metadata under `tlx.KEY`, so that a file that was
-copied alone still knows its classes and its input.
+ONNX files carry the same JSON in their metadata, so that one that was copied alone still knows its
+classes and its input. `tlx.runtime.meta` reads both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tlx.schema import DetectorConfig
 
 VERSION = 1
 INPUT, SCORES, BOXES = "input_0", "scores", "boxes"
-_PREFIX = "tlx."
+METADATA = "tlx"  # the ONNX metadata entry
+_KEPT_CONFIG = ("data", "detector")  # what evaluation needs; the rest is in the run's folder
 
 
 def describe(
@@ -30,12 +31,9 @@ def describe(
     precision: str,
     opset: int | None,
 ) -> dict[str, Any]:
-    """The description in plain values; `input.mean` and `input.std` are in pixels of 0..255."""
+    """The description in plain values; `mean` and `std` are of pixels in 0..1."""
     detector = source.detector
     size, priors = detector.input_size, detector.priors.cpu().numpy()
-    classes = detector.heads.classes
-    low = [(0 - m) / s for m, s in zip(normalisation.mean, normalisation.std, strict=True)]
-    high = [(255 - m) / s for m, s in zip(normalisation.mean, normalisation.std, strict=True)]
     return {
         "version": VERSION,
         "tlx": tlx.__version__,
@@ -45,21 +43,18 @@ def describe(
         "backbone": detector.spec.name,
         "classes": source.classes,
         "input_size": size,
+        "mean": [round(m / 255, 9) for m in normalisation.mean],
+        "std": [round(s / 255, 9) for s in normalisation.std],
         "input": {
             "name": INPUT,
             "shape": [1, 3, size, size],
             "dtype": "float32",
             "colour": "RGB",
             "resize": "stretch",
-            "formula": _formula(normalisation),
-            "mean": list(normalisation.mean),
-            "std": list(normalisation.std),
-            "range": [min(low), max(high)],
+            "of_pixels_0_255": normalisation.formula(),
+            "range": normalisation.range(),
         },
-        "outputs": [
-            {"name": SCORES, "shape": [1, len(priors), classes]},
-            {"name": BOXES, "shape": [1, len(priors), 4]},
-        ],
+        **_outputs(format, len(priors), detector.heads.classes),
         "score_form": "softmax, column 0 is the background",
         "box_form": "x1 y1 x2 y2 in 0..1 of the picture, not clipped",
         "priors": {
@@ -68,8 +63,18 @@ def describe(
         },
         "variances": [CENTER_VARIANCE, SIZE_VARIANCE],
         "postprocess": postprocess_options(source.config),
-        "checkpoint": {"file": source.path.name, "sha256": source.sha256},
+        "checkpoint": source.path.name,
+        "checkpoint_sha256": source.sha256,
+        "config": {key: source.config[key] for key in _KEPT_CONFIG if key in source.config},
     }
+
+
+def _outputs(format: str, priors: int, classes: int) -> dict[str, Any]:
+    if format == "onnx_nms":
+        shapes: dict[str, list[Any]] = {"boxes": ["n", 4], "scores": ["n"], "labels": ["n"]}
+    else:
+        shapes = {SCORES: [1, priors, classes], BOXES: [1, priors, 4]}
+    return {"outputs": list(shapes), "output_shapes": shapes}
 
 
 def postprocess_options(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,27 +84,12 @@ def postprocess_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: own.get(name, getattr(default, name)) for name in names}
 
 
-def _formula(normalisation: Normalisation) -> str:
-    mean, std = normalisation.mean, normalisation.std
-    if len({*mean}) == 1 and len({*std}) == 1:
-        if mean == std:
-            return f"x / {std[0]:g} - 1"
-        return f"(x - {mean[0]:g}) / {std[0]:g}"
-    return "(x - mean) / std, per channel"
-
-
 def to_properties(description: Mapping[str, Any]) -> dict[str, str]:
-    """A description as ONNX metadata: JSON under `tlx.KEY`, sorted."""
-    return {
-        f"{_PREFIX}{key}": json.dumps(description[key], sort_keys=True)
-        for key in sorted(description)
-    }
+    """A description as ONNX metadata."""
+    return {METADATA: json.dumps(description, sort_keys=True)}
 
 
 def from_properties(properties: Mapping[str, str]) -> dict[str, Any]:
     """What `to_properties` stored; empty where a file is not tlx's."""
-    return {
-        key.removeprefix(_PREFIX): json.loads(value)
-        for key, value in properties.items()
-        if key.startswith(_PREFIX)
-    }
+    stored: dict[str, Any] = json.loads(properties.get(METADATA, "{}"))
+    return stored

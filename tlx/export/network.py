@@ -30,6 +30,18 @@ class Normalisation:
         mean, std = detector.conventions.mean, detector.conventions.std
         return cls(tuple(round(255 * m, 6) for m in mean), tuple(round(255 * s, 6) for s in std))
 
+    def formula(self) -> str:
+        """How the input follows from a pixel `x` in 0..255."""
+        if len({*self.mean}) > 1 or len({*self.std}) > 1:
+            return "(x - mean) / std, per channel"
+        mean, std = self.mean[0], self.std[0]
+        return f"x / {std:g} - 1" if mean == std else f"(x - {mean:g}) / {std:g}"
+
+    def range(self) -> list[float]:
+        """The smallest and the largest value that a pixel can become."""
+        pairs = list(zip(self.mean, self.std, strict=True))
+        return [min(-m / s for m, s in pairs), max((255 - m) / s for m, s in pairs)]
+
     def off(self, other: Normalisation) -> float:
         """The largest difference between the two of the input of any pixel, in units of input."""
         ends = [

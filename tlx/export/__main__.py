@@ -1,0 +1,86 @@
+"""Export a trained detector for other runtimes, and prove that it is the same there.
+
+Usage
+  python -m tlx.export checkpoint=RUN_OR_FILE format=FORMAT [output=DIR] [KEY=VALUE ...]
+
+  checkpoint     a run's folder (its best checkpoint), a .ckpt file, or a pytorch-ssd mb1-ssd .pth
+  format         onnx         scores and boxes of all priors: detectnet, TensorRT, ONNX Runtime
+                 onnx_nms     with NMS inside: ONNX Runtime
+                 torchscript, pt2, openvino, ncnn
+                 tflite, kmodel   in another environment: `environment=`
+  output         a folder for this artefact (default: export)
+  precision      fp32, fp16 or int8 (default fp32)
+  opset          auto (the lowest that will do) or a number, for onnx and onnx_nms
+  normalisation  of the input: model (as trained), detectnet (x / 127.5 - 1), or auto (default):
+                 as trained where that is next to detectnet's, else detectnet's
+  calibration    a folder of pictures for int8 (default: val of the run)
+  pictures       how many of them (default 100)
+  labels         class names for a pytorch-ssd checkpoint, one a line
+  name           of the files (default: ssd-BACKBONE)
+  environment    the virtual environment of the converter, for tflite and kmodel
+  cache_dir      decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+
+Beside the artefact: labels.txt, model.json, and commands.md with what to type on the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from tlx.cli import parse, run_program
+from tlx.export.run import CACHE_DIR, CALIBRATION_PICTURES, Exported, export
+
+
+@dataclass
+class ExportConfig:
+    checkpoint: str = MISSING
+    format: str = MISSING
+    output: str = "export"
+    precision: str = "fp32"
+    opset: str = "auto"
+    normalisation: str = "auto"
+    calibration: str | None = None
+    pictures: int = CALIBRATION_PICTURES
+    labels: str | None = None
+    name: str | None = None
+    environment: str | None = None
+    cache_dir: str = CACHE_DIR
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def run(cfg: ExportConfig) -> Exported:
+    """Export as configured."""
+    return export(
+        Path(cfg.checkpoint).expanduser(),
+        cfg.format,
+        Path(cfg.output).expanduser(),
+        opset=cfg.opset,
+        precision=cfg.precision,
+        normalisation=cfg.normalisation,
+        name=cfg.name,
+        labels=_path(cfg.labels),
+        calibration=_path(cfg.calibration),
+        pictures=cfg.pictures,
+        environment=_path(cfg.environment),
+        cache_dir=Path(cfg.cache_dir),
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point."""
+    exported = run(parse(ExportConfig, arguments))
+    about = exported.description
+    opset = f", opset {about['opset']}" if about["opset"] else ""
+    size = sum((exported.path.parent / name).stat().st_size for name in about["files"])
+    print(f"{exported.path}: {about['precision']}{opset}, {size / 1e6:.1f} MB")
+    print(f"input {about['input']['of_pixels_0_255']}; commands in commands.md beside it")
+
+
+if __name__ == "__main__":
+    run_program(main, __doc__)

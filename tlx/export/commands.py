@@ -1,0 +1,89 @@
+"""`commands.md`: what to type where the artefact goes, with its own names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tlx.export.contract import OPSET_OF_TENSORRT
+
+_BENCHMARK = "latency, power and detections on the device, merged into a report on the desk"
+
+
+def commands(path: Path, description: dict[str, Any]) -> str:
+    """Markdown with the commands for an artefact, run in its folder."""
+    name, format = path.name, description["format"]
+    parts = [
+        f"# {name}",
+        f"{description['backbone']}, {description['input_size']} px, {description['precision']}, "
+        f"{len(description['classes'])} classes. Made by tlx {description['tlx']} from "
+        f"`{description['checkpoint']}` (sha256 {description['checkpoint_sha256'][:12]}…).",
+        _input_line(description),
+    ]
+    if format == "onnx":
+        parts += _jetson(path, description)
+    if format != "kmodel":
+        parts += [
+            "## On the desk",
+            _block(
+                f"python -m tlx.evaluate model={name}",
+                f"python -m tlx.evaluate model={name} preprocess=detectnet",
+                f"python -m tlx.predict model={name} source=pictures/ output=found/",
+                f"python -m tlx.benchmark model={name}",
+            ),
+        ]
+    if format == "kmodel":
+        parts.append(
+            "A kmodel of version 5: MaixPy-v1 loads versions 3 and 4 only; this one needs a "
+            "firmware with the runtime of nncase 1.9. The K210 has 6 MB of "
+            "memory for model and feature maps."
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _input_line(description: dict[str, Any]) -> str:
+    entry = description["input"]
+    shape = ", ".join(map(str, entry["shape"]))
+    return (
+        f"Input `{entry['name']}` [{shape}], {entry['colour']}, resized to the square whatever the "
+        f"picture's shape, {entry['of_pixels_0_255']} of pixels x in 0..255. Outputs: "
+        + ", ".join(f"`{output}`" for output in description["outputs"])
+        + "."
+    )
+
+
+def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
+    name, stem, opset = path.name, path.stem, description["opset"]
+    flag = {"fp32": "", "fp16": " --fp16", "int8": " --int8"}[description["precision"]]
+    versions = [version for version, highest in OPSET_OF_TENSORRT.items() if opset <= highest]
+    parts = [
+        "## detectnet (jetson-inference)",
+        _block(
+            f"detectnet --model={name} --labels=labels.txt --input-blob=input_0 \\",
+            "          --output-cvg=scores --output-bbox=boxes --threshold=0.5 SOURCE",
+        ),
+        "detectnet keeps the engine it builds beside the model. Delete `*.engine` when the model, "
+        "TensorRT or the board changes.",
+        f"## TensorRT {versions[0]} or later (opset {opset})",
+        _block(f"trtexec --onnx={name} --saveEngine={stem}.engine{flag}"),
+    ]
+    if description["precision"] == "int8":
+        plain = stem.removesuffix("-int8")
+        parts += [
+            "This file carries its own scales (QuantizeLinear). TensorRT up to 10 can quantise the "
+            "float file instead, from the ranges in the calibration cache; put the version that "
+            "`trtexec` prints into its first line:",
+            _block(
+                f"trtexec --onnx={plain}.onnx --int8 --fp16 --calib={stem}.calib \\",
+                f"        --saveEngine={stem}.engine",
+            ),
+        ]
+    parts += [
+        f"With tlx's tool: {_BENCHMARK}.",
+        _block(f"python3 jetson_benchmark.py {name}"),
+    ]
+    return parts
+
+
+def _block(*lines: str) -> str:
+    return "\n".join(["```bash", *lines, "```"])

@@ -1,0 +1,215 @@
+"""Is the artefact the checkpoint? Both run on real pictures, and what differs is measured.
+
+The result goes into `model.json` under `parity`, whether it is within the tolerance or not:
+
+    {"passed": true, "backend": "onnxruntime", "pictures": 50, "of": "test of guns",
+     "scores": 2e-6, "boxes": 1e-6, "shown_boxes_px": 4e-4, "agreement": 1.0,
+     "map_50": [0.871, 0.871], "map": [0.522, 0.522], "tolerance": {...}, "faults": []}
+
+`scores` and `boxes` are the largest differences over all priors and pictures (boxes in 0..1);
+`shown_boxes_px` is that of boxes with an object's score of at least `SHOWN`, in pixels of the
+input; `agreement` is the share of the checkpoint's detections of at least `SHOWN` that the artefact
+finds too (same class, IoU at least .5); mAP is of checkpoint and artefact. None: not measurable.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlx.errors import ConfigError, ExportError
+from tlx.evaluation.evaluator import Evaluator
+from tlx.export.parity_pictures import Pictures, parity_pictures
+from tlx.files import write_json
+from tlx.runtime.base import Runtime
+from tlx.runtime.frames import as_tensors
+from tlx.runtime.meta import MODEL_JSON
+from tlx.runtime.opening import default_backend, open_model
+from tlx.runtime.postprocess import Found
+from tlx.runtime.preprocess import normalize
+
+log = logging.getLogger(__name__)
+SHOWN = 0.3  # least score of what a user would be shown
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What is put up with; None leaves a measure unjudged.
+
+    Attributes:
+        scores: largest difference. boxes: likewise, in 0..1. map_50: change of mAP@.5 on test.
+        agreement: least share, where mAP cannot be measured.
+    """
+
+    scores: float | None
+    boxes: float | None
+    map_50: float
+    agreement: float
+
+
+# fp32: rounding, the bound of the detectnet contract. fp16 has 11 bits, which every layer rounds
+# to. int8 moves single scores by much and is judged by what it detects.
+TOLERANCES = {
+    "fp32": Tolerance(1e-4, 1e-4, 0.001, 0.999),
+    "fp16": Tolerance(0.05, 0.02, 0.005, 0.98),
+    "int8": Tolerance(None, None, 0.02, 0.9),
+}
+
+
+def check(
+    checkpoint: Path,
+    artefact: Path,
+    *,
+    cache_dir: Path,
+    pictures: Path | None = None,
+    backend: str | None = None,
+) -> dict[str, Any]:
+    """Compare, write the result into the artefact's `model.json`, and return it.
+
+    Args:
+        pictures: a folder, for a checkpoint whose data set is not known; else `test` of the run.
+        backend: that runs the artefact; None takes the first that reads it.
+
+    Raises:
+        ExportError: the artefact is of another checkpoint, or differs beyond the tolerance.
+        ToolError: what runs the artefact is not installed.
+    """
+    try:
+        backend = backend or default_backend(artefact)
+    except ConfigError:
+        reason = f"no backend of this machine runs {artefact.suffix} files"
+        log.warning("parity of %s is not checked: %s", artefact, reason)
+        return _stored(artefact, {"passed": None, "reason": reason})
+    with open_model(checkpoint) as reference, open_model(artefact, backend) as candidate:
+        made_from = candidate.meta.checkpoint_sha256
+        if made_from != reference.meta.checkpoint_sha256:
+            raise ExportError(f"{artefact} was made from another checkpoint than {checkpoint}")
+        shown = parity_pictures(reference.meta, cache_dir, pictures)
+        result = compare(reference, candidate, shown)
+    tolerance = TOLERANCES[candidate.meta.precision]
+    result["faults"] = faults(result, tolerance)
+    result |= {"passed": not result["faults"], "backend": backend, "tolerance": asdict(tolerance)}
+    _stored(artefact, result)
+    if result["faults"]:
+        raise ExportError(
+            f"{artefact} is not the checkpoint under {backend}: {'; '.join(result['faults'])}. "
+            f"It must not be deployed; the figures are in {artefact.parent / MODEL_JSON}"
+        )
+    return result
+
+
+def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str, Any]:
+    """All measures of two runtimes on the same pictures."""
+    options = dict(candidate.meta.postprocess)
+    largest = {"scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0}
+    agreed = [0, 0]
+    evaluators = [Evaluator(list(candidate.meta.classes)) for _ in range(2)]
+    for images, items in shown.batches(reference.meta.input_size):
+        inputs = [_normalised(images, runtime) for runtime in (reference, candidate)]
+        if not candidate.nms_inside:
+            _widen(largest, reference.raw(inputs[0]), candidate.raw(inputs[1]))
+        found = [reference.detect(inputs[0], **options), candidate.detect(inputs[1], **options)]
+        for one, other in zip(*found, strict=True):
+            agreed = [a + b for a, b in zip(agreed, agreement(one, other), strict=True)]
+        for evaluator, detections in zip(evaluators, found, strict=True):
+            evaluator.update([as_tensors(one) for one in detections], items)
+    largest["shown_boxes_px"] *= reference.meta.input_size
+    labelled = shown.labelled
+    figures = [evaluator.compute_coco() for evaluator in evaluators] if labelled else []
+    return {
+        "pictures": shown.count,
+        "of": shown.name,
+        **({key: None for key in largest} if candidate.nms_inside else largest),
+        "agreement": agreed[0] / agreed[1] if agreed[1] else None,
+        **{key: [f[key] for f in figures] if labelled else None for key in ("map_50", "map")},
+    }
+
+
+def faults(result: dict[str, Any], tolerance: Tolerance) -> list[str]:
+    """What is beyond the tolerance, in words; and whether nothing could be judged at all."""
+    found = []
+    judged = False
+    for key in ("scores", "boxes"):
+        limit, value = getattr(tolerance, key), result[key]
+        if limit is not None and value is not None:
+            judged = True
+            # Not a number differs from everything.
+            if not value <= limit:
+                found.append(f"{key} differ by up to {value:.2g}, {limit:g} is put up with")
+    if result["map_50"] is not None and None not in result["map_50"]:
+        judged = True
+        before, after = result["map_50"]
+        if abs(after - before) > tolerance.map_50:
+            found.append(
+                f"mAP@.5 is {after:.4f} against {before:.4f}, {tolerance.map_50:g} is put up with"
+            )
+    elif result["agreement"] is not None:
+        judged = True
+        if result["agreement"] < tolerance.agreement:
+            found.append(
+                f"it finds {result['agreement']:.1%} of the checkpoint's detections, "
+                f"{tolerance.agreement:.1%} is the least"
+            )
+    if not judged:
+        found.append(
+            f"nothing was found on {result['of']} to judge it by; name a folder of pictures with "
+            "objects in them"
+        )
+    return found
+
+
+def agreement(reference: Found, other: Found) -> tuple[int, int]:
+    """How many of the shown detections of one the other has too, and how many there are."""
+    shown = np.flatnonzero(reference.scores >= SHOWN)
+    hits = 0
+    for place in shown:
+        boxes = other.boxes[other.labels == reference.labels[place]]
+        hits += bool((_iou(boxes, reference.boxes[place]) >= 0.5).any())
+    return hits, len(shown)
+
+
+def _iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    shared = np.maximum(sides, 0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+    return shared / np.maximum(areas - shared, 1e-12)
+
+
+def _widen(
+    largest: dict[str, float],
+    one: tuple[np.ndarray, np.ndarray],
+    other: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Take the differences of a batch into the largest so far; NaN wins."""
+    scores, boxes = (np.abs(a.astype(np.float64) - b) for a, b in zip(one, other, strict=True))
+    shown = boxes[one[0][..., 1:].max(-1) >= SHOWN]
+    for key, values in (("scores", scores), ("boxes", boxes), ("shown_boxes_px", shown)):
+        if values.size:
+            largest[key] = float(np.maximum(largest[key], values.max()))
+
+
+def _normalised(images: np.ndarray, runtime: Runtime) -> np.ndarray:
+    meta = runtime.meta
+    return np.stack([normalize(image, meta.mean, meta.std) for image in images])
+
+
+def _stored(artefact: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Put the result into `model.json`."""
+    path = artefact.parent / MODEL_JSON
+    description = json.loads(path.read_text(encoding="utf-8"))
+    plain = {key: _finite(value) for key, value in result.items()}
+    write_json(path, {**description, "parity": plain})
+    return result
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity, which JSON has no word for, as text."""
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
+
+
+__all__ = ["TOLERANCES", "Tolerance", "agreement", "check", "compare", "faults"]

@@ -1,0 +1,88 @@
+"""The pictures that an artefact and its checkpoint are compared on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tlx.data.annotations import Item
+from tlx.data.augment import EvalTransform
+from tlx.data.dataset import EvalSplit
+from tlx.data.formats.folders import IMAGE_ENDINGS
+from tlx.data.module import DetectionData, build_data
+from tlx.data.pictures import decode
+from tlx.errors import DataError
+from tlx.evaluation.subject import read_subject
+from tlx.runtime.meta import ModelMeta
+from tlx.runtime.preprocess import resize
+from tlx.schema import DataConfig
+
+log = logging.getLogger(__name__)
+SPLIT = "test"
+BATCH = 8  # pictures
+NO_LIMIT = 1 << 30  # px: a picture is resized once, from its own size
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A split with its ground truth, or a folder without.
+
+    Attributes:
+        name: of the pictures, for people. labelled: whether mAP means anything on them.
+    """
+
+    name: str
+    data: DetectionData | None
+    paths: Sequence[Path]
+    labelled: bool
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.data.splits[SPLIT]) if self.data else len(self.paths)
+
+    def batches(self, side: int) -> Iterator[tuple[np.ndarray, list[Item]]]:
+        """uint8 (B, side, side, 3) with the items they belong to (empty ones for a folder)."""
+        for start in range(0, self.count, BATCH):
+            places = range(start, min(start + BATCH, self.count))
+            if self.data:
+                split = EvalSplit(self.data.splits[SPLIT], self.data.cache, EvalTransform(side))
+                rows = [split[place].image for place in places]
+                images = [row.permute(1, 2, 0).numpy() for row in rows if row is not None]
+                yield np.stack(images), [self.data.splits[SPLIT][place] for place in places]
+            else:
+                chosen = [self.paths[place] for place in places]
+                images = [decode(path, rotate=True, max_side=NO_LIMIT) for path in chosen]
+                items = [_unlabelled(*pair) for pair in zip(chosen, images, strict=True)]
+                yield np.stack([resize(image, side) for image in images]), items
+
+
+def parity_pictures(meta: ModelMeta, cache_dir: Path, folder: Path | None) -> Pictures:
+    """`folder` where it is named, else `test` of the run, else the embedded sample's `test`.
+
+    The sample shows other objects than the model knows: tensors can be compared on it, mAP cannot.
+    """
+    if folder is not None:
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+        if not paths:
+            raise DataError(f"{folder} holds no picture to compare on")
+        return Pictures(str(folder), None, paths, False)
+    if "data" in meta.config:
+        try:
+            data, _ = read_subject(meta.config, meta.classes, cache_dir)
+            name = str(meta.config["data"]["name"])
+            return Pictures(f"{SPLIT} of {name}", data, (), True)
+        except DataError as error:
+            log.warning("the run's data cannot be read, mAP is not compared: %s", error)
+    cfg = DataConfig(name="sample", format="sample", group_near_duplicates=False)
+    return Pictures(f"{SPLIT} of the sample", build_data(cfg, cache_dir), (), False)
+
+
+def _unlabelled(path: Path, image: np.ndarray) -> Item:
+    size = (image.shape[1], image.shape[0])
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
+    return Item(path, *none, size=size, digest="")

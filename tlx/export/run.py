@@ -1,0 +1,136 @@
+"""Export one checkpoint in one format: the artefact, its description, and the proof of parity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlx.errors import ConfigError
+from tlx.export.commands import commands
+from tlx.export.description import describe
+from tlx.export.formats import FORMATS
+from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, lowest_opset
+from tlx.export.network import Normalisation
+from tlx.export.pictures import calibration_pictures
+from tlx.export.source import BACKGROUND, Source, load_source
+from tlx.files import write_json, write_text
+
+CACHE_DIR = os.environ.get("TLX_CACHE", "~/.cache/tlx")
+CALIBRATION_PICTURES = 100
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export left.
+
+    Attributes:
+        path: of the artefact (of several files the one that a program opens).
+        description: the content of `model.json`.
+    """
+
+    path: Path
+    description: dict[str, Any]
+
+
+def export(
+    checkpoint: Path,
+    format: str,
+    output: Path,
+    *,
+    opset: str | int = "auto",
+    precision: str = "fp32",
+    normalisation: str = "auto",
+    name: str | None = None,
+    labels: Path | None = None,
+    calibration: Path | None = None,
+    pictures: int = CALIBRATION_PICTURES,
+    environment: Path | None = None,
+    cache_dir: Path = Path(CACHE_DIR),
+) -> Exported:
+    """Write `output`/NAME.SUFFIX, labels.txt, model.json and commands.md.
+
+    Args:
+        checkpoint: a run's folder, a tlx checkpoint or a pytorch-ssd state dict.
+        format: of `FORMATS`. opset: auto or a number, for the ONNX formats.
+        normalisation: of the artefact's input: auto, model or detectnet (`choose_normalisation`).
+        name: of the files; default `ssd-BACKBONE`. Precisions other than fp32 are appended.
+        labels: class names for a pytorch-ssd checkpoint.
+        calibration: a folder of pictures for int8; default: `val` of the run. At most `pictures`
+            of them are used.
+        environment: of the converter, for tflite and kmodel.
+
+    Raises:
+        TlxError: for what is wrong with the input; `ExportError` where it cannot be exported.
+    """
+    check_choices(format, precision, opset)
+    check_folder(output, format, precision)
+    source = load_source(checkpoint, labels)
+    chosen = choose_normalisation(normalisation, Normalisation.of(source.detector))
+    level = choose_opset(opset, lowest_opset(format, precision))
+    stem = name or f"ssd-{source.detector.spec.name}"
+    stem += "" if precision == "fp32" else f"-{precision}"
+
+    @cache
+    def calibrate_on() -> np.ndarray:
+        return calibration_pictures(source, chosen, pictures, calibration, cache_dir.expanduser())
+
+    description = describe(
+        source, chosen, format=format, precision=precision,
+        opset=level if FORMATS[format].has_opset else None,
+    )  # fmt: skip
+    output.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        source, chosen, level, precision, output / stem, description, calibrate_on, environment
+    )
+    path = FORMATS[format].write(job)
+    return _described(path, source, description)
+
+
+def _described(path: Path, source: Source, description: dict[str, Any]) -> Exported:
+    """Write what goes beside the artefact."""
+    files = [path, *(p for p in (path.with_suffix(".bin"),) if p.is_file() and p != path)]
+    hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    description = description | {"artefact": path.name, "files": hashes}
+    # No line end behind the last label: a reader that splits at line ends would see one more.
+    write_text(path.parent / "labels.txt", "\n".join([BACKGROUND, *source.classes]))
+    write_json(path.parent / "model.json", description)
+    write_text(path.parent / "commands.md", commands(path, description))
+    return Exported(path, description)
+
+
+def check_choices(format: str, precision: str, opset: str | int) -> None:
+    """Refuse what no format offers, before anything is read."""
+    if format not in FORMATS:
+        raise ConfigError(f"format={format} is none of {', '.join(FORMATS)}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision} is none of {', '.join(PRECISIONS)}")
+    offered = FORMATS[format].precisions
+    if precision not in offered:
+        raise ConfigError(
+            f"format={format} is written in {', '.join(offered)}, not in precision={precision}"
+        )
+    if opset != "auto" and not FORMATS[format].has_opset:
+        raise ConfigError(f"format={format} has no opset; leave opset={opset} out")
+
+
+def check_folder(output: Path, format: str, precision: str) -> None:
+    """One artefact a folder: model.json and labels.txt belong to it. The same one is replaced."""
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"output={output} is a file; name a folder")
+    try:
+        there = json.loads((output / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    held = there.get("format"), there.get("precision")
+    if held != (format, precision):
+        raise ConfigError(
+            f"output={output} holds {held[0]} in {held[1]}, described by its model.json; give each "
+            "artefact a folder of its own"
+        )
