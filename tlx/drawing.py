@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ def draw(
     *,
     truth: Tensor | None = None,
     min_side: int = 480,
+    captions: Sequence[str] | None = None,
 ) -> Image.Image:
     """A picture with labelled boxes.
 
@@ -30,6 +33,7 @@ def draw(
         pixels: uint8 (H, W, 3). boxes (n, 4) and truth (m, 4): corner form, 0..1 of the picture.
         labels (n,): 1-based. scores (n,): 0..1.
         min_side: small pictures are enlarged to this longer side, so that text stays readable.
+        captions (n): in place of class and score; an empty one draws the box alone.
     """
     image = Image.fromarray(pixels)
     factor = max(1.0, min_side / max(image.size))
@@ -38,7 +42,7 @@ def draw(
     canvas = ImageDraw.Draw(image)
     scale = torch.tensor([image.width, image.height] * 2)
     line = max(2, max(image.size) // 250)
-    font = ImageFont.load_default(max(12, max(image.size) // 32))
+    font = font_of(max(12, max(image.size) // 32))
     for box in truth if truth is not None else []:
         canvas.rectangle((box * scale).tolist(), outline=TRUTH, width=line)
     # Weakest first, so that the sure ones lie on top.
@@ -47,12 +51,22 @@ def draw(
         corners = (boxes[i] * scale).tolist()
         canvas.rectangle(corners, outline=color, width=line)
         text = f"{classes[int(labels[i]) - 1]} {float(scores[i]):.2f}"
+        if captions is not None:
+            text = captions[i]
+        if not text:
+            continue
         _, _, width, height = canvas.textbbox((0, 0), text, font=font)
         x = min(max(0.0, corners[0]), image.width - width - 4)
         y = corners[1] - height - 4 if corners[1] > height + 4 else corners[1]
         canvas.rectangle((x, y, x + width + 4, y + height + 4), fill=color)
         canvas.text((x + 2, y), text, fill="#000000", font=font)
     return image
+
+
+@cache
+def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The built-in font at a size in px, loaded once."""
+    return ImageFont.load_default(size)
 
 
 def save_picture(image: Image.Image, path: Path) -> None:

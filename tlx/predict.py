@@ -1,153 +1,131 @@
-"""Detect objects in pictures: annotated copies and a JSON file.
+"""Detect objects in pictures, videos and camera streams: annotated copies and JSON.
 
 Usage
-  python -m tlx.predict checkpoint=RUN_OR_FILE source=PATH [KEY=VALUE ...]
+  python -m tlx.predict model=RUN_OR_FILE source=SOURCE [KEY=VALUE ...]
 
-  checkpoint   a run's folder (its best checkpoint) or a .ckpt file
-  source       a picture, a folder (searched recursively), or a pattern like 'shots/*.jpg'
-  output       folder for the results (default: predictions)
+  model        a run's folder (its best checkpoint), a .ckpt file or an exported model
+               (checkpoint=… means the same)
+  source       pictures: a file, a folder (searched recursively) or a pattern like 'shots/*.jpg';
+               a video file; a camera: /dev/video0, csi://0 (Jetson); a stream: rtsp://…, http://…;
+               a GStreamer pipeline 'a ! b ! appsink'
+  output       a folder (default: predictions), 'found/%i.jpg', found.mp4 (.mkv, .avi, .webm),
+               found.json or found.jsonl (no pictures), none
+  window       true: show the frames, q ends (default: false)
+  overlay      what is drawn: boxes, labels, confidence, tracks, fps, times; none
+               (default: all of it; without fps and times on pictures)
   threshold    least score that counts, 0..1 (default 0.5)
+  track        true: number objects that overlap from frame to frame (default: false)
   device       cpu, cuda, ... (default: cuda where there is one)
-  batch_size   pictures at a time (default 8)
+  backend      of an exported model (default: that of its ending)
+  batch_size   frames of files at a time (default 8; cameras 1)
+  max_frames   end after so many frames (default: the end of the source; Ctrl+C for cameras)
+  size, fps    of a camera, like 1280x720 and 30 (default: its own)
+  flip         nvvidconv's flip-method of a CSI camera (default 0)
+  give_up      s after which a lost camera is an error (default: never)
 
-Writes OUTPUT/NAME.png for each picture and OUTPUT/detections.json with boxes in its pixels. A
-picture that cannot be read is named, skipped, and makes the exit code 1.
+A picture that cannot be read is named, skipped, and makes the exit code 1. Details: docs/predict.md
 """
 
 from __future__ import annotations
 
-import glob
-import logging
 import sys
-from collections.abc import Iterator
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from omegaconf import MISSING
-
-from tlx.checkpoint import find_checkpoint, load_detector
 from tlx.cli import parse, run_program
-from tlx.data.augment import EvalTransform
-from tlx.data.dataset import stack_pictures
-from tlx.data.formats.folders import IMAGE_ENDINGS
-from tlx.data.pictures import decode
-from tlx.detector.ssd import SSD, Detections
-from tlx.drawing import draw, save_picture
-from tlx.errors import ConfigError, DataError
+from tlx.errors import ConfigError
 from tlx.evaluate import default_device
-from tlx.files import write_json
+from tlx.live.address import open_source, parse_camera_options
+from tlx.live.frame import Source
+from tlx.live.loop import Summary, run
+from tlx.live.model import open_model
+from tlx.live.outputs import open_outputs
+from tlx.live.overlay import OF_PICTURES, PARTS, Overlay, parse_parts
+from tlx.live.pictures import Pictures
+from tlx.live.stop import stop_on_signals
+from tlx.live.tracker import Tracker
 
-log = logging.getLogger(__name__)
-NO_LIMIT = 1 << 30  # px: predictions are drawn on the picture at its own size
+INTERRUPTED = 130  # exit code after Ctrl+C, as shells have it
 
 
 @dataclass
 class PredictConfig:
-    checkpoint: str = MISSING
-    source: str = MISSING
+    model: str | None = None
+    checkpoint: str | None = None
+    source: str | None = None
     output: str = "predictions"
+    window: bool = False
+    overlay: str | None = None
     threshold: float = 0.5
+    track: bool = False
     device: str = ""
+    backend: str | None = None
     batch_size: int = 8
+    max_frames: int | None = None
+    size: str | None = None
+    fps: float | None = None
+    flip: int = 0
+    give_up: float | None = None
 
 
-def find_pictures(source: str) -> list[Path]:
-    """The pictures that `source` means, sorted; `DataError` when there are none."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        candidates = list(path.rglob("*"))
-    else:
-        candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]
-    found = sorted(p for p in candidates if p.is_file() and p.suffix.lower() in IMAGE_ENDINGS)
-    if not found:
-        raise DataError(
-            f"source={source}: no picture there ({', '.join(sorted(IMAGE_ENDINGS))} are read)"
-        )
-    return found
-
-
-def output_names(paths: list[Path]) -> list[str]:
-    """A file name for each picture, told apart by a number where stems repeat."""
-    seen: dict[str, int] = {}
-    names = []
-    for path in paths:
-        seen[path.stem] = seen.get(path.stem, 0) + 1
-        count = seen[path.stem]
-        names.append(f"{path.stem}.png" if count == 1 else f"{path.stem}-{count}.png")
-    return names
-
-
-def detect_pictures(
-    detector: SSD, paths: list[Path], batch_size: int, device: torch.device
-) -> Iterator[tuple[Path, np.ndarray | None, Detections | None]]:
-    """Pictures with their pixels and detections; None for one that cannot be read."""
-    transform = EvalTransform(detector.input_size)
-    none = np.zeros((0, 4)), np.zeros(0, np.int64)
-    for start in range(0, len(paths), batch_size):
-        pixels: dict[Path, np.ndarray] = {}
-        for path in paths[start : start + batch_size]:
-            try:
-                pixels[path] = decode(path, rotate=True, max_side=NO_LIMIT)
-            except DataError as error:
-                log.warning("skipped: %s", error)
-                yield path, None, None
-        if pixels:
-            images = stack_pictures([transform(image, *none)[0] for image in pixels.values()])
-            found = detector.detect(images.to(device))
-            for (path, image), detections in zip(pixels.items(), found, strict=True):
-                yield path, image, detections
-
-
-def predict(cfg: PredictConfig) -> list[dict[str, Any]]:
-    """Detect, draw and write; returns what detections.json holds."""
+def predict(cfg: PredictConfig, stop: threading.Event | None = None) -> tuple[Summary, Source]:
+    """Detect, draw and write as configured; what happened, and the source it happened to."""
+    stop = stop or threading.Event()
+    path = cfg.model or cfg.checkpoint
+    for key, value in (("model", path), ("source", cfg.source)):
+        if not value:
+            raise ConfigError(f"{key}=… is missing; `python -m tlx.predict --help` lists the keys")
+    assert path is not None
+    assert cfg.source is not None
+    if cfg.model and cfg.checkpoint:
+        raise ConfigError("model=… and checkpoint=… mean the same: give one of them")
     if not 0 <= cfg.threshold <= 1:
         raise ConfigError(f"threshold={cfg.threshold} must be between 0 and 1")
-    detector, meta = load_detector(find_checkpoint(Path(cfg.checkpoint)))
-    paths, output = find_pictures(cfg.source), Path(cfg.output)
-    names = dict(zip(paths, output_names(paths), strict=True))
-    device = default_device(cfg.device)
-    rows: list[dict[str, Any]] = []
-    for path, image, found in detect_pictures(detector.to(device), paths, cfg.batch_size, device):
-        if image is None or found is None:
-            rows.append({"image": str(path), "error": "cannot be read", "detections": []})
-            continue
-        keep = found.scores >= cfg.threshold
-        boxes, labels, scores = (t[keep].cpu() for t in (found.boxes, found.labels, found.scores))
-        picture = draw(image, boxes, labels, scores, meta["classes"], min_side=0)
-        save_picture(picture, output / names[path])
-        scale = torch.tensor([image.shape[1], image.shape[0]] * 2)
-        rows.append(
-            {
-                "image": str(path),
-                "annotated": names[path],
-                "width": image.shape[1],
-                "height": image.shape[0],
-                "detections": [
-                    {"class": meta["classes"][label - 1], "score": score, "box": box}
-                    for box, label, score in zip(
-                        (boxes * scale).tolist(), labels.tolist(), scores.tolist(), strict=True
-                    )
-                ],
-            }
-        )
-    write_json(output / "detections.json", rows)
-    return rows
+    camera = parse_camera_options(cfg.size, cfg.fps, cfg.flip, cfg.give_up)
+    parse_parts(cfg.overlay, PARTS)  # before anything slow: a typo is told at once
+    model = open_model(Path(path), default_device(cfg.device), cfg.backend)
+    source = open_source(cfg.source, camera)
+    stills = isinstance(source, Pictures)
+    overlay = Overlay(parse_parts(cfg.overlay, OF_PICTURES if stills else PARTS), model.classes)
+    writers = open_outputs(cfg.output, source, stop, window=cfg.window)
+    summary = run(
+        source, model, overlay, writers,
+        threshold=cfg.threshold, tracker=Tracker() if cfg.track else None,
+        batch_size=cfg.batch_size, max_frames=cfg.max_frames, stop=stop,
+    )  # fmt: skip
+    return summary, source
+
+
+def describe(summary: Summary, source: Source, cfg: PredictConfig) -> str:
+    """The lines that the program ends with."""
+    count = summary.frames + summary.unreadable
+    what = "pictures" if isinstance(source, Pictures) else "frames"
+    rate = summary.frames / max(1e-9, summary.seconds)
+    lines = [
+        f"{count} {what}, {summary.detections} detections of score >= {cfg.threshold}: "
+        f"{cfg.output}",
+        f"{summary.seconds:.1f} s, {rate:.1f} frames/s; ms a frame: "
+        + ", ".join(f"{name} {ms:.1f}" for name, ms in summary.stages_ms.items()),
+    ]
+    if summary.objects is not None:
+        lines.append(f"{summary.objects} objects tracked")
+    if summary.dropped or summary.reconnects:
+        lines.append(f"{summary.dropped} frames dropped, connected again {summary.reconnects}x")
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> None:
     """Entry point."""
     cfg = parse(PredictConfig, arguments)
-    rows = predict(cfg)
-    found = sum(len(row["detections"]) for row in rows)
-    unreadable = sum("error" in row for row in rows)
-    print(f"{len(rows)} pictures, {found} detections of score >= {cfg.threshold}: {cfg.output}")
-    if unreadable:
-        sys.exit(f"{unreadable} pictures could not be read")
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        summary, source = predict(cfg, stop)
+    print(describe(summary, source, cfg))
+    if summary.unreadable:
+        sys.exit(f"{summary.unreadable} pictures could not be read")
+    if summary.stopped and not source.live:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

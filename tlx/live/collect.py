@@ -1,0 +1,106 @@
+"""Collected frames as the beginning of a data set, in the layouts that `data.format` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from tlx.errors import ConfigError
+from tlx.files import write_atomically, write_text
+
+QUALITY = 95  # of the JPEGs: what a detector learns should not be the compression
+SPLITS = ("train", "val", "test")
+FORMATS = ("voc", "txt")
+
+
+class Collection:
+    """A data set that grows by one picture at a time.
+
+    voc: JPEGImages/ID.jpg, ImageSets/Main/SPLIT.txt (and trainval.txt), Annotations/ for the
+    annotator. txt: SPLIT/ID.jpg. Both: labels.txt. Pictures are unlabelled until somebody
+    annotates them, unless they are known to show nothing.
+
+    Args:
+        labels: names of the classes, in the order of their labels; kept when labels.txt is there.
+        negatives: annotate each picture as one without objects.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        layout: str = "voc",
+        split: str = "train",
+        labels: Sequence[str] = (),
+        negatives: bool = False,
+    ) -> None:
+        if layout not in FORMATS:
+            raise ConfigError(f"format={layout} is none of {', '.join(FORMATS)}")
+        if split not in SPLITS:
+            raise ConfigError(f"split={split} is none of {', '.join(SPLITS)}")
+        self.root, self.layout, self.split, self.negatives = root, layout, split, negatives
+        self.pictures = root / ("JPEGImages" if layout == "voc" else split)
+        folders = [self.pictures]
+        if layout == "voc":
+            folders += [root / "Annotations", root / "ImageSets" / "Main"]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._write_labels(labels)
+
+    def add(self, pixels: np.ndarray, identifier: str) -> Path:
+        """Save uint8 RGB (H, W, 3) under a name that is new; the picture's path."""
+        path = self._unused(identifier)
+        image = Image.fromarray(pixels)
+        write_atomically(path, lambda part: image.save(part, format="JPEG", quality=QUALITY))
+        if self.layout == "voc":
+            self._list(path.stem)
+        if self.negatives:
+            self._annotate_empty(path, image)
+        return path
+
+    def _unused(self, identifier: str) -> Path:
+        """No picture is ever overwritten: what is annotated already would be lost."""
+        path, count = self.pictures / f"{identifier}.jpg", 1
+        while path.exists():
+            count += 1
+            path = self.pictures / f"{identifier}-{count}.jpg"
+        return path
+
+    def _list(self, stem: str) -> None:
+        lists = [self.split] if self.split == "test" else [self.split, "trainval"]
+        for name in lists:
+            with (self.root / "ImageSets" / "Main" / f"{name}.txt").open("a") as file:
+                file.write(f"{stem}\n")
+
+    def _annotate_empty(self, path: Path, image: Image.Image) -> None:
+        if self.layout == "txt":
+            write_text(path.with_suffix(".txt"), "0\n")
+            return
+        top = ElementTree.Element("annotation")
+        ElementTree.SubElement(top, "filename").text = path.name
+        size = ElementTree.SubElement(top, "size")
+        for tag, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+            ElementTree.SubElement(size, tag).text = str(value)
+        text = ElementTree.tostring(top, encoding="unicode")
+        write_text(self.root / "Annotations" / f"{path.stem}.xml", text + "\n")
+
+    def _write_labels(self, labels: Sequence[str]) -> None:
+        path = self.root / "labels.txt"
+        text = "".join(f"{label}\n" for label in labels)
+        if not path.is_file():
+            if labels:
+                write_text(path, text)
+        elif labels and path.read_text(encoding="utf-8") != text:
+            raise ConfigError(
+                f"{path} names other classes than labels=…: leave labels out, or correct it"
+            )
+
+
+def moment() -> str:
+    """The time in ms as a name that sorts, like 20240131-235959-123."""
+    return f"{datetime.now():%Y%m%d-%H%M%S-%f}"[:-3]

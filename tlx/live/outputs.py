@@ -1,0 +1,59 @@
+"""What `output=` means: a folder, numbered pictures, a video or JSON alone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from tlx.data.formats.folders import IMAGE_ENDINGS
+from tlx.errors import ConfigError
+from tlx.live.frame import Source
+from tlx.live.json_writer import JsonArray, JsonLines
+from tlx.live.pictures import Pictures
+from tlx.live.video_writer import CODECS, VideoWriter
+from tlx.live.window import Window
+from tlx.live.writers import NumberedPictures, OnePicture, PictureFolder, Writer
+
+
+def open_outputs(
+    output: str, source: Source, stop: threading.Event, *, window: bool = False
+) -> list[Writer]:
+    """The outputs in the order in which they take a frame: JSON last, for it names the others.
+
+    | output | written |
+    |---|---|
+    | folder | pictures: NAME.png and detections.json; else NAME.mp4 and detections.jsonl |
+    | `x/%i.jpg` | numbered pictures, and detections.json (or .jsonl) beside them |
+    | `x.jpg` | the annotated picture, and x.json |
+    | `x.mp4` | the annotated video, and x.json (or .jsonl) |
+    | `x.json`, `x.jsonl` | no pictures |
+    | `none` | nothing |
+
+    Raises `ConfigError` for a name that means none of these.
+    """
+    shown: list[Writer] = [Window(stop)] if window else []
+    if output == "none":
+        return shown
+    path = Path(output).expanduser()
+    suffix = path.suffix.lower()
+    stills = isinstance(source, Pictures)
+    ending = ".json" if stills else ".jsonl"
+    if suffix in (".json", ".jsonl"):
+        return [*shown, JsonArray(path) if suffix == ".json" else JsonLines(path)]
+    json_path = path.with_suffix(ending)
+    writer: Writer
+    if suffix in CODECS:
+        writer = VideoWriter(path, source.fps, paced=source.live)
+    elif "%" in output:
+        if suffix not in IMAGE_ENDINGS:
+            raise ConfigError(f"output={output}: %i needs a picture's ending, like %i.jpg")
+        writer, json_path = NumberedPictures(path), path.parent / f"detections{ending}"
+    elif suffix in IMAGE_ENDINGS:
+        writer = OnePicture(path)
+    else:
+        json_path = path / f"detections{ending}"
+        if isinstance(source, Pictures):
+            writer = PictureFolder(path, source.paths)
+        else:
+            writer = VideoWriter(path / f"{source.name}.mp4", source.fps, paced=source.live)
+    return [writer, *shown, JsonArray(json_path) if ending == ".json" else JsonLines(json_path)]
