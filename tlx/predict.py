@@ -15,7 +15,7 @@ Usage
                (default: all of it; without fps and times on pictures)
   threshold    least score that counts, 0..1 (default 0.5)
   track        true: number objects that overlap from frame to frame (default: false)
-  device       cpu, cuda, ... (default: cuda where there is one)
+  device       cpu, cuda, ... (default: cuda for a checkpoint, where there is one)
   backend      of an exported model (default: that of its ending)
   batch_size   frames of files at a time (default 8; cameras 1)
   max_frames   end after so many frames (default: the end of the source; Ctrl+C for cameras)
@@ -35,11 +35,10 @@ from pathlib import Path
 
 from tlx.cli import parse, run_program
 from tlx.errors import ConfigError
-from tlx.evaluate import default_device
 from tlx.live.address import open_source, parse_camera_options
 from tlx.live.frame import Source
 from tlx.live.loop import Summary, run
-from tlx.live.model import open_model
+from tlx.live.model import load_model
 from tlx.live.outputs import open_outputs
 from tlx.live.overlay import OF_PICTURES, PARTS, Overlay, parse_parts
 from tlx.live.pictures import Pictures
@@ -84,7 +83,7 @@ def predict(cfg: PredictConfig, stop: threading.Event | None = None) -> tuple[Su
         raise ConfigError(f"threshold={cfg.threshold} must be between 0 and 1")
     camera = parse_camera_options(cfg.size, cfg.fps, cfg.flip, cfg.give_up)
     parse_parts(cfg.overlay, PARTS)  # before anything slow: a typo is told at once
-    model = open_model(Path(path), default_device(cfg.device), cfg.backend)
+    model = load_model(Path(path), cfg.device, cfg.backend)
     source = open_source(cfg.source, camera)
     stills = isinstance(source, Pictures)
     overlay = Overlay(parse_parts(cfg.overlay, OF_PICTURES if stills else PARTS), model.classes)

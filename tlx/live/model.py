@@ -10,14 +10,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from tlx.checkpoint import find_checkpoint, load_detector
-from tlx.data.augment import EvalTransform
-from tlx.data.dataset import stack_pictures
-from tlx.detector.postprocess import Detections, select_all
-from tlx.detector.ssd import SSD
+from tlx.detector.postprocess import Detections
 from tlx.live.meter import Meter
+from tlx.runtime import Runtime, open_model
+from tlx.runtime.opening import default_backend, split_backend
+from tlx.runtime.postprocess import select_all
+from tlx.runtime.preprocess import normalize, resize, scaling
 
-CHECKPOINT_ENDINGS = {"", ".ckpt"}
 Detect = Callable[[list[np.ndarray]], list[Detections]]
 
 
@@ -35,30 +34,29 @@ class Model(Protocol):
         """Detections of each frame, best first."""
 
 
-class TorchModel:
-    """A detector of tlx under PyTorch."""
+class RuntimeModel:
+    """A checkpoint or an exported model: resize and normalise, network, threshold and NMS."""
 
-    def __init__(self, detector: SSD, classes: list[str], device: torch.device) -> None:
-        self.detector, self.classes, self.device = detector.to(device).eval(), classes, device
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.classes = list(runtime.meta.classes)
         self.stages: dict[str, float] = {}
-        self._transform = EvalTransform(detector.input_size)
 
     def __call__(self, frames: list[np.ndarray], /) -> list[Detections]:
-        none = np.zeros((0, 4)), np.zeros(0, np.int64)
+        meta = self.runtime.meta
         start = time.perf_counter()
-        images = stack_pictures([self._transform(frame, *none)[0] for frame in frames])
-        resized = time.perf_counter()
-        scores, boxes = self.detector.raw(self.detector.normalize(images.to(self.device)))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        pictures = [resize(frame, meta.input_size) for frame in frames]
+        images = np.stack([normalize(picture, *scaling(meta)) for picture in pictures])
+        prepared = time.perf_counter()
+        scores, boxes = self.runtime.raw(images)
         computed = time.perf_counter()
         found = [
-            Detections(d.boxes.cpu(), d.scores.cpu(), d.labels.cpu())
-            for d in select_all(scores, boxes)
+            Detections(*(torch.from_numpy(a) for a in (f.boxes, f.scores, f.labels)))
+            for f in select_all(scores, boxes)
         ]
         self.stages = {
-            "resize": resized - start,
-            "network": computed - resized,
+            "resize": prepared - start,
+            "network": computed - prepared,
             "nms": time.perf_counter() - computed,
         }
         return found
@@ -78,16 +76,16 @@ class PlainModel:
         return found
 
 
-def open_model(path: Path, device: torch.device, backend: str | None = None) -> Model:
-    """A run's folder, a checkpoint, or an exported model; raises `TlxError` as their readers do."""
-    if backend is None and (path.suffix in CHECKPOINT_ENDINGS or path.is_dir()):
-        detector, meta = load_detector(find_checkpoint(path))
-        return TorchModel(detector, meta["classes"], device)
-    # Late: checkpoints need none of the runtimes.
-    from tlx.live.runtime_model import RuntimeModel
-    from tlx.runtime import open_model as open_runtime
+def load_model(path: Path, device: str = "", backend: str | None = None) -> RuntimeModel:
+    """What `model=` and `backend=` name; raises `TlxError` as `tlx.runtime.open_model` does.
 
-    return RuntimeModel(open_runtime(path, backend, device.type))
+    Without a `device`, checkpoints run on the GPU where there is one, exported models on the CPU.
+    """
+    name, precision = split_backend(backend)
+    if not device:
+        torchs = (name or default_backend(path)) == "torch"
+        device = "cuda" if torchs and torch.cuda.is_available() else "cpu"
+    return RuntimeModel(open_model(path, name, device, precision=precision))
 
 
 def detect(
