@@ -1,14 +1,24 @@
-"""Evaluate a checkpoint on a split of its own data, or of another set of the same classes.
+"""Evaluate a model on a split of its own data, or of another set of the same classes.
 
 Usage
   python -m tlx.evaluate checkpoint=RUN_OR_FILE [split=test] [KEY=VALUE ...]
+  python -m tlx.evaluate model=FILE [preprocess=detectnet] [KEY=VALUE ...]
+  python -m tlx.evaluate detections=FILE checkpoint=RUN_OR_FILE [KEY=VALUE ...]
 
   checkpoint   a run's folder (its best checkpoint) or a .ckpt file
+  model        an exported model (.onnx, .xml, .pt2, .torchscript, .ncnn.param, .tflite, .engine),
+               its model.json beside it; a checkpoint too
+  detections   a file that tools/jetson_benchmark.py wrote on a device, of the split's pictures;
+               checkpoint=… or model=… says which classes and data they belong to
+  preprocess   tlx (default), or detectnet: the input, threshold and clustering of jetson-inference,
+               with the steps that lead there from tlx's own figure
+  backend      for model=…: torch, onnxruntime, openvino, ncnn, tflite, tensorrt (default: by kind
+               of file); openvino:bf16 computes in bfloat16
   split        train, val or test (default test)
   root         another place of the data set (default: where training found it)
   fixes        a data-fix list (default: that of training; none with another root)
   batch_size   pictures at a time (default 16)
-  device       cpu, cuda, ... (default: cuda where there is one)
+  device       cpu, cuda, ... (default: cuda where there is one; cpu for model=…)
   cache_dir    decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
   output       a JSON file for all figures (default: only the table is printed)
 
@@ -23,25 +33,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import MISSING, OmegaConf
-from rich.table import Table
 from torch.utils.data import DataLoader
 
 from tlx.checkpoint import find_checkpoint, load_detector
 from tlx.cli import parse, run_program
 from tlx.console import stdout_console
 from tlx.data.annotations import Item
-from tlx.data.module import Loaders, build_data
+from tlx.data.module import Loaders
 from tlx.detector.ssd import SSD
-from tlx.errors import DataError
+from tlx.errors import ConfigError
+from tlx.evaluation.deployed import evaluate_deployed
+from tlx.evaluation.detections import evaluate_detections, read_detections
 from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.evaluation.subject import checked_split, read_subject
+from tlx.evaluation.tables import figures_table, steps_table
 from tlx.files import write_json
-from tlx.schema import DataConfig, DetectorConfig
+from tlx.runtime.opening import open_model, split_backend
+from tlx.runtime.preprocess import TLX, check_mode
+from tlx.schema import DetectorConfig
 
 
 @dataclass
 class EvaluateConfig:
-    checkpoint: str = MISSING
+    checkpoint: str | None = None
+    model: str | None = None
+    detections: str | None = None
+    preprocess: str = TLX
+    backend: str | None = None
     split: str = "test"
     root: str | None = None
     fixes: str | None = None
@@ -80,55 +98,74 @@ def evaluate_detector(
 
 def evaluate(cfg: EvaluateConfig) -> Figures:
     """Evaluate as configured; raises `TlxError` for whatever is wrong with the input."""
-    path = find_checkpoint(Path(cfg.checkpoint))
-    detector, meta = load_detector(path)
-    stored = OmegaConf.create(meta["config"])
-    data_cfg = OmegaConf.merge(OmegaConf.structured(DataConfig), stored.data)
-    detector_cfg = OmegaConf.merge(OmegaConf.structured(DetectorConfig), stored.detector)
-    if cfg.root is not None:
-        data_cfg.root = cfg.root
-        data_cfg.fixes = None
-    if cfg.fixes is not None:
-        data_cfg.fixes = cfg.fixes
-    # The classes, and so the labels, are the checkpoint's, whatever this copy of the data names.
-    if data_cfg.format != "sample":
-        data_cfg.classes = meta["classes"]
-    data = build_data(data_cfg, Path(cfg.cache_dir).expanduser())  # type: ignore[arg-type]
-    if cfg.split not in data.splits:
-        raise DataError(f"split={cfg.split} is none of {', '.join(data.splits)}")
-    loaders = Loaders(data, meta["input_size"], cfg.batch_size, workers=0)
-    return evaluate_detector(
-        detector, loaders.evaluation(cfg.split), data.splits[cfg.split], meta["classes"],
-        detector_cfg, default_device(cfg.device),  # type: ignore[arg-type]
+    mode = check_mode(cfg.preprocess)
+    if cfg.checkpoint is None and cfg.model is None:
+        raise ConfigError("checkpoint=… is missing (or model=… for an exported file)")
+    if cfg.detections is not None:
+        return _evaluate_file(cfg)
+    if cfg.model is not None or mode != TLX or cfg.backend:
+        return _evaluate_model(cfg, mode)
+    detector, meta = load_detector(find_checkpoint(Path(str(cfg.checkpoint))))
+    data, detector_cfg = read_subject(
+        meta["config"], meta["classes"], Path(cfg.cache_dir).expanduser(),
+        root=cfg.root, fixes=cfg.fixes,
     )  # fmt: skip
+    split = checked_split(data, cfg.split)
+    loader = Loaders(data, meta["input_size"], cfg.batch_size, workers=0).evaluation(split)
+    device = default_device(cfg.device)
+    return evaluate_detector(
+        detector, loader, data.splits[split], meta["classes"], detector_cfg, device
+    )
 
 
-def figures_table(figures: Figures, title: str) -> Table:
-    """The figures in all and per class; what cannot be measured says why."""
-    table = Table(title=title, title_justify="left")
-    for column in ("class", "boxes", "mAP@[.5:.95]", "mAP@.5", "mAP@.75", "VOC07 AP@.5", ""):
-        table.add_column(column, justify="left" if column in ("class", "") else "right")
+def _evaluate_model(cfg: EvaluateConfig, mode: str) -> Figures:
+    """A model under its backend, in the data set of the checkpoint that it was made from."""
+    path = Path(str(cfg.model or cfg.checkpoint))
+    backend, precision = split_backend(cfg.backend)
+    with open_model(path, backend, cfg.device or "cpu", precision=precision) as runtime:
+        config: Any = runtime.meta.config
+        if cfg.model is not None and cfg.checkpoint is not None:
+            config = load_detector(find_checkpoint(Path(cfg.checkpoint)))[1]["config"]
+        data, detector_cfg = _subject(cfg, config, runtime.meta.classes, path)
+        return evaluate_deployed(runtime, data, checked_split(data, cfg.split), detector_cfg, mode)
 
-    def text(value: float | None) -> str:
-        return "–" if value is None else f"{value:.4f}"
 
-    for name, row in figures["per_class"].items():
-        cells = [text(row["ap"]), text(row["ap_50"]), "", text(row["voc07_ap50"])]
-        table.add_row(name, str(row["boxes"]), *cells, row["reason"] or "")
-    table.add_section()
-    names = ("map", "map_50", "map_75", "voc07_ap50")
-    table.add_row("all", str(figures["boxes"]), *(text(figures[n]) for n in names), "")
-    return table
+def _evaluate_file(cfg: EvaluateConfig) -> Figures:
+    """Detections that a device wrote."""
+    stored = read_detections(Path(str(cfg.detections)).expanduser())
+    path = Path(str(cfg.model or cfg.checkpoint))
+    with open_model(path) as runtime:
+        meta = runtime.meta
+    data, detector_cfg = _subject(cfg, meta.config, meta.classes, path)
+    items = data.splits[checked_split(data, cfg.split)]
+    figures = evaluate_detections(stored, items, list(meta.classes), detector_cfg)
+    return {**figures, "device": stored.header}
+
+
+def _subject(cfg: EvaluateConfig, config: Any, classes: tuple[str, ...], path: Path) -> Any:
+    if not config:
+        raise ConfigError(
+            f"{path} does not say which data it was trained on: add checkpoint=… of a run on them"
+        )
+    cache_dir = Path(cfg.cache_dir).expanduser()
+    return read_subject(config, classes, cache_dir, root=cfg.root, fixes=cfg.fixes)
 
 
 def main(arguments: list[str]) -> None:
     """Entry point."""
     cfg = parse(EvaluateConfig, arguments)
     figures = evaluate(cfg)
-    title = f"{cfg.checkpoint} on {cfg.split}: {figures['images']} pictures"
-    stdout_console().print(figures_table(figures, title))
+    subject = cfg.detections or cfg.model or cfg.checkpoint
+    title = f"{subject} on {cfg.split}: {figures['images']} pictures"
+    console = stdout_console()
+    console.print(figures_table(figures, title))
+    if "steps" in figures:
+        console.print(steps_table(figures["steps"]))
     if cfg.output:
-        write_json(Path(cfg.output), {**figures, "checkpoint": cfg.checkpoint, "split": cfg.split})
+        asked = {key: getattr(cfg, key) for key in ("checkpoint", "model", "detections")}
+        said = {key: value for key, value in asked.items() if value is not None}
+        conditions = {"preprocess": cfg.preprocess, "split": cfg.split}
+        write_json(Path(cfg.output), {**figures, **said, **conditions})
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 Usage
   python -m tlx.benchmark COMMAND [KEY=VALUE ...]
 
-  train   seconds and memory of a training step by freeze policy, tlx against peers; images/s of
-          the training loader
+  train    seconds and memory of a training step by freeze policy, tlx against peers; images/s of
+           the training loader
+  latency  one picture from its file to its detections, backend by backend, beside eager PyTorch;
+           the command where none is named: python -m tlx.benchmark model=RUN,FILE backend=openvino
 
 `python -m tlx.benchmark COMMAND --help` lists the keys of a command.
 """
@@ -17,12 +19,14 @@ from tlx.cli import run_program
 from tlx.errors import ConfigError
 
 # Imported when asked for: a command's peers take seconds to load.
-COMMANDS = {"train": "tlx.benchmark.train"}
+COMMANDS = {"train": "tlx.benchmark.train", "latency": "tlx.benchmark.latency.program"}
 
 
 def main(arguments: list[str]) -> None:
     """Entry point: the first argument names the command, which gets the rest."""
     name, *rest = arguments
+    if "=" in name:
+        name, rest = "latency", arguments
     if name not in COMMANDS:
         raise ConfigError(f"{name!r} is no command; commands: {', '.join(COMMANDS)}")
     command = import_module(COMMANDS[name])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +24,18 @@ import numpy as np
 
 from tlx.errors import ConfigError, ExportError
 from tlx.evaluation.evaluator import Evaluator
+from tlx.export.parity_judge import TOLERANCES, faults
 from tlx.export.parity_pictures import Pictures, parity_pictures
 from tlx.files import write_json
-from tlx.runtime.base import Runtime
+from tlx.runtime.base import Raw, Runtime
 from tlx.runtime.frames import as_tensors
 from tlx.runtime.meta import MODEL_JSON
 from tlx.runtime.opening import default_backend, open_model
-from tlx.runtime.postprocess import Found
+from tlx.runtime.postprocess import Found, select_all
 from tlx.runtime.preprocess import normalize
 
 log = logging.getLogger(__name__)
 SHOWN = 0.3  # least score of what a user would be shown
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What is put up with; None leaves a measure unjudged.
-
-    Attributes:
-        scores: largest difference. boxes: likewise, in 0..1. map_50: change of mAP@.5 on test.
-        agreement: least share, where mAP cannot be measured.
-    """
-
-    scores: float | None
-    boxes: float | None
-    map_50: float
-    agreement: float
-
-
-# fp32: rounding, the bound of the detectnet contract. fp16 has 11 bits, which every layer rounds
-# to. int8 moves single scores by much and is judged by what it detects.
-TOLERANCES = {
-    "fp32": Tolerance(1e-4, 1e-4, 0.001, 0.999),
-    "fp16": Tolerance(0.05, 0.02, 0.005, 0.98),
-    "int8": Tolerance(None, None, 0.02, 0.9),
-}
 
 
 def check(
@@ -82,7 +59,7 @@ def check(
     try:
         backend = backend or default_backend(artefact)
     except ConfigError:
-        reason = f"no backend of this machine runs {artefact.suffix} files"
+        reason = f"no backend runs {artefact.suffix} files on a desk"
         log.warning("parity of %s is not checked: %s", artefact, reason)
         return _stored(artefact, {"passed": None, "reason": reason})
     with open_model(checkpoint) as reference, open_model(artefact, backend) as candidate:
@@ -110,57 +87,27 @@ def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str
     agreed = [0, 0]
     evaluators = [Evaluator(list(candidate.meta.classes)) for _ in range(2)]
     for images, items in shown.batches(reference.meta.input_size):
-        inputs = [_normalised(images, runtime) for runtime in (reference, candidate)]
-        if not candidate.nms_inside:
-            _widen(largest, reference.raw(inputs[0]), candidate.raw(inputs[1]))
-        found = [reference.detect(inputs[0], **options), candidate.detect(inputs[1], **options)]
-        for one, other in zip(*found, strict=True):
-            agreed = [a + b for a, b in zip(agreed, agreement(one, other), strict=True)]
+        raw = reference.raw(_normalised(images, reference))
+        inputs = _normalised(images, candidate)
+        if candidate.nms_inside:
+            other = candidate.detect(inputs)
+        else:
+            _widen(largest, raw, candidate_raw := candidate.raw(inputs))
+            other = select_all(*candidate_raw, **options)
+        found = [select_all(*raw, **options), other]
+        for pair in zip(*found, strict=True):
+            agreed = [a + b for a, b in zip(agreed, agreement(*pair), strict=True)]
         for evaluator, detections in zip(evaluators, found, strict=True):
             evaluator.update([as_tensors(one) for one in detections], items)
     largest["shown_boxes_px"] *= reference.meta.input_size
-    labelled = shown.labelled
-    figures = [evaluator.compute_coco() for evaluator in evaluators] if labelled else []
+    figures = [evaluator.compute_coco() for evaluator in evaluators] if shown.labelled else []
     return {
         "pictures": shown.count,
         "of": shown.name,
         **({key: None for key in largest} if candidate.nms_inside else largest),
         "agreement": agreed[0] / agreed[1] if agreed[1] else None,
-        **{key: [f[key] for f in figures] if labelled else None for key in ("map_50", "map")},
+        **{key: [f[key] for f in figures] or None for key in ("map_50", "map")},
     }
-
-
-def faults(result: dict[str, Any], tolerance: Tolerance) -> list[str]:
-    """What is beyond the tolerance, in words; and whether nothing could be judged at all."""
-    found = []
-    judged = False
-    for key in ("scores", "boxes"):
-        limit, value = getattr(tolerance, key), result[key]
-        if limit is not None and value is not None:
-            judged = True
-            # Not a number differs from everything.
-            if not value <= limit:
-                found.append(f"{key} differ by up to {value:.2g}, {limit:g} is put up with")
-    if result["map_50"] is not None and None not in result["map_50"]:
-        judged = True
-        before, after = result["map_50"]
-        if abs(after - before) > tolerance.map_50:
-            found.append(
-                f"mAP@.5 is {after:.4f} against {before:.4f}, {tolerance.map_50:g} is put up with"
-            )
-    elif result["agreement"] is not None:
-        judged = True
-        if result["agreement"] < tolerance.agreement:
-            found.append(
-                f"it finds {result['agreement']:.1%} of the checkpoint's detections, "
-                f"{tolerance.agreement:.1%} is the least"
-            )
-    if not judged:
-        found.append(
-            f"nothing was found on {result['of']} to judge it by; name a folder of pictures with "
-            "objects in them"
-        )
-    return found
 
 
 def agreement(reference: Found, other: Found) -> tuple[int, int]:
@@ -180,11 +127,7 @@ def _iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
     return shared / np.maximum(areas - shared, 1e-12)
 
 
-def _widen(
-    largest: dict[str, float],
-    one: tuple[np.ndarray, np.ndarray],
-    other: tuple[np.ndarray, np.ndarray],
-) -> None:
+def _widen(largest: dict[str, float], one: Raw, other: Raw) -> None:
     """Take the differences of a batch into the largest so far; NaN wins."""
     scores, boxes = (np.abs(a.astype(np.float64) - b) for a, b in zip(one, other, strict=True))
     shown = boxes[one[0][..., 1:].max(-1) >= SHOWN]
@@ -210,6 +153,3 @@ def _stored(artefact: Path, result: dict[str, Any]) -> dict[str, Any]:
 def _finite(value: Any) -> Any:
     """NaN and infinity, which JSON has no word for, as text."""
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
-
-
-__all__ = ["TOLERANCES", "Tolerance", "agreement", "check", "compare", "faults"]

@@ -73,3 +73,9 @@ def default_backend(path: Path) -> str:
 def reads(backend: str, path: Path) -> bool:
     """Whether a backend reads this kind of file; a folder is a run's."""
     return ("" if path.is_dir() else path.suffix.lower() or "?") in READS[backend]
+
+
+def split_backend(text: str | None) -> tuple[str | None, str | None]:
+    """`openvino:bf16` -> ("openvino", "bf16"); a name alone has no precision."""
+    name, _, precision = (text or "").partition(":")
+    return name or None, precision or None

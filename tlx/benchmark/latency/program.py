@@ -1,0 +1,149 @@
+"""Time one picture from its file to its detections, backend by backend, beside eager PyTorch.
+
+Usage
+  python -m tlx.benchmark model=RUN,FILE,... [KEY=VALUE ...]
+
+  model      runs or checkpoints, exported files; a run among them gives the baselines
+  backend    torch, onnxruntime, openvino, ncnn, tflite, tensorrt, with commas (default
+             torch,onnxruntime,openvino); openvino:bf16 computes in bfloat16. Every model runs under
+             every backend that reads it
+  baselines  eager PyTorch with torchvision's NMS, and with pytorch-ssd's NMS loop (default true)
+  split      whose pictures are read, and whose mAP stands beside (default test)
+  root       another place of the data set
+  rounds     turns of each arm (default 100); pictures: timed ones a turn (default 5)
+  warmup     rounds that do not count (default 3)
+  threads    compute threads of every arm (default: one a core)
+  device     cpu or cuda (default cpu)
+  cache_dir  decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+  output     folder for latency.json and latency.md (default latency)
+
+Close other programs: whatever else runs is in the figures, and the load is stated.
+`python -m tlx.report --benchmark latency/latency.json` sets mAP beside latency.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from tlx.benchmark.latency.baselines import baselines
+from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices
+from tlx.benchmark.latency.measure import accuracy, interleaved
+from tlx.benchmark.latency.output import console_tables, markdown
+from tlx.benchmark.latency.pipeline import Pipeline, runtime_pipeline
+from tlx.benchmark.latency.rows import DEFINITIONS, make_row, with_ratios
+from tlx.cli import parse
+from tlx.console import stdout_console
+from tlx.environment import environment
+from tlx.errors import ConfigError
+from tlx.evaluation.subject import checked_split, read_subject
+from tlx.export.source import load_source
+from tlx.files import write_json, write_text
+from tlx.runtime.base import Runtime
+from tlx.runtime.opening import open_model
+
+FOLDERS = ("output", "cache_dir", "root", "model")  # of the machine: no condition of the figures
+
+
+def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
+    """Measure everything that is asked for; raises `TlxError` for what is wrong with the input."""
+    chosen, left_out = choices(cfg)
+    threads = cfg.threads or psutil.cpu_count(logical=False) or 1
+    torch.set_num_threads(threads)
+    runtimes = [open_model(c.model, c.backend, cfg.device, threads, c.precision) for c in chosen]
+    config = next((r.meta.config for r in runtimes if r.meta.config), None)
+    if config is None:
+        raise ConfigError("no model says which data it was trained on: add its run to model=…")
+    classes = runtimes[0].meta.classes
+    _check_alike(chosen, runtimes)
+    data, detector = read_subject(config, classes, Path(cfg.cache_dir).expanduser(), root=cfg.root)
+    items = data.splits[checked_split(data, cfg.split)]
+    pipelines, facts = _arms(cfg, chosen, runtimes, detector)
+    before = os.getloadavg()[0]
+    figures = [accuracy(pipeline, items, list(classes)) for pipeline in pipelines]
+    gc.collect()
+    with _progress("timing pictures", cfg.warmup + cfg.rounds) as advance:
+        seconds = interleaved(pipelines, items, cfg.rounds, cfg.pictures, cfg.warmup, advance)
+    for pipeline in pipelines:
+        pipeline.close()
+    where = environment()
+    rows = [make_row(*arm) for arm in zip(pipelines, seconds, figures, facts, strict=True)]
+    conditions = {
+        "threads": threads,
+        "load": {"before": before, "after": os.getloadavg()[0]},
+        "data": {"split": cfg.split, "pictures": len(items), "name": config["data"]["name"]},
+        "environment": where,
+        "config": {k: v for k, v in asdict(cfg).items() if k not in FOLDERS},
+        "definitions": DEFINITIONS,
+    }
+    rows = with_ratios(rows, str(where["cpu"]))
+    return {"conditions": conditions, "rows": rows, "left_out": left_out}
+
+
+def _arms(
+    cfg: LatencyBenchmark, chosen: list[Choice], runtimes: list[Runtime], detector: Any
+) -> tuple[list[Pipeline], list[dict[str, Any]]]:
+    """The pipelines, baselines first, with what is known of each."""
+    pipelines, facts = [], []
+    run = next((c.model for c in chosen if c.backend == "torch" and _is_checkpoint(c)), None)
+    if cfg.baselines and run is not None:
+        source = load_source(run)
+        pipelines += baselines(source.detector, detector, _label(run))
+        facts += [{"precision": "fp32", "policy": ""}] * 2
+    # An artefact belongs to the policy of the run that it was made from.
+    policies = {r.meta.checkpoint_sha256: r.meta.config.get("freeze") for r in reversed(runtimes)}
+    for choice, runtime in zip(chosen, runtimes, strict=True):
+        pipelines.append(runtime_pipeline(_label(choice.model), choice.name, runtime, detector))
+        policy = policies[runtime.meta.checkpoint_sha256]
+        name = "" if policy is None else f"freeze={policy}"
+        facts.append({"precision": runtime.meta.precision, "policy": name})
+    return pipelines, facts
+
+
+def _is_checkpoint(choice: Choice) -> bool:
+    return choice.model.is_dir() or choice.model.suffix in (".ckpt", ".pth")
+
+
+def _label(model: Path) -> str:
+    """A run by its folder, a file by its name."""
+    return model.parent.parent.name if model.suffix == ".ckpt" else model.name
+
+
+def _check_alike(chosen: list[Choice], runtimes: list[Runtime]) -> None:
+    for choice, runtime in zip(chosen, runtimes, strict=True):
+        if runtime.meta.classes != runtimes[0].meta.classes:
+            raise ConfigError(f"{choice.model} has other classes than {chosen[0].model}")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point."""
+    cfg = parse(LatencyBenchmark, arguments)
+    result = benchmark(cfg)
+    output = Path(cfg.output)
+    write_json(output / "latency.json", result)
+    write_text(output / "latency.md", markdown(result))
+    console = stdout_console()
+    for table in console_tables(result):
+        console.print(table)
+    for cell in result["left_out"]:
+        console.print(f"left out: {cell['model']} {cell['backend']}: {cell['reason']}")
+    console.print(f"written: {output / 'latency.md'}", soft_wrap=True)
