@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from helpers_engine import detector_of
+from PIL import Image
 
 import tlx.backbones  # noqa: F401
 from tlx.backbones.base import StateDict, backbone_spec
 from tlx.backbones.mobilenet_v1 import PYTORCH_SSD
 from tlx.checkpoint import checkpoint_meta
 from tlx.detector.ssd import SSD
+from tlx.export import Exported, Options, write
 from tlx.export.network import Normalisation
 from tlx.export.source import Source
 
@@ -65,12 +68,25 @@ def _mb1_ssd(state: StateDict) -> StateDict:
     return renamed
 
 
+def written(checkpoint: Path, format: str, output: Path, **options: Any) -> Exported:
+    """An export without the comparison, whose tolerances are for trained detectors."""
+    return write(checkpoint, format, output, Options(**options))[0]
+
+
 def pixels(count: int = 1, size: int = 96, seed: int = 3) -> np.ndarray:
     """uint8-valued float32 (n, 3, S, S): smooth, like pictures, not noise."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 6, 6, generator=generator) * 255
     fine = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 255)
     return fine.round().numpy()
+
+
+def save_pictures(folder: Path, count: int = 2) -> None:
+    """`pixels` as PNG files."""
+    folder.mkdir()
+    for index, picture in enumerate(pixels(count)):
+        shown = picture.transpose(1, 2, 0).astype(np.uint8)
+        Image.fromarray(shown).save(folder / f"{index}.png")
 
 
 def normalised(values: np.ndarray, normalisation: Normalisation) -> np.ndarray:

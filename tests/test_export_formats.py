@@ -10,11 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_export import expected, normalised, pixels, write_checkpoint
+from helpers_export import (
+    expected,
+    normalised,
+    pixels,
+    save_pictures,
+    write_checkpoint,
+    written,
+)
 
 from tlx.detector.ssd import SSD
 from tlx.errors import ConfigError, ToolError
-from tlx.export import export
 from tlx.export.network import Normalisation
 from tlx.export.other_environment import interpreter
 
@@ -36,22 +42,22 @@ def check(detector: SSD, scores: np.ndarray, boxes: np.ndarray, tolerance: float
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 0.03)])
 def test_torchscript(precision: str, tolerance: float, detector: SSD, tmp_path: Path) -> None:
-    made = export(tmp_path / "best.ckpt", "torchscript", tmp_path / "a", precision=precision)
+    made = written(tmp_path / "best.ckpt", "torchscript", tmp_path / "a", precision=precision)
     extra = {"model.json": ""}
     network = torch.jit.load(made.path, _extra_files=extra)
     check(detector, *network(torch.from_numpy(images_of(detector))), tolerance)
     assert json.loads(extra["model.json"])["classes"] == ["cat", "dog"]
-    again = export(tmp_path / "best.ckpt", "torchscript", tmp_path / "b", precision=precision)
+    again = written(tmp_path / "best.ckpt", "torchscript", tmp_path / "b", precision=precision)
     assert made.path.read_bytes() == again.path.read_bytes()
 
 
 def test_pt2(detector: SSD, tmp_path: Path) -> None:
-    made = export(tmp_path / "best.ckpt", "pt2", tmp_path / "a")
+    made = written(tmp_path / "best.ckpt", "pt2", tmp_path / "a")
     extra = {"model.json": ""}
     network = torch.export.load(made.path, extra_files=extra).module()
     check(detector, *network(torch.from_numpy(images_of(detector))))
     assert json.loads(extra["model.json"])["input_size"] == 96
-    again = export(tmp_path / "best.ckpt", "pt2", tmp_path / "b")
+    again = written(tmp_path / "best.ckpt", "pt2", tmp_path / "b")
     assert made.path.read_bytes() == again.path.read_bytes()
 
 
@@ -60,13 +66,13 @@ def test_pt2(detector: SSD, tmp_path: Path) -> None:
 def test_openvino(precision: str, tolerance: float, detector: SSD, tmp_path: Path) -> None:
     import openvino
 
-    made = export(tmp_path / "best.ckpt", "openvino", tmp_path / "a", precision=precision)
+    made = written(tmp_path / "best.ckpt", "openvino", tmp_path / "a", precision=precision)
     hint = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(str(made.path), "CPU", hint)
     outputs = compiled(images_of(detector))
     check(detector, outputs["scores"], outputs["boxes"], tolerance)
     assert set(made.description["files"]) == {made.path.name, made.path.with_suffix(".bin").name}
-    again = export(tmp_path / "best.ckpt", "openvino", tmp_path / "b", precision=precision)
+    again = written(tmp_path / "best.ckpt", "openvino", tmp_path / "b", precision=precision)
     for name in made.description["files"]:
         assert (tmp_path / "a" / name).read_bytes() == (again.path.parent / name).read_bytes()
 
@@ -77,7 +83,7 @@ def test_openvino(precision: str, tolerance: float, detector: SSD, tmp_path: Pat
 def test_ncnn(detector: SSD, tmp_path: Path) -> None:
     import ncnn
 
-    made = export(tmp_path / "best.ckpt", "ncnn", tmp_path / "a")
+    made = written(tmp_path / "best.ckpt", "ncnn", tmp_path / "a")
     network = ncnn.Net()
     network.opt.num_threads = 1
     network.load_param(str(made.path))
@@ -86,7 +92,7 @@ def test_ncnn(detector: SSD, tmp_path: Path) -> None:
         extractor.input("in0", ncnn.Mat(images_of(detector)[0]).clone())
         scores, boxes = (np.array(extractor.extract(name)[1]) for name in ("out0", "out1"))
     check(detector, scores, boxes, 1e-3)
-    again = export(tmp_path / "best.ckpt", "ncnn", tmp_path / "b")
+    again = written(tmp_path / "best.ckpt", "ncnn", tmp_path / "b")
     assert made.path.read_bytes() == again.path.read_bytes()
 
 
@@ -97,7 +103,7 @@ def test_ncnn(detector: SSD, tmp_path: Path) -> None:
 def test_tflite(detector: SSD, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    made = export(tmp_path / "best.ckpt", "tflite", tmp_path / "a")
+    made = written(tmp_path / "best.ckpt", "tflite", tmp_path / "a")
     network = Interpreter(str(made.path), num_threads=1)
     network.allocate_tensors()
     (given,), results = network.get_input_details(), network.get_output_details()
@@ -108,13 +114,8 @@ def test_tflite(detector: SSD, tmp_path: Path) -> None:
 
 @pytest.mark.skipif("TLX_KMODEL_ENV" not in os.environ, reason="no nncase 1.9 in TLX_KMODEL_ENV")
 def test_kmodel(detector: SSD, tmp_path: Path) -> None:
-    from PIL import Image
-
-    (tmp_path / "pictures").mkdir()
-    for i, picture in enumerate(pixels(2)):
-        shown = picture.transpose(1, 2, 0).astype(np.uint8)
-        Image.fromarray(shown).save(tmp_path / "pictures" / f"{i}.png")
-    made = export(
+    save_pictures(tmp_path / "pictures")
+    made = written(
         tmp_path / "best.ckpt", "kmodel", tmp_path / "a", precision="int8",
         calibration=tmp_path / "pictures",
     )  # fmt: skip
@@ -127,7 +128,7 @@ def test_a_converter_without_its_environment_says_how_to_make_it(
 ) -> None:
     monkeypatch.delenv("TLX_TFLITE_ENV", raising=False)
     with pytest.raises(ToolError, match=r"tflite-env/bin/pip install 'litert-torch"):
-        export(tmp_path / "best.ckpt", "tflite", tmp_path / "out")
+        written(tmp_path / "best.ckpt", "tflite", tmp_path / "out")
     with pytest.raises(ConfigError, match="holds no bin/python"):
         interpreter(tmp_path, "tflite", "")
     (tmp_path / "bin").mkdir()

@@ -17,11 +17,12 @@ from helpers_export import (
     source_of,
     write_checkpoint,
     write_pytorch_ssd,
+    written,
 )
 
 from tlx.detector.postprocess import select_all
 from tlx.errors import ConfigError, ExportError
-from tlx.export import export, onnx_file
+from tlx.export import onnx_file
 from tlx.export.contract import check_detectnet
 from tlx.export.description import describe, from_properties, to_properties
 from tlx.export.network import DETECTNET, ExportNetwork, Normalisation
@@ -58,7 +59,7 @@ def test_equals_the_detector(name: str, opset: int, tmp_path: Path) -> None:
 @pytest.mark.shared_data
 @pytest.mark.parametrize("opset", [11, 13, 17, 20])
 def test_golden_mb1_ssd(opset: int, tmp_path: Path) -> None:
-    made = export(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", "onnx", tmp_path, opset=opset)
+    made = written(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", "onnx", tmp_path, opset=opset)
     golden = np.load(SHARED / "golden" / "mb1-ssd-pytorch-ssd.npz")
     image = golden["image_uint8"].transpose(2, 0, 1)[None].astype(np.float32)
     scores, boxes = onnx_outputs(made.path, (image - 127) / np.float32(128))
@@ -72,7 +73,7 @@ def test_golden_mb1_ssd(opset: int, tmp_path: Path) -> None:
 def test_pytorch_ssd_checkpoint(tmp_path: Path) -> None:
     detector = write_pytorch_ssd(tmp_path / "mb1.pth", classes=3)
     (tmp_path / "labels.txt").write_text("BACKGROUND\na\nb\nc\n")
-    made = export(tmp_path / "mb1.pth", "onnx", tmp_path / "out")
+    made = written(tmp_path / "mb1.pth", "onnx", tmp_path / "out")
     values = pixels(size=300)
     scores, boxes = onnx_outputs(made.path, (values - 127) / np.float32(128))
     want_scores, want_boxes = expected(detector, values)
@@ -87,8 +88,8 @@ def test_pytorch_ssd_checkpoint(tmp_path: Path) -> None:
 def test_the_same_bytes_again_and_nothing_of_the_machine(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best.ckpt")
     for opset in (11, 20):
-        first = export(tmp_path / "best.ckpt", "onnx", tmp_path / f"a{opset}", opset=opset).path
-        second = export(tmp_path / "best.ckpt", "onnx", tmp_path / f"b{opset}", opset=opset).path
+        first = written(tmp_path / "best.ckpt", "onnx", tmp_path / f"a{opset}", opset=opset).path
+        second = written(tmp_path / "best.ckpt", "onnx", tmp_path / f"b{opset}", opset=opset).path
         assert first.read_bytes() == second.read_bytes()
         for word in (str(tmp_path), str(Path(torch.__file__).parent), "network.py"):
             assert word.encode() not in first.read_bytes()
@@ -96,7 +97,7 @@ def test_the_same_bytes_again_and_nothing_of_the_machine(tmp_path: Path) -> None
 
 def test_metadata_says_what_the_file_is(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best.ckpt")
-    made = export(tmp_path / "best.ckpt", "onnx", tmp_path / "out")
+    made = written(tmp_path / "best.ckpt", "onnx", tmp_path / "out")
     stored = {p.key: p.value for p in load_onnx(made.path).metadata_props}
     about = from_properties(stored)
     assert about == {k: v for k, v in made.description.items() if k not in ("artefact", "files")}
@@ -126,7 +127,7 @@ def test_another_opset_than_asked_for_is_an_error(
 def test_opsets_that_cannot_be(opset: object, message: str, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best.ckpt")
     with pytest.raises(ConfigError, match=message):
-        export(tmp_path / "best.ckpt", "onnx", tmp_path / "out", opset=opset)  # type: ignore[arg-type]
+        written(tmp_path / "best.ckpt", "onnx", tmp_path / "out", opset=opset)
 
 
 def test_the_input_of_detectnet_is_changed_inside_exactly(tmp_path: Path) -> None:

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers_export import write_checkpoint, write_pytorch_ssd
+from helpers_export import save_pictures, write_checkpoint, write_pytorch_ssd, written
 from test_programs import program
 
 from tlx.errors import ConfigError, WeightsError
-from tlx.export import export
 from tlx.export.source import load_source
 
 
 def test_what_stands_beside_the_artefact(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
     detector = write_checkpoint(tmp_path / "best.ckpt")
+    save_pictures(tmp_path / "pictures")
     done = program("export", f"checkpoint={tmp_path / 'best.ckpt'}", "format=onnx", "output=out",
-                   "name=ssd-mobilenet", "opset=13", cwd=tmp_path)  # fmt: skip
+                   "name=ssd-mobilenet", "opset=13", "parity=pictures", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "opset 13" in done.stdout
     out = tmp_path / "out"
@@ -30,6 +30,8 @@ def test_what_stands_beside_the_artefact(tmp_path: Path) -> None:
     priors = len(detector.priors)
     assert about["output_shapes"] == {"scores": [1, priors, 3], "boxes": [1, priors, 4]}
     assert about["priors"]["count"] == priors
+    assert about["parity"]["passed"]
+    assert about["parity"]["pictures"] == 2
     assert about["mean"] == [0.5] * 3
     assert about["input"]["of_pixels_0_255"] == "x / 127.5 - 1"
     assert about["input"]["range"] == [-1, 1]
@@ -43,11 +45,11 @@ def test_what_stands_beside_the_artefact(tmp_path: Path) -> None:
 
 def test_another_artefact_needs_another_folder(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best.ckpt")
-    first = export(tmp_path / "best.ckpt", "torchscript", tmp_path / "out")
-    export(tmp_path / "best.ckpt", "torchscript", tmp_path / "out")
+    first = written(tmp_path / "best.ckpt", "torchscript", tmp_path / "out")
+    written(tmp_path / "best.ckpt", "torchscript", tmp_path / "out")
     before = first.path.read_bytes()
     with pytest.raises(ConfigError, match="holds torchscript in fp32"):
-        export(tmp_path / "best.ckpt", "torchscript", tmp_path / "out", precision="fp16")
+        written(tmp_path / "best.ckpt", "torchscript", tmp_path / "out", precision="fp16")
     assert [p.suffix for p in (tmp_path / "out").iterdir() if p.suffix == ".torchscript"]
     assert first.path.read_bytes() == before
 

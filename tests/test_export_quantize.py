@@ -15,12 +15,12 @@ from helpers_export import (
     source_of,
     write_checkpoint,
     write_pytorch_ssd,
+    written,
 )
 from omegaconf import OmegaConf
 from PIL import Image
 
 from tlx.errors import ConfigError, DataError
-from tlx.export import export
 from tlx.export.calibration_cache import read_calibration_cache, write_calibration_cache
 from tlx.export.contract import check_detectnet
 from tlx.export.network import ExportNetwork, Normalisation
@@ -141,7 +141,7 @@ def test_calibrates_on_val_of_the_run(config: dict, tiny_set: Path, tmp_path: Pa
 def test_int8_export_leaves_what_each_tensorrt_needs(config: dict, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best.ckpt", config=config)
     ways = {"precision": "int8", "pictures": 2, "cache_dir": tmp_path / "cache"}
-    made = export(tmp_path / "best.ckpt", "onnx", tmp_path / "out", **ways)  # type: ignore[arg-type]
+    made = written(tmp_path / "best.ckpt", "onnx", tmp_path / "out", **ways)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "ssd-mobilenet_v1-int8.onnx", "ssd-mobilenet_v1-int8.calib", "ssd-mobilenet_v1.onnx",
         "labels.txt", "model.json", "commands.md",
@@ -149,7 +149,7 @@ def test_int8_export_leaves_what_each_tensorrt_needs(config: dict, tmp_path: Pat
     assert made.path.name == "ssd-mobilenet_v1-int8.onnx"
     assert (made.description["precision"], made.description["opset"]) == ("int8", 13)
     assert check_detectnet(made.path, tmp_path / "out" / "labels.txt") == []
-    again = export(tmp_path / "best.ckpt", "onnx", tmp_path / "again", **ways)  # type: ignore[arg-type]
+    again = written(tmp_path / "best.ckpt", "onnx", tmp_path / "again", **ways)
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes() == (again.path.parent / path.name).read_bytes(), path.name
 
@@ -157,10 +157,10 @@ def test_int8_export_leaves_what_each_tensorrt_needs(config: dict, tmp_path: Pat
 def test_pictures_that_are_not_there(tmp_path: Path) -> None:
     write_pytorch_ssd(tmp_path / "mb1.pth")
     with pytest.raises(ConfigError, match="calibration=FOLDER"):
-        export(tmp_path / "mb1.pth", "onnx", tmp_path / "out", precision="int8")
+        written(tmp_path / "mb1.pth", "onnx", tmp_path / "out", precision="int8")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no picture there"):
-        export(
+        written(
             tmp_path / "mb1.pth", "onnx", tmp_path / "out", precision="int8",
             calibration=tmp_path / "empty",
         )  # fmt: skip

@@ -15,23 +15,27 @@ Usage
                  as trained where that is next to detectnet's, else detectnet's
   calibration    a folder of pictures for int8 (default: val of the run)
   pictures       how many of them (default 100)
+  parity         a folder of pictures to compare on (default: test of the run)
   labels         class names for a pytorch-ssd checkpoint, one a line
   name           of the files (default: ssd-BACKBONE)
   environment    the virtual environment of the converter, for tflite and kmodel
   cache_dir      decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
 
-Beside the artefact: labels.txt, model.json, and commands.md with what to type on the device.
+Beside the artefact: labels.txt, model.json, and commands.md with what to type on the device. Then
+artefact and checkpoint run on the same pictures; where they differ beyond the tolerance, the export
+fails and says by how much.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import MISSING
 
 from tlx.cli import parse, run_program
-from tlx.export.run import CACHE_DIR, CALIBRATION_PICTURES, Exported, export
+from tlx.export.run import CACHE_DIR, CALIBRATION_PICTURES, Exported, Options, export
 
 
 @dataclass
@@ -44,6 +48,7 @@ class ExportConfig:
     normalisation: str = "auto"
     calibration: str | None = None
     pictures: int = CALIBRATION_PICTURES
+    parity: str | None = None
     labels: str | None = None
     name: str | None = None
     environment: str | None = None
@@ -56,10 +61,7 @@ def _path(text: str | None) -> Path | None:
 
 def run(cfg: ExportConfig) -> Exported:
     """Export as configured."""
-    return export(
-        Path(cfg.checkpoint).expanduser(),
-        cfg.format,
-        Path(cfg.output).expanduser(),
+    options = Options(
         opset=cfg.opset,
         precision=cfg.precision,
         normalisation=cfg.normalisation,
@@ -67,9 +69,31 @@ def run(cfg: ExportConfig) -> Exported:
         labels=_path(cfg.labels),
         calibration=_path(cfg.calibration),
         pictures=cfg.pictures,
+        parity=_path(cfg.parity),
         environment=_path(cfg.environment),
         cache_dir=Path(cfg.cache_dir),
     )
+    source, output = Path(cfg.checkpoint).expanduser(), Path(cfg.output).expanduser()
+    return export(source, cfg.format, output, options)
+
+
+def parity_line(parity: dict[str, Any]) -> str:
+    """What the comparison with the checkpoint gave, in a line."""
+    if parity["passed"] is None:
+        return f"parity not checked: {parity['reason']}"
+
+    def pair(key: str, digits: str) -> str:
+        values = parity.get(key)
+        return "–" if values is None else " → ".join(format(v, digits) for v in values)
+
+    parts = [f"parity on {parity['pictures']} pictures ({parity['of']}, {parity['backend']})"]
+    parts += [
+        f"{key} differ by {parity[key]:.2g} at most"
+        for key in ("scores", "boxes")
+        if parity[key] is not None
+    ]
+    parts.append(f"mAP@.5 {pair('map_50', '.4f')}")
+    return ", ".join(parts)
 
 
 def main(arguments: list[str]) -> None:
@@ -80,6 +104,7 @@ def main(arguments: list[str]) -> None:
     size = sum((exported.path.parent / name).stat().st_size for name in about["files"])
     print(f"{exported.path}: {about['precision']}{opset}, {size / 1e6:.1f} MB")
     print(f"input {about['input']['of_pixels_0_255']}; commands in commands.md beside it")
+    print(parity_line(about["parity"]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from tlx.export.contract import OPSET_OF_TENSORRT
 
-_BENCHMARK = "latency, power and detections on the device, merged into a report on the desk"
+_BENCHMARK = "latency, power and detections, for `tlx.report` and `tlx.evaluate` on the desk"
 
 
 def commands(path: Path, description: dict[str, Any]) -> str:
@@ -80,7 +80,10 @@ def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
         ]
     parts += [
         f"With tlx's tool: {_BENCHMARK}.",
-        _block(f"python3 jetson_benchmark.py {name}"),
+        _block(
+            f"python3 jetson_benchmark.py {name} --output result.json",
+            f"python3 jetson_benchmark.py {name} --images test/ --detections found.json",
+        ),
     ]
     return parts
 

@@ -27,7 +27,12 @@ OPSET_OF_TENSORRT = {"7.1": 11, "8.0": 13, "8.2": 13, "8.4": 17, "8.6": 17, "10.
 
 
 def check_detectnet(model: Path, labels: Path) -> list[str]:
-    """Every fault of the pair as a sentence; an empty list when detectnet can run it."""
+    """Every fault of the pair as a sentence; an empty list when detectnet can use it."""
+    return [*check_interface(model, labels), *check_normalisation(model)]
+
+
+def check_interface(model: Path, labels: Path) -> list[str]:
+    """Faults that keep detectnet from running the pair."""
     try:
         proto = load_onnx(model)
         opset = opset_of(proto)
@@ -52,7 +57,6 @@ def check_detectnet(model: Path, labels: Path) -> list[str]:
         faults.append(
             f"{', '.join(dynamic)} in the graph: TensorRT on the older JetPacks parses none"
         )
-    faults += _normalisation(proto)
     classes = _shape(outputs[0])[-1]
     return faults + check_labels(labels, classes if isinstance(classes, int) else None)
 
@@ -85,8 +89,12 @@ def _shape(value: Any) -> list[int | str]:
     return [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in sizes]
 
 
-def _normalisation(proto: Any) -> list[str]:
-    """Where the file says what it was trained with: whether detectnet's input will do."""
+def check_normalisation(model: Path) -> list[str]:
+    """Where the file says what its input is: whether what detectnet feeds is near that."""
+    try:
+        proto = load_onnx(model)
+    except ExportError:
+        return []  # the interface's fault
     stated = from_properties({entry.key: entry.value for entry in proto.metadata_props})
     if "mean" not in stated:
         return []

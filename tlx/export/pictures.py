@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
 from tlx.data.formats.folders import IMAGE_ENDINGS
-from tlx.data.module import build_data
 from tlx.data.pictures import decode
 from tlx.errors import ConfigError, DataError
+from tlx.evaluation.subject import read_subject
 from tlx.export.network import Normalisation
 from tlx.export.source import Source
-from tlx.schema import DataConfig
 
 NO_LIMIT = 1 << 30  # px: a picture is resized once, from its own size
 
@@ -39,17 +37,13 @@ def calibration_pictures(
 
 
 def _of_val(source: Source, count: int, cache_dir: Path) -> list[np.ndarray]:
-    if "data" not in source.config:
+    if not {"data", "detector"} <= source.config.keys():
         raise ConfigError(
             f"{source.path} is of no tlx run, so there is no val split to calibrate on; name a "
             "folder of pictures like those it will see: calibration=FOLDER"
         )
-    stored = OmegaConf.create(source.config["data"])
-    cfg = OmegaConf.merge(OmegaConf.structured(DataConfig), stored)
-    if cfg.format != "sample":
-        cfg.classes = source.classes
     try:
-        data = build_data(cfg, cache_dir)  # type: ignore[arg-type]
+        data, _ = read_subject(source.config, source.classes, cache_dir)
     except DataError as error:
         raise DataError(
             f"calibration reads the val split of the run, whose data cannot be read: {error}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tlx.errors import ConfigError
+from tlx.errors import ConfigError, ExportError
 from tlx.export.commands import commands
+from tlx.export.contract import check_interface, check_normalisation
 from tlx.export.description import describe
 from tlx.export.formats import FORMATS
 from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, lowest_opset
@@ -21,6 +23,8 @@ from tlx.export.network import Normalisation
 from tlx.export.pictures import calibration_pictures
 from tlx.export.source import BACKGROUND, Source, load_source
 from tlx.files import write_json, write_text
+
+log = logging.getLogger(__name__)
 
 CACHE_DIR = os.environ.get("TLX_CACHE", "~/.cache/tlx")
 CALIBRATION_PICTURES = 100
@@ -39,47 +43,69 @@ class Exported:
     description: dict[str, Any]
 
 
-def export(
-    checkpoint: Path,
-    format: str,
-    output: Path,
-    *,
-    opset: str | int = "auto",
-    precision: str = "fp32",
-    normalisation: str = "auto",
-    name: str | None = None,
-    labels: Path | None = None,
-    calibration: Path | None = None,
-    pictures: int = CALIBRATION_PICTURES,
-    environment: Path | None = None,
-    cache_dir: Path = Path(CACHE_DIR),
-) -> Exported:
-    """Write `output`/NAME.SUFFIX, labels.txt, model.json and commands.md.
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen besides checkpoint, format and output.
 
-    Args:
-        checkpoint: a run's folder, a tlx checkpoint or a pytorch-ssd state dict.
-        format: of `FORMATS`. opset: auto or a number, for the ONNX formats.
+    Attributes:
+        opset: auto or a number, for the ONNX formats. precision: fp32, fp16 or int8.
         normalisation: of the artefact's input: auto, model or detectnet (`choose_normalisation`).
         name: of the files; default `ssd-BACKBONE`. Precisions other than fp32 are appended.
         labels: class names for a pytorch-ssd checkpoint.
         calibration: a folder of pictures for int8; default: `val` of the run. At most `pictures`
             of them are used.
+        parity: a folder of pictures to compare on; default: `test` of the run.
         environment: of the converter, for tflite and kmodel.
+    """
+
+    opset: str | int = "auto"
+    precision: str = "fp32"
+    normalisation: str = "auto"
+    name: str | None = None
+    labels: Path | None = None
+    calibration: Path | None = None
+    pictures: int = CALIBRATION_PICTURES
+    parity: Path | None = None
+    environment: Path | None = None
+    cache_dir: Path = Path(CACHE_DIR)
+
+
+def export(checkpoint: Path, format: str, output: Path, options: Options | None = None) -> Exported:
+    """Write `output`/NAME.SUFFIX, labels.txt, model.json and commands.md, then prove them.
+
+    Args:
+        checkpoint: a run's folder, a tlx checkpoint or a pytorch-ssd state dict.
+        format: of `FORMATS`. output: a folder, for this artefact alone.
 
     Raises:
-        TlxError: for what is wrong with the input; `ExportError` where it cannot be exported.
+        TlxError: for what is wrong with the input; `ExportError` where it cannot be exported, or
+            where the artefact does not give what the checkpoint gives.
     """
-    check_choices(format, precision, opset)
+    # Not above: the runtimes that the proof needs import this package.
+    from tlx.export import parity
+
+    options = options or Options()
+    exported, source = write(checkpoint, format, output, options)
+    folder = options.cache_dir.expanduser()
+    result = parity.check(source.path, exported.path, cache_dir=folder, pictures=options.parity)
+    return Exported(exported.path, exported.description | {"parity": result})
+
+
+def write(checkpoint: Path, format: str, output: Path, options: Options) -> tuple[Exported, Source]:
+    """`export` without the proof."""
+    precision = options.precision
+    check_choices(format, precision, options.opset)
     check_folder(output, format, precision)
-    source = load_source(checkpoint, labels)
-    chosen = choose_normalisation(normalisation, Normalisation.of(source.detector))
-    level = choose_opset(opset, lowest_opset(format, precision))
-    stem = name or f"ssd-{source.detector.spec.name}"
+    source = load_source(checkpoint, options.labels)
+    chosen = choose_normalisation(options.normalisation, Normalisation.of(source.detector))
+    level = choose_opset(options.opset, lowest_opset(format, precision))
+    stem = options.name or f"ssd-{source.detector.spec.name}"
     stem += "" if precision == "fp32" else f"-{precision}"
 
     @cache
     def calibrate_on() -> np.ndarray:
-        return calibration_pictures(source, chosen, pictures, calibration, cache_dir.expanduser())
+        folder = options.cache_dir.expanduser()
+        return calibration_pictures(source, chosen, options.pictures, options.calibration, folder)
 
     description = describe(
         source, chosen, format=format, precision=precision,
@@ -87,21 +113,28 @@ def export(
     )  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     job = Job(
-        source, chosen, level, precision, output / stem, description, calibrate_on, environment
-    )
+        source, chosen, level, precision, output / stem, description, calibrate_on,
+        options.environment,
+    )  # fmt: skip
     path = FORMATS[format].write(job)
-    return _described(path, source, description)
+    return _described(path, source, description), source
 
 
 def _described(path: Path, source: Source, description: dict[str, Any]) -> Exported:
-    """Write what goes beside the artefact."""
-    files = [path, *(p for p in (path.with_suffix(".bin"),) if p.is_file() and p != path)]
+    """Write what goes beside the artefact, and hold it against detectnet's contract."""
+    files = [path, *(p for p in (path.with_suffix(".bin"),) if p.is_file())]
     hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     description = description | {"artefact": path.name, "files": hashes}
     # No line end behind the last label: a reader that splits at line ends would see one more.
-    write_text(path.parent / "labels.txt", "\n".join([BACKGROUND, *source.classes]))
+    labels = path.parent / "labels.txt"
+    write_text(labels, "\n".join([BACKGROUND, *source.classes]))
     write_json(path.parent / "model.json", description)
     write_text(path.parent / "commands.md", commands(path, description))
+    if description["format"] == "onnx":
+        if faults := check_interface(path, labels):
+            raise ExportError(f"detectnet cannot run {path}: {'; '.join(faults)}")
+        for fault in check_normalisation(path):
+            log.warning("under detectnet: %s", fault)
     return Exported(path, description)
 
 
