@@ -387,6 +387,13 @@ class TensorRT:
         self.logger = _make_logger(package)
 
     @property
+    def number(self) -> int:
+        """As the header of a calibration cache has it: 8.2.1 is 8201, 10.3.0 is 100300."""
+        parts = [int(n) for n in re.findall(r"\d+", self.version)[:3]]
+        major, minor, patch = [*parts, 0, 0][:3]
+        return major * (1000 if major < 10 else 10000) + minor * 100 + patch
+
+    @property
     def max_opset(self) -> Optional[int]:
         """The newest opset that this version parses; None where that is not known."""
         if self.rtx:
@@ -538,8 +545,8 @@ def set_precision(
     if onnx.precision != "int8":
         if options.calibrator is None:
             raise BenchmarkError(
-                "--precision int8 needs --calibration FOLDER (pictures like those of training), or "
-                "a model that was exported with precision=int8"
+                "--precision int8 needs --calibration (pictures like those of training, or the "
+                ".calib file of the export), or a model that was exported with precision=int8"
             )
         config.int8_calibrator = options.calibrator
 
@@ -647,14 +654,34 @@ def in_child(work: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
     return answer["result"]
 
 
-def make_calibrator(
-    api: TensorRT, cuda: Any, batches: Iterator[np.ndarray], size: int, cache: str
-) -> Any:
-    """An entropy calibrator that feeds one picture at a time and keeps its table in `cache`.
+class Calibration(NamedTuple):
+    """What an int8 engine is calibrated with.
 
-    Args:
-        batches: float32 (1, 3, H, W), preprocessed. size: bytes of one.
+    Attributes:
+        identity: hash of it, for the engine's key. table: scales that are there already.
+        cache: file of the scales that are found. batches: float32 (1, 3, H, W), preprocessed.
     """
+
+    identity: str
+    table: Optional[bytes]
+    cache: Optional[str]
+    batches: Iterator[np.ndarray]
+
+
+def calibration_table(path: str, api: TensorRT) -> bytes:
+    """A cache as `tlx.export` writes it, with the header that this TensorRT accepts."""
+    try:
+        with open(path, "rb") as file:
+            header, _, scales = file.read().partition(b"\n")
+    except OSError as error:
+        raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
+    if not re.match(rb"TRT-\d+-EntropyCalibration2", header):
+        raise BenchmarkError(f"{path} is no calibration cache of TensorRT (entropy)")
+    return b"TRT-%d-EntropyCalibration2\n" % api.number + scales
+
+
+def make_calibrator(api: TensorRT, cuda: Any, calibration: Calibration, size: int) -> Any:
+    """An entropy calibrator that feeds one picture of `size` bytes at a time."""
     trt = api.trt
 
     class EntropyCalibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
@@ -666,7 +693,7 @@ def make_calibrator(
             return 1
 
         def get_batch(self, names: Sequence[str]) -> Optional[List[int]]:
-            for batch in batches:
+            for batch in calibration.batches:
                 cuda.to_device(self.address, np.ascontiguousarray(batch), self.stream)
                 cuda.wait(self.stream)
                 self.fed += 1
@@ -674,13 +701,14 @@ def make_calibrator(
             return None
 
         def read_calibration_cache(self) -> Optional[bytes]:
-            if not os.path.isfile(cache):
-                return None
-            with open(cache, "rb") as file:
+            if calibration.cache is None or not os.path.isfile(calibration.cache):
+                return calibration.table
+            with open(calibration.cache, "rb") as file:
                 return file.read()
 
         def write_calibration_cache(self, table: Any) -> None:
-            write_bytes(cache, bytes(table))
+            if calibration.cache is not None:
+                write_bytes(calibration.cache, bytes(table))
 
     return EntropyCalibrator()
 
@@ -1824,7 +1852,11 @@ def parser() -> argparse.ArgumentParser:
     add("--precision", choices=PRECISIONS, help="default: as the file is, or fp16")
     add("--workspace", type=int, default=1024, metavar="MB", help="default: %(default)s")
     add("--dla", type=int, metavar="N", help="run on DLA core N, the rest on the GPU")
-    add("--calibration", metavar="FOLDER", help="pictures for int8 (TensorRT up to 10)")
+    add(
+        "--calibration",
+        metavar="PATH",
+        help="for int8 up to TensorRT 10: pictures, or a .calib file",
+    )
     add("--calibration-images", type=int, default=200, metavar="N", help="default: %(default)s")
     add("--engine-dir", metavar="DIR", help="where engines are kept (default: the model's folder)")
     add("--rebuild", action="store_true", help="build, even where a fitting engine is there")
@@ -1870,34 +1902,37 @@ def check(onnx: OnnxFile) -> List[str]:
     return lines
 
 
-def _calibration(
-    args: argparse.Namespace, onnx: OnnxFile, api: TensorRT, shape: Sequence[int]
-) -> Optional[Tuple[str, str, Callable[[], Iterator[np.ndarray]]]]:
-    """Hash of what int8 is calibrated with, the table's file, and its batches; None if unused."""
+def read_calibration(
+    args: argparse.Namespace, onnx: OnnxFile, api: TensorRT, shape: Sequence[int], folder: str
+) -> Optional[Calibration]:
+    """What `--calibration` names: a folder of pictures, or a cache; None where none is used."""
     if args.calibration is None or onnx.precision == "int8" or not api.weak_typing:
         return None
+    if os.path.isfile(args.calibration):
+        table = calibration_table(args.calibration, api)
+        return Calibration(hashlib.sha256(table).hexdigest(), table, None, iter(()))
     reader = PictureReader()
     every = find_pictures(args.calibration)
     # Spread over the folder: sorted names often group by scene.
     picked = sorted({int(i) for i in np.linspace(0, len(every) - 1, args.calibration_images)})
-    names = [every[i] for i in picked]
+    paths = [os.path.join(args.calibration, every[i]) for i in picked]
     mean, std, _ = normalisation(describe_model(onnx, onnx.path))
     preprocess = Preprocess(args.preprocess, shape, reader, mean, std)
-    digest = hashlib.sha256((f"{onnx.sha256} {args.preprocess}").encode())
-    for name in names:
-        with open(os.path.join(args.calibration, name), "rb") as file:
+    digest = hashlib.sha256(f"{onnx.sha256} {args.preprocess}".encode())
+    for path in paths:
+        with open(path, "rb") as file:
             digest.update(hashlib.sha256(file.read()).digest())
 
     def batches() -> Iterator[np.ndarray]:
-        for name in names:
+        for path in paths:
             try:
-                yield preprocess(reader.read(os.path.join(args.calibration, name)))
+                yield preprocess(reader.read(path))
             except BenchmarkError as error:  # TensorRT would take it for the end of the pictures
                 say(f"not used for calibration: {error}")
 
-    identity = digest.hexdigest()
     stem = os.path.splitext(onnx.name)[0]
-    return identity, f"{stem}.{identity[:12]}.calibration", batches
+    cache = os.path.join(folder, f"{stem}.{digest.hexdigest()[:12]}.calib")
+    return Calibration(digest.hexdigest(), None, cache, batches())
 
 
 def provide_engine(
@@ -1909,11 +1944,14 @@ def provide_engine(
     precision = args.precision or (onnx.precision if not api.weak_typing else
                                    "int8" if onnx.precision == "int8" else "fp16")  # fmt: skip
     check_precision(api, onnx, precision)
-    calibration = _calibration(args, onnx, api, shape) if precision == "int8" else None
-    key = engine_key(
-        onnx.sha256, api, cuda.gpu, precision, args.dla, calibration[0] if calibration else None
-    )
     folder = args.engine_dir or os.path.dirname(os.path.abspath(onnx.path))
+    if not os.path.isdir(folder):
+        os.makedirs(folder)
+    calibration = None
+    if precision == "int8":
+        calibration = read_calibration(args, onnx, api, shape, folder)
+    identity = calibration.identity if calibration else None
+    key = engine_key(onnx.sha256, api, cuda.gpu, precision, args.dla, identity)
     stem = os.path.splitext(onnx.name)[0]
     path = engine_path(folder, stem, key)
     if os.path.isfile(path) and not args.rebuild:
@@ -1925,8 +1963,7 @@ def provide_engine(
     name_stale(folder, stem, key)
     calibrator = None
     if calibration:
-        table = os.path.join(folder, calibration[1])
-        calibrator = make_calibrator(api, cuda, calibration[2](), int(np.prod(shape)) * 4, table)
+        calibrator = make_calibrator(api, cuda, calibration, int(np.prod(shape)) * 4)
     say(f"building for {precision} with a workspace of {args.workspace} MB; this takes minutes")
     started = time.time()
     plan = build(api, onnx, BuildOptions(precision, args.workspace, args.dla, calibrator))
@@ -1936,8 +1973,6 @@ def provide_engine(
         "workspace_mb": args.workspace,
         "metadata": describe_model(onnx, onnx.path),
     }
-    if not os.path.isdir(folder):
-        os.makedirs(folder)
     save_engine(path, plan, key, about)
     return dict(load_engine(path, key)[1], path=path, built=True)
 
@@ -2024,6 +2059,7 @@ class Bench:
                 "name": self.origin["model"],
                 "sha256": key["onnx_sha256"],
                 "checkpoint": self.stored.get("checkpoint"),
+                "checkpoint_sha256": self.stored.get("checkpoint_sha256"),
                 "input_shape": list(self.engine.input.shape),
             },
             "engine": {
