@@ -14,7 +14,7 @@ from tlx.errors import ConfigError
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.base import Runtime
 from tlx.runtime.detectnet import cluster
-from tlx.runtime.frames import as_tensors
+from tlx.runtime.tensors import as_tensors
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import DETECTNET, TLX, normalize, prepare, scaling
 from tlx.schema import DetectorConfig

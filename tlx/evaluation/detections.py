@@ -17,8 +17,9 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.errors import DataError
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.runtime.frames import as_tensors
+from tlx.runtime.tensors import as_tensors
 from tlx.runtime.postprocess import Found, nms_by_class
+from tlx.runtime.preprocess import DETECTNET
 from tlx.schema import DetectorConfig
 
 VERSION = 1
@@ -63,11 +64,12 @@ def evaluate_detections(
 ) -> Figures:
     """All figures of a split; `DataError` where a picture of it is not in the file.
 
-    NMS is applied here: where the device applied it already, it changes nothing.
+    What was found with tlx's rules gets NMS here: where the device applied it already, it changes
+    nothing. Clusters of `detectnet` are taken as they are.
     """
     evaluator = Evaluator(classes)
     for item, entry in zip(items, _entries(stored, items), strict=True):
-        found = _found(stored.path, entry, item, len(classes), cfg)
+        found = _found(stored, entry, item, len(classes), cfg)
         evaluator.update([as_tensors(found)], [item])
     return evaluator.compute()
 
@@ -98,9 +100,9 @@ def _entries(stored: DeviceDetections, items: list[Item]) -> list[dict[str, Any]
 
 
 def _found(
-    path: Path, entry: dict[str, Any], item: Item, classes: int, cfg: DetectorConfig
+    stored: DeviceDetections, entry: dict[str, Any], item: Item, classes: int, cfg: DetectorConfig
 ) -> Found:
-    where = f"{path}: {entry['image']}"
+    where = f"{stored.path}: {entry['image']}"
     if [entry.get("width"), entry.get("height")] != list(item.size):
         raise DataError(
             f"{where} is {entry.get('width')}x{entry.get('height')} there and "
@@ -119,5 +121,8 @@ def _found(
         raise DataError(f"{where}: a box or score is no number")
     order = np.argsort(-scores, kind="stable")
     boxes = np.clip(boxes[order] / np.array([*item.size, *item.size], np.float32), 0.0, 1.0)
-    keep = nms_by_class(boxes, labels[order], cfg.nms_iou, cfg.max_detections)
-    return Found(boxes[keep], scores[order][keep], labels[order][keep])
+    found = Found(boxes, scores[order], labels[order])
+    if stored.header.get("preprocess") == DETECTNET:
+        return found
+    keep = nms_by_class(boxes, found.labels, cfg.nms_iou, cfg.max_detections)
+    return Found(found.boxes[keep], found.scores[keep], found.labels[keep])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import psutil
 
 from tlx.benchmark.latency.pipeline import Pipeline
 from tlx.data.annotations import Item
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.runtime.frames import as_tensors
+from tlx.runtime.tensors import as_tensors
 
 
 def interleaved(
@@ -51,3 +53,30 @@ def accuracy(pipeline: Pipeline, items: Sequence[Item], classes: list[str]) -> F
     for item in items:
         evaluator.update([as_tensors(pipeline(item)[0])], [item])
     return evaluator.compute_coco()
+
+
+class Others:
+    """What other programs take of the machine's cores from now on."""
+
+    def __init__(self) -> None:
+        self.busy, self.own, self.start = _busy_s(), _own_s(), time.monotonic()
+
+    def share(self) -> float:
+        """Of all cores, 0..1; timings are worth little where this is not next to nothing."""
+        cores = psutil.cpu_count() or 1
+        seconds = _busy_s() - self.busy - (_own_s() - self.own)
+        return max(0.0, seconds / (cores * (time.monotonic() - self.start)))
+
+
+def _busy_s() -> float:
+    """Processor seconds of all programs since the machine started."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guests are counted in user and nice already.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - idle - guests)
+
+
+def _own_s() -> float:
+    times = psutil.Process().cpu_times()
+    return float(times.user + times.system)

@@ -67,7 +67,7 @@ def summary(result: dict[str, Any]) -> str:
     return (
         f"one picture from file to detections, {conditions['environment']['cpu']}, "
         f"{conditions['threads']} threads, {result['rows'][0]['pictures']} pictures an arm, "
-        f"load {load['before']:.1f} before and {load['after']:.1f} after"
+        f"other programs took {load['others']:.0%} of the cores"
     )
 
 

@@ -38,7 +38,7 @@ from rich.progress import Progress
 
 from tlx.benchmark.latency.baselines import baselines
 from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices
-from tlx.benchmark.latency.measure import accuracy, interleaved
+from tlx.benchmark.latency.measure import Others, accuracy, interleaved
 from tlx.benchmark.latency.output import console_tables, markdown
 from tlx.benchmark.latency.pipeline import Pipeline, runtime_pipeline
 from tlx.benchmark.latency.rows import DEFINITIONS, make_row, with_ratios
@@ -57,6 +57,7 @@ FOLDERS = ("output", "cache_dir", "root", "model")  # of the machine: no conditi
 
 def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
     """Measure everything that is asked for; raises `TlxError` for what is wrong with the input."""
+    load = os.getloadavg()[0]
     chosen, left_out = choices(cfg)
     threads = cfg.threads or psutil.cpu_count(logical=False) or 1
     torch.set_num_threads(threads)
@@ -69,18 +70,19 @@ def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
     data, detector = read_subject(config, classes, Path(cfg.cache_dir).expanduser(), root=cfg.root)
     items = data.splits[checked_split(data, cfg.split)]
     pipelines, facts = _arms(cfg, chosen, runtimes, detector)
-    before = os.getloadavg()[0]
     figures = [accuracy(pipeline, items, list(classes)) for pipeline in pipelines]
     gc.collect()
+    others = Others()
     with _progress("timing pictures", cfg.warmup + cfg.rounds) as advance:
         seconds = interleaved(pipelines, items, cfg.rounds, cfg.pictures, cfg.warmup, advance)
+    others_share = others.share()
     for pipeline in pipelines:
         pipeline.close()
     where = environment()
     rows = [make_row(*arm) for arm in zip(pipelines, seconds, figures, facts, strict=True)]
     conditions = {
         "threads": threads,
-        "load": {"before": before, "after": os.getloadavg()[0]},
+        "load": {"at_start": load, "others": others_share},
         "data": {"split": cfg.split, "pictures": len(items), "name": config["data"]["name"]},
         "environment": where,
         "config": {k: v for k, v in asdict(cfg).items() if k not in FOLDERS},
@@ -101,10 +103,14 @@ def _arms(
         pipelines += baselines(source.detector, detector, _label(run))
         facts += [{"precision": "fp32", "policy": ""}] * 2
     # An artefact belongs to the policy of the run that it was made from.
-    policies = {r.meta.checkpoint_sha256: r.meta.config.get("freeze") for r in reversed(runtimes)}
+    policies = {
+        runtime.meta.checkpoint_sha256: runtime.meta.config["freeze"]
+        for runtime in runtimes
+        if "freeze" in runtime.meta.config
+    }
     for choice, runtime in zip(chosen, runtimes, strict=True):
         pipelines.append(runtime_pipeline(_label(choice.model), choice.name, runtime, detector))
-        policy = policies[runtime.meta.checkpoint_sha256]
+        policy = policies.get(runtime.meta.checkpoint_sha256)
         name = "" if policy is None else f"freeze={policy}"
         facts.append({"precision": runtime.meta.precision, "policy": name})
     return pipelines, facts
