@@ -14,9 +14,9 @@ from tlx.errors import ConfigError
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.base import Runtime
 from tlx.runtime.detectnet import cluster
-from tlx.runtime.tensors import as_tensors
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import DETECTNET, TLX, normalize, prepare, scaling
+from tlx.runtime.tensors import as_tensors
 from tlx.schema import DetectorConfig
 
 NO_LIMIT = 1 << 30  # px: the device reads pictures at their own size

@@ -17,9 +17,9 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.errors import DataError
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.runtime.tensors import as_tensors
 from tlx.runtime.postprocess import Found, nms_by_class
 from tlx.runtime.preprocess import DETECTNET
+from tlx.runtime.tensors import as_tensors
 from tlx.schema import DetectorConfig
 
 VERSION = 1
