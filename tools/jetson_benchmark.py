@@ -1812,8 +1812,9 @@ def read_results(path: str) -> Optional[Dict[str, Any]]:
     return found
 
 
-def print_result(result: Dict[str, Any], write: Callable[[str], Any] = sys.stdout.write) -> None:
+def print_result(result: Dict[str, Any]) -> None:
     """A table for the console."""
+    write = sys.stdout.write
     device = device_name(result)
     write("{}, {}, {}\n".format(device, result["engine"]["precision"], conditions_text(result)))
     write("{:16} {:>9} {:>9} {:>9}\n".format("ms", "p50", "p90", "p99"))
