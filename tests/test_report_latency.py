@@ -30,7 +30,7 @@ def test_rows_by_name_and_by_depth(tmp_path: Path) -> None:
         {"policy": "none", "latency_ms": 21, "extra": [1]},
         {"policy": "12", "latency_ms": 5},
     ]
-    found = [("freeze=4", 20, 19, 22.5, "Pi"), ("freeze=none", 21, 21, 21, "device")]
+    found = [("freeze=4", 20, 19, 22.5, "Pi", ""), ("freeze=none", 21, 21, 21, "device", "")]
     assert read(tmp_path, {"rows": rows}) == found
 
 

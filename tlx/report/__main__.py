@@ -33,8 +33,8 @@ written to the output folder (an earlier report there is replaced):
   *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
                 time (and latency), freeze=4 against freeze=8, best against worst arm, classes
 
---benchmark FILE is JSON: rows like {"policy": "freeze=4", "latency_ms": 23.4, "device": "Pi 5"};
-see docs/report.md.
+--benchmark FILE is JSON: rows like {"policy": "freeze=4", "latency_ms": 23.4, "device": "Pi 5"},
+or what tools/jetson_benchmark.py --output wrote on a Jetson; see docs/report.md.
 
 examples:
   python -m tlx.report runs/my-sweep
@@ -140,7 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.train_minutes, given.memory_gb, given.latency_ms, given.accept_map_loss
         )
         comparison = read_comparison(
-            given.runs, map_level=given.map_level, loss_level=given.loss_level
+            given.runs,
+            map_level=given.map_level,
+            loss_level=given.loss_level,
+            benchmark=given.benchmark,
         )
         report = write_report(
             comparison, given.runs, output, benchmark=given.benchmark, limits=limits

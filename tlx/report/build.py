@@ -16,7 +16,7 @@ from tlx.report.charts import make_charts
 from tlx.report.compare import Comparison, compare, describe_unfinished
 from tlx.report.csv_table import csv_text
 from tlx.report.gallery import Gallery, make_gallery
-from tlx.report.latency import Latency, read_latencies, slowest
+from tlx.report.latency import Latency, read_latencies, slowest, throttle_warnings
 from tlx.report.levels import Level
 from tlx.report.limits import Limits
 from tlx.report.markdown import report_text
@@ -58,19 +58,27 @@ def make_report(
         DataError: there is no finished run, the benchmark cannot be used, or the output cannot be
             written.
     """
-    comparison = read_comparison(run_dirs, map_level=map_level, loss_level=loss_level)
+    comparison = read_comparison(
+        run_dirs, map_level=map_level, loss_level=loss_level, benchmark=benchmark
+    )
     return write_report(comparison, run_dirs, output, benchmark=benchmark, limits=limits)
 
 
 def read_comparison(
-    run_dirs: Sequence[Path], *, map_level: float | None = None, loss_level: float | None = None
+    run_dirs: Sequence[Path],
+    *,
+    map_level: float | None = None,
+    loss_level: float | None = None,
+    benchmark: Path | None = None,
 ) -> Comparison:
     """Read and compare the runs; arguments and errors are those of `make_report`."""
     loaded = load_records(run_dirs)
     found = compare(
         loaded.records, map_level=map_level, loss_level=loss_level, warnings=loaded.warnings
     )
-    return replace(found, warnings=[*found.warnings, *cautions([row.arm for row in found.rows])])
+    arms = [row.arm for row in found.rows]
+    throttled = throttle_warnings(read_latencies(benchmark, arms)) if benchmark else []
+    return replace(found, warnings=[*found.warnings, *cautions(arms), *throttled])
 
 
 def advise(comparison: Comparison, benchmark: Path | None, limits: Limits | None) -> Recommendation:

@@ -5,7 +5,10 @@ The file is JSON: a list of rows, or an object with them under `rows`. A row is
     {"policy": "freeze=4", "latency_ms": 23.4, "low_ms": 22.9, "high_ms": 25.1, "device": "Pi 5"}
 
 `policy` is an arm's name as the report spells it, or its freeze setting where one arm has it.
-`low_ms`, `high_ms` (any stated range) and `device` may be left out; other keys are not read.
+`low_ms`, `high_ms` (any stated range) and `device` may be left out. A result of
+`tools/jetson_benchmark.py` is such a file: its rows also say the `precision` and the `conditions`,
+which are shown with the device, and whether the board `throttled`, and why (`throttle_reasons`).
+Other keys are not read.
 """
 
 from __future__ import annotations
@@ -23,13 +26,19 @@ from tlx.report.records import finite
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds that the network of one arm takes for a picture on a device."""
+    """Milliseconds that the network of one arm takes for a picture on a device.
+
+    Attributes:
+        device: with precision and conditions, where they are stated.
+        throttled: why the device slowed down, in words; empty where it did not.
+    """
 
     arm: str
     ms: float
     low_ms: float
     high_ms: float
     device: str
+    throttled: str = ""
 
 
 def read_latencies(path: Path, arms: Sequence[Arm]) -> list[Latency]:
@@ -58,6 +67,16 @@ def read_latencies(path: Path, arms: Sequence[Arm]) -> list[Latency]:
     return known
 
 
+def throttle_warnings(latencies: Sequence[Latency]) -> list[str]:
+    """A sentence for each figure that a device which slowed down has given."""
+    return [
+        f"{latency.arm} on {latency.device}: the device throttled ({latency.throttled}), so its "
+        f"{latency.ms:g} ms are too slow: cool it and measure again."
+        for latency in latencies
+        if latency.throttled
+    ]
+
+
 def slowest(latencies: Sequence[Latency]) -> dict[str, float]:
     """By arm, the milliseconds on the device that takes longest for it."""
     found: dict[str, float] = {}
@@ -79,7 +98,21 @@ def _latency(where: str, row: Any, arms: Sequence[Arm]) -> Latency | None:
     low, high = ms if low is None else low, ms if high is None else high
     if not low <= ms <= high:
         raise DataError(f"{where}: `latency_ms` must lie between `low_ms` and `high_ms`")
-    return Latency(label, ms, low, high, str(row.get("device") or "device"))
+    return Latency(label, ms, low, high, _device(row), _throttled(row))
+
+
+def _device(row: dict[str, Any]) -> str:
+    """Orin, fp16 (TensorRT 10.3.0, 15W)"""
+    device, precision = str(row.get("device") or "device"), row.get("precision")
+    conditions = row.get("conditions")
+    named = f"{device}, {precision}" if precision else device
+    return f"{named} ({conditions})" if conditions else named
+
+
+def _throttled(row: dict[str, Any]) -> str:
+    reasons = row.get("throttle_reasons")
+    told = "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
+    return (told or "no reason is stated") if row.get("throttled") else ""
 
 
 def _arm_named(where: str, policy: str, arms: Sequence[Arm]) -> str | None:
