@@ -20,10 +20,10 @@ SIDE = 96
 _FILLS = {"blue": (30, 30, 220), "red": (220, 30, 30)}
 
 
-def save_tiny_checkpoint(path: Path, config: DictConfig, seed: int = 0) -> SSD:
+def save_tiny_checkpoint(path: Path, config: Any, seed: int = 0) -> SSD:
     """A detector of random weights in the state in which a run on the tiny set leaves its own."""
     detector = detector_of("mobilenet_v1", seed=seed)
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain = OmegaConf.to_container(config, resolve=True) if config else {}
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"tlx": checkpoint_meta(detector, CLASSES, plain), "state_dict": state}, path)

@@ -118,7 +118,7 @@ def test_the_plain_network_is_the_detector() -> None:
     x = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for plain, folded in zip(PlainNetwork(detector)(x), detector(x), strict=True):
-            assert (plain - folded).abs().max() < 1e-4
+            assert (plain - folded).abs().max() < 1e-3 * folded.abs().max()
             assert plain.is_contiguous()
 
 

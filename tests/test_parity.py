@@ -59,11 +59,9 @@ def test_other_weights_fail_and_the_record_says_so(
 
 
 def test_without_a_data_set_tensors_are_compared_on_a_folder(
-    tmp_path: Path, tiny_config: Compose
+    tmp_path: Path,
 ) -> None:
-    config = tiny_config()
-    del config["data"]
-    save_tiny_checkpoint(tmp_path / "best.ckpt", config)
+    save_tiny_checkpoint(tmp_path / "best.ckpt", {})
     export = written(tmp_path / "best.ckpt", "torchscript", tmp_path / "out").path
     save_pictures(tmp_path / "pictures", 3)
     result = check(

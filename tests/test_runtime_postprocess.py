@@ -70,7 +70,7 @@ def test_nearest_neighbour_is_the_devices_arithmetic() -> None:
             assert (shown[y, x] == image[row, column]).all()
 
 
-SIZE = (200, 100)
+SIZE = (256, 128)  # powers of two, so that pixels are exact in 0..1
 
 
 def raw(*rows: tuple[float, float, tuple[float, ...]]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +117,6 @@ def test_classes_stay_apart_and_each_prior_has_its_best_one() -> None:
 
 
 def test_boxes_end_at_the_last_pixel() -> None:
-    found = cluster(*raw((0.9, 0, (-5, -3, 210, 100))), SIZE)
-    assert pixels(found.boxes) == [[0, 0, 199, 99]]
+    found = cluster(*raw((0.9, 0, (-5, -3, 260, 128))), SIZE)
+    assert pixels(found.boxes) == [[0, 0, 255, 127]]
     assert cluster(*raw((0.4, 0.1, (0, 0, 1, 1))), SIZE).boxes.shape == (0, 4)

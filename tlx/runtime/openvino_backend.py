@@ -26,8 +26,8 @@ class OpenVinoRuntime(Runtime):
 
     def run(self, images: np.ndarray) -> Raw:
         """See `Runtime.run`."""
-        # Inputs are shared, not copied; the outputs are the request's own and are copied here.
-        results = self.request.infer([images], share_inputs=True)
+        # Shared, not copied: the outputs are the next picture's too, and are copied here once.
+        results = self.request.infer([images], share_inputs=True, share_outputs=True)
         arrays = [np.array(results[place]) for place in range(len(self.names))]
         return by_width(arrays, self.names, len(self.meta.classes))
 
