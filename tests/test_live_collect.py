@@ -49,7 +49,7 @@ def test_negatives_are_read_as_such_and_others_as_unlabelled(tmp_path: Path, lay
     Collection(tmp_path, layout=layout, negatives=True, labels=["plate"]).add(
         numbered_frame(1), "a"
     )
-    Collection(tmp_path, layout=layout, split="test").add(numbered_frame(2), "b")
+    Collection(tmp_path, layout=layout).add(numbered_frame(2), "b")
     found = {a.image.stem: a for a in read_annotations(layout, tmp_path, ["plate"])}
     assert (found["a"].split, found["a"].unused, len(found["a"].boxes)) == ("train", None, 0)
     assert found["b"].unused == "unlabelled"

@@ -61,7 +61,7 @@ def capture(cfg: CaptureConfig, stop: threading.Event, keys: EnterKey | None = N
     """Collect as configured; the number of pictures saved.
 
     Args:
-        keys: tells which frames are wanted; None: every `cfg.every`-th.
+        keys: with `cfg.keys`, tells which frames are wanted; None: Enter in the terminal.
     """
     if cfg.every < 1:
         raise ConfigError(f"every={cfg.every} must be 1 or more")
@@ -70,6 +70,8 @@ def capture(cfg: CaptureConfig, stop: threading.Event, keys: EnterKey | None = N
     if cfg.keys and not source.live:
         source.close()
         raise ConfigError("keys=true needs a camera: of a file take every=N")
+    if cfg.keys and keys is None:
+        keys = EnterKey(stop)
     labels = [label.strip() for label in cfg.labels.split(",") if label.strip()]
     collection = Collection(
         Path(cfg.output).expanduser(),
@@ -104,7 +106,7 @@ def main(arguments: list[str]) -> None:
     cfg = parse(CaptureConfig, arguments)
     stop = threading.Event()
     with stop_on_signals(stop):
-        saved = capture(cfg, stop, EnterKey(stop) if cfg.keys else None)
+        saved = capture(cfg, stop)
     print(f"{saved} pictures: {cfg.output} ({cfg.split})")
 
 
