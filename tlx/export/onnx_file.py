@@ -36,7 +36,7 @@ def save_network(network: nn.Module, size: int, path: Path, opset: int) -> None:
         try:
             torch.onnx.export(
                 network, (example,), partial, opset_version=opset,
-                dynamo=opset >= FIRST_OF_DYNAMO, external_data=False,
+                dynamo=opset >= FIRST_OF_DYNAMO, external_data=False, verbose=False,
                 input_names=[INPUT], output_names=[SCORES, BOXES],
             )  # fmt: skip
         except Exception as error:  # an exporter fails in its own types; all mean the same
