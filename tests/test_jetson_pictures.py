@@ -139,8 +139,9 @@ def test_the_options_that_the_model_states() -> None:
     stored = {"postprocess": {"score_threshold": 0.3, "nms_iou": 0.1, "max_detections": 5}}
     found = jb.Postprocess("tlx", None, stored)(scores, boxes, (640, 480))
     assert len(found.scores) == 5
-    few = jb.Postprocess("tlx", 0.9, stored)(scores, boxes, (640, 480))
-    assert few.scores.min() > 0.9
+    few = jb.Postprocess("tlx", 0.5, stored)(scores, boxes, (640, 480))
+    assert len(few.scores) > 0
+    assert few.scores.min() > 0.5
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -93,6 +93,8 @@ def test_it_runs_on_the_oldest_python(tmp_path: Path, capsys: Any, monkeypatch: 
     assert done.returncode == 0, done.stderr
     found, wanted = result_of(done.stdout), here(places[1], capsys, monkeypatch)
     assert found.pop("python") < wanted.pop("python")
+    # Sums in another order: a value that lies between two grey levels may fall either way.
+    assert found.pop("resized") == pytest.approx(wanted.pop("resized"), rel=1e-4)
     assert found == wanted
     assert (found["code"], found["api"], found["check"]) == (0, "execute_async_v2", 0)
     if has_pillow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -64,7 +65,8 @@ class PointChart(Chart):
                 f"{p.arm} {significant(p.y)} at {significant(p.x)}{', on the front' * p.front}"
                 for p in panel.points
             ]
-            parts.append(f"{panel.y_label} at {panel.x_label}: {'; '.join(words)}.")
+            place = f"{panel.heading}: " if panel.heading else ""
+            parts.append(f"{place}{panel.y_label} at {panel.x_label}: {'; '.join(words)}.")
         return " ".join([*parts, *self.notes])
 
 
@@ -100,4 +102,5 @@ def _draw(axes: Axes, panel: PointPanel, looks: dict[int, Look]) -> None:
     axes.set_ylabel(panel.y_label)
     axes.margins(0.12)
     axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-    axes.set_title(f"{panel.heading}\nfilled: on the front".strip(), fontsize=10, loc="right")
+    heading = textwrap.fill(panel.heading, 36)
+    axes.set_title(f"{heading}\nfilled: on the front".strip(), fontsize=10, loc="right")
