@@ -12,7 +12,7 @@ from tlx.export.onnx_file import save_network
 from tlx.export.quantize import quantise
 
 trt = pytest.importorskip(
-    "tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install 'tlx[edge-test]'"
+    "tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx-cu13"
 )
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")
 
