@@ -102,6 +102,10 @@ def load_detector(path: Path) -> tuple[SSD, dict[str, Any]]:
             "`python -m tlx.train backbone.weights=…`"
         )
     meta = checkpoint["tlx"]
+    if meta.get("task") == "classification":
+        raise WeightsError(
+            f"{path} is a classifier, not a detector: python -m tlx.classify.export exports it"
+        )
     conventions = Conventions(**meta["conventions"])
     detector = SSD(
         backbone_spec(meta["backbone"]), conventions, len(meta["classes"]), meta["input_size"]

@@ -3,4 +3,5 @@
 LOSSES = ("loss", "classification", "localization")
 VAL = ("map", "map_50", "map_75")
 AXES = ("step", "epoch", "seconds")
-COLUMNS = (*AXES, *LOSSES, "lr_base", "lr_head", *(f"val_{v}" for v in VAL))
+RATES = ("lr_base", "lr_head")
+COLUMNS = (*AXES, *LOSSES, *RATES, *(f"val_{v}" for v in VAL))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -31,7 +33,7 @@ _CHOICES = {
     "cache.dtype": DTYPES,
 }
 # key -> (lowest, highest) legal value, both included; None is open
-_RANGES: dict[str, tuple[float | None, float | None]] = {
+RANGES: dict[str, tuple[float | None, float | None]] = {
     "seed": (0, 2**32 - 1),
     "trainer.epochs": (1, None),
     "trainer.batch_size": (1, None),
@@ -68,27 +70,11 @@ def check_config(cfg: DictConfig) -> tuple[Phase, ...]:
 
     Raises `ConfigError` naming the key, its value and what it may be.
     """
-    for key, choices in _CHOICES.items():
-        if (value := OmegaConf.select(cfg, key)) not in choices:
-            raise ConfigError(f"{key}={value} is none of {', '.join(choices)}")
-    for key, (low, high) in _RANGES.items():
-        value = OmegaConf.select(cfg, key)
-        if not ((low is None or value >= low) and (high is None or value <= high)):
-            limits = f"at least {low}" if high is None else f"between {low} and {high}"
-            raise ConfigError(f"{key}={value} must be {limits}")
+    check_values(cfg, _CHOICES, RANGES)
     if cfg.data.val_fraction + cfg.data.test_fraction >= 1:
         raise ConfigError("data.val_fraction + data.test_fraction must leave something to train on")
     spec = backbone_spec(cfg.backbone.name)
-    frozen = frozen_blocks(cfg.freeze, spec)
-    if cfg.backbone.weights == "scratch" and frozen:
-        raise ConfigError(
-            f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
-            "weights; a baseline from scratch is freeze=none"
-        )
-    if cfg.backbone.weights == "scratch" and cfg.trainer.freeze_bn:
-        raise ConfigError(
-            "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
-        )
+    phases = schedule(cfg, lambda value: frozen_blocks(value, spec))
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "
@@ -98,8 +84,38 @@ def check_config(cfg: DictConfig) -> tuple[Phase, ...]:
         raise ConfigError(
             f"cache={cfg.cache.mode} needs a fixed number of views of each picture: cache.views=8"
         )
-    policy = make_policy(cfg)
-    return policy.phases(frozen, cfg.trainer.epochs, lambda value: frozen_blocks(value, spec))
+    return phases
+
+
+def check_values(
+    cfg: DictConfig,
+    choices_of: Mapping[str, Sequence[str]],
+    ranges: Mapping[str, tuple[float | None, float | None]],
+) -> None:
+    """Refuse a value that is none of its choices or out of its range."""
+    for key, choices in choices_of.items():
+        if (value := OmegaConf.select(cfg, key)) not in choices:
+            raise ConfigError(f"{key}={value} is none of {', '.join(choices)}")
+    for key, (low, high) in ranges.items():
+        value = OmegaConf.select(cfg, key)
+        if not ((low is None or value >= low) and (high is None or value <= high)):
+            limits = f"at least {low}" if high is None else f"between {low} and {high}"
+            raise ConfigError(f"{key}={value} must be {limits}")
+
+
+def schedule(cfg: DictConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, ...]:
+    """The phases of `freeze` and `policy`; `blocks_of` turns a freeze value into blocks."""
+    frozen = blocks_of(cfg.freeze)
+    if cfg.backbone.weights == "scratch" and frozen:
+        raise ConfigError(
+            f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
+            "weights; a baseline from scratch is freeze=none"
+        )
+    if cfg.backbone.weights == "scratch" and cfg.trainer.freeze_bn:
+        raise ConfigError(
+            "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
+        )
+    return make_policy(cfg).phases(frozen, cfg.trainer.epochs, blocks_of)
 
 
 def make_policy(cfg: DictConfig) -> Policy:

@@ -16,30 +16,34 @@ from torch import Tensor
 from tlx.checkpoint import LAST, Checkpoints
 from tlx.data.module import Loaders
 from tlx.energy import EnergyMeter
+from tlx.freeze.task import FreezeTask
 from tlx.interrupt import GracefulStop
 from tlx.loggers import Mirror
 from tlx.progress import progress_bar
 from tlx.record import Record, add_course, add_proof, save_record
 from tlx.recorder import Recorder
 from tlx.step_timer import StepTimer
-from tlx.task import DetectionTask
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
 
 
 def fit(
-    cfg: DictConfig, task: DetectionTask, loaders: Loaders,
-    run_dir: Path, record: Record, logger: Mirror | None,
+    cfg: DictConfig, task: FreezeTask, loaders: Loaders,
+    run_dir: Path, record: Record, logger: Mirror | None, course: type[Recorder] = Recorder,
 ) -> StepTimer:  # fmt: skip
-    """Train to the end, from the last checkpoint where there is one; returns the step times."""
+    """Train to the end, from the last checkpoint where there is one; returns the step times.
+
+    Args:
+        course: which figures of the task are recorded.
+    """
 
     def on_progress(recorder: Recorder) -> None:
         add_course(record, recorder)
         add_proof(record, recorder)
         save_record(record, run_dir)
 
-    recorder = Recorder(
+    recorder = course(
         run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by, on_progress, logger
     )
     checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)

@@ -28,8 +28,12 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def new_record(cfg: DictConfig) -> Record:
-    """A record of a run that has started and knows nothing yet but its configuration."""
+def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
+    """A record of a run that has started and knows nothing yet but its configuration.
+
+    Args:
+        input_size: None takes the detector's.
+    """
     return {
         "version": VERSION,
         "status": "running",
@@ -44,7 +48,7 @@ def new_record(cfg: DictConfig) -> Record:
         "seed": cfg.seed,
         "epochs": cfg.trainer.epochs,
         "batch_size": cfg.trainer.batch_size,
-        "input_size": cfg.detector.input_size,
+        "input_size": input_size or cfg.detector.input_size,
         "precision": cfg.trainer.precision,
         "engine": None,
         "classes": None,
@@ -88,10 +92,11 @@ def save_record(record: Record, run_dir: Path) -> None:
 def add_course(record: Record, recorder: Recorder) -> None:
     """Take over what the recorder has seen so far."""
     record["loss"] = recorder.series("loss")
-    record["map"] = recorder.series("val_map")
-    record["map_50"] = recorder.series("val_map_50")
+    names = {"epoch": "epoch", "step": "step"}
+    for name in recorder.curves:
+        names[name] = f"val_{name}"
+        record[name] = recorder.series(names[name])
     if row := recorder.best_row:
-        names = {"epoch": "epoch", "step": "step", "map": "val_map", "map_50": "val_map_50"}
         record["best"] = {name: row[column] for name, column in names.items()}
     record["time"] = {"fit_s": recorder.seconds}
 

@@ -10,18 +10,19 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 
-from tlx.columns import COLUMNS, LOSSES, VAL
+from tlx.columns import AXES, LOSSES, RATES, VAL
 from tlx.errors import DivergenceError
 from tlx.freeze.proof import frozen_hash
+from tlx.freeze.task import FreezeTask
 from tlx.policies.base import Phase
-from tlx.task import DetectionTask
 
 if TYPE_CHECKING:
     from tlx.loggers import Mirror
@@ -38,7 +39,16 @@ class Recorder(pl.Callback):
     Args:
         on_progress: called after every validation with this recorder (the record is rewritten).
         mirror: gets every row once, those of a checkpoint included.
+
+    Attributes:
+        losses: what a step returns. val: figures of a validation that become columns.
+        curves: those of them that the record holds. shown: those of the log line, by heading.
     """
+
+    losses: tuple[str, ...] = LOSSES
+    val: tuple[str, ...] = VAL
+    curves: tuple[str, ...] = ("map", "map_50")
+    shown: Mapping[str, str] = MappingProxyType({"mAP@.5": "map_50", "mAP": "map"})
 
     def __init__(
         self,
@@ -57,6 +67,11 @@ class Recorder(pl.Callback):
         self._started = 0.0
         self._written = 0  # rows already in the CSV
         self._mirrored = 0  # rows that the mirror has seen
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the CSV."""
+        return [*AXES, *self.losses, *RATES, *(f"val_{name}" for name in self.val)]
 
     @property
     def seconds(self) -> float:
@@ -129,20 +144,20 @@ class Recorder(pl.Callback):
         }
         for group in trainer.optimizers[0].param_groups:
             row[f"lr_{group['name']}"] = group["lr"]
-        self._pending.append((row, {name: outputs[name] for name in LOSSES}))
+        self._pending.append((row, {name: outputs[name] for name in self.losses}))
         if len(self._pending) >= _FLUSH_EVERY:
             self._flush_losses()
             self._write_csv()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the figures of a validation and rewrite the record."""
-        assert isinstance(pl_module, DetectionTask)
+        assert isinstance(pl_module, FreezeTask)
         self._flush_losses()
         row: Row = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
             "seconds": self.seconds,
-            **{f"val_{name}": pl_module.figures[name] for name in VAL},
+            **{f"val_{name}": pl_module.figures[name] for name in self.val},
         }
         self.rows.append(row)
         self._write_csv()
@@ -168,7 +183,7 @@ class Recorder(pl.Callback):
     def _write_csv(self) -> None:
         new = not self.csv_path.exists()
         with self.csv_path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, restval="")
+            writer = csv.DictWriter(file, self.columns, restval="")
             if new:
                 writer.writeheader()
             writer.writerows(self.rows[self._written :])
@@ -181,25 +196,25 @@ class Recorder(pl.Callback):
             self.mirror.log_rows(self.rows[start:])
 
     def _hash(self, pl_module: pl.LightningModule, phase: int, when: str) -> None:
-        assert isinstance(pl_module, DetectionTask)
+        assert isinstance(pl_module, FreezeTask)
         # A resumed run keeps the hash of its true beginning.
         self.hashes.setdefault(
-            f"{phase}.{when}", frozen_hash(pl_module.detector, self.phases[phase].frozen)
+            f"{phase}.{when}", frozen_hash(pl_module.network, self.phases[phase].frozen)
         )
 
     def _tell(self, trainer: pl.Trainer, row: Row) -> None:
         losses = [r["loss"] for r in self.rows if r["epoch"] == row["epoch"] and "loss" in r]
         mean = sum(x for x in losses if x is not None) / max(1, len(losses))
+        figures = [f"{heading} {_share(row[f'val_{key}'])}" for heading, key in self.shown.items()]
         log.info(
-            "epoch %d/%d  loss %.3f  val mAP@.5 %s  mAP %s  %.0f s",
+            "epoch %d/%d  loss %.3f  val %s  %.0f s",
             int(row["epoch"] or 0) + 1,
             trainer.max_epochs or 0,
             mean,
-            _percent(row["val_map_50"]),
-            _percent(row["val_map"]),
+            "  ".join(figures),
             self.seconds,
         )
 
 
-def _percent(value: float | int | None) -> str:
+def _share(value: float | int | None) -> str:
     return "–" if value is None else f"{value:.3f}"

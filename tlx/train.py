@@ -48,7 +48,7 @@ def job(cfg: DictConfig) -> None:
         sys.exit(INTERRUPTED)
 
 
-def resumed_config(cfg: DictConfig, folder: Path) -> DictConfig:
+def resumed_config(cfg: DictConfig, folder: Path, schema: type = Config) -> DictConfig:
     """With `resume=RUN_DIR`, the configuration that run was started with; else `cfg` itself."""
     if cfg.resume is None:
         return cfg
@@ -61,7 +61,7 @@ def resumed_config(cfg: DictConfig, folder: Path) -> DictConfig:
             f"resume continues a run exactly as it was configured; leave out {', '.join(given)}, "
             "or start a new run"
         )
-    return OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(stored))  # type: ignore[return-value]
+    return OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(stored))  # type: ignore[return-value]
 
 
 def main() -> None:

@@ -107,7 +107,8 @@ def _own_checkpoint(
     meta = loaded["tlx"]
     if meta["backbone"] != spec.name:
         raise WeightsError(f"{path} holds a {meta['backbone']}, not a {spec.name}")
-    state = {key.removeprefix("detector."): value for key, value in loaded["state_dict"].items()}
+    # Of a detector or of a classifier: the backbone is under the same keys behind the first name.
+    state = {key.partition(".")[2]: value for key, value in loaded["state_dict"].items()}
     return without_counters(state), Conventions(**meta["conventions"])
 
 

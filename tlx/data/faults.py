@@ -30,6 +30,7 @@ RULES = {
     "size-mismatch": Rule(
         "size of the file used", "the annotation states another size; its boxes may be displaced"
     ),
+    "label-conflict": Rule("image dropped", "its copies lie in folders of different classes"),
     "fix-image": Rule("image left out", "a data fix: `remove`", note=True),
     "fix-box": Rule("box dropped", "a data fix: `remove`, or `wrong box` in train", note=True),
     "fix-ignored": Rule("box ignored", "a data fix: `wrong box` in val or test", note=True),

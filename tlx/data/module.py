@@ -137,10 +137,14 @@ class Loaders:
     def train(self, steps_done: Callable[[], int]) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached."""
         items = self.data.splits["train"]
-        augment = TrainAugment(self.input_size, self.zoom_out)
+        augment = self.augmentation()
         dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
         batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done)
         return DataLoader(dataset, batch_sampler=batches, **self._options())
+
+    def augmentation(self) -> TrainAugment:
+        """What makes training views of pictures."""
+        return TrainAugment(self.input_size, self.zoom_out)
 
     def evaluation(self, split: str) -> DataLoader[Any]:
         """All pictures of a split, in order."""

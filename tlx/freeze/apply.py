@@ -1,22 +1,22 @@
-"""Put a detector into the state that a phase asks for. Idempotent, so resume needs nothing."""
+"""Put a network into the state that a phase asks for. Idempotent, so resume needs nothing."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from tlx.detector.ssd import SSD
+from tlx.engine.trunk import TrunkNetwork
 from tlx.errors import FreezeError
 from tlx.policies.base import Phase
 
 
-def check_phases(detector: SSD, phases: tuple[Phase, ...]) -> None:
+def check_phases(network: TrunkNetwork, phases: tuple[Phase, ...]) -> None:
     """Refuse to freeze random weights: features nobody trained are known to train poor detectors.
 
     Raises `FreezeError` naming the blocks that hold no pretrained weights.
     """
     deepest = max(phase.frozen for phase in phases)
-    random = [name for name, _ in detector.trunk()[:deepest] if name not in detector.loaded]
+    random = [name for name, _ in network.trunk()[:deepest] if name not in network.loaded]
     if random:
         raise FreezeError(
             f"these blocks would be frozen with random weights: {', '.join(random)}. Load weights "
@@ -25,21 +25,25 @@ def check_phases(detector: SSD, phases: tuple[Phase, ...]) -> None:
         )
 
 
-def apply_phase(detector: SSD, phase: Phase, prefix_dtype: torch.dtype = torch.float32) -> None:
+def apply_phase(
+    network: TrunkNetwork, phase: Phase, prefix_dtype: torch.dtype = torch.float32
+) -> None:
     """Freeze the first `phase.frozen` blocks of the trunk and let everything else train."""
-    detector.freeze(phase.frozen, phase.bn_inference, prefix_dtype)
+    network.freeze(phase.frozen, phase.bn_inference, prefix_dtype)
 
 
-def trainable_parameters(detector: SSD, phases: tuple[Phase, ...]) -> dict[str, list[nn.Parameter]]:
+def trainable_parameters(
+    network: TrunkNetwork, phases: tuple[Phase, ...]
+) -> dict[str, list[nn.Parameter]]:
     """Parameters that train in any phase, as the groups ``base`` (backbone) and ``head`` (rest).
 
     Built once: optimizers keep their state by position, so a group that changed in mid-run would
     give one parameter's momentum to another after a resume.
     """
     shallowest = min(phase.frozen for phase in phases)
-    blocks = detector.trunk()
-    backbone = len(detector.backbone.blocks)
-    fixed = {id(p) for p in detector.batch_norm_parameters()} if detector.bn_frozen else set()
+    blocks = network.trunk()
+    backbone = len(network.backbone.blocks)
+    fixed = {id(p) for p in network.batch_norm_parameters()} if network.bn_frozen else set()
     base = [
         p
         for _, block in blocks[shallowest:backbone]
@@ -47,4 +51,4 @@ def trainable_parameters(detector: SSD, phases: tuple[Phase, ...]) -> dict[str, 
         if id(p) not in fixed
     ]
     extras = [p for _, block in blocks[max(shallowest, backbone) :] for p in block.parameters()]
-    return {"base": base, "head": extras + list(detector.heads.parameters())}
+    return {"base": base, "head": extras + list(network.heads.parameters())}

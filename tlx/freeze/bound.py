@@ -15,13 +15,13 @@ import torch
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from tlx.detector.ssd import SSD
+from tlx.engine.trunk import TrunkNetwork
 from tlx.policies.base import Phase
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Forward multiply-accumulates per image and parameters, by part of the detector in order."""
+    """Forward multiply-accumulates per image and parameters, by part of the network in order."""
 
     parts: tuple[str, ...]  # trunk blocks, then "heads"
     macs: tuple[int, ...]
@@ -44,39 +44,39 @@ class Cost:
 
 
 @torch.no_grad()
-def measure_cost(detector: SSD) -> Cost:
-    """Count one image through the detector (torch's FLOP counter; two FLOPs are one MAC)."""
-    was_training = detector.training
-    detector.eval()
-    device = detector.priors.device
-    x = torch.zeros(1, 3, detector.input_size, detector.input_size, device=device)
+def measure_cost(network: TrunkNetwork) -> Cost:
+    """Count one image through the network (torch's FLOP counter; two FLOPs are one MAC)."""
+    was_training = network.training
+    network.eval()
+    device = network.mean.device
+    x = torch.zeros(1, 3, network.input_size, network.input_size, device=device)
     macs, maps = [], []
-    for index, (_, block) in enumerate(detector.trunk()):
+    for index, (_, block) in enumerate(network.trunk()):
         with FlopCounterMode(display=False) as counter:
             x = block(x)
         macs.append(counter.get_total_flops() // 2)
-        if index in detector.taps:
+        if index in network.taps:
             maps.append(x)
     with FlopCounterMode(display=False) as counter:
-        detector.heads(maps)
+        network.heads(maps)
     macs.append(counter.get_total_flops() // 2)
-    detector.train(was_training)
-    modules = [block for _, block in detector.trunk()] + [detector.heads]
+    network.train(was_training)
+    modules = [block for _, block in network.trunk()] + [network.heads]
     return Cost(
-        parts=(*(name for name, _ in detector.trunk()), "heads"),
+        parts=(*(name for name, _ in network.trunk()), "heads"),
         macs=tuple(macs),
         parameters=tuple(sum(p.numel() for p in m.parameters()) for m in modules),
     )
 
 
-def freeze_table(detector: SSD, cost: Cost, phases: tuple[Phase, ...], title: str) -> Table:
+def freeze_table(network: TrunkNetwork, cost: Cost, phases: tuple[Phase, ...], title: str) -> Table:
     """What freezes and what trains, with parameters, MACs and the bound: printed before a run."""
     table = Table(title=title, title_justify="left")
     for name, justify in (("epochs from", "right"), ("blocks", "left"), ("state", "left"),
                           ("parameters", "right"), ("forward MACs", "right"),
                           ("step by arithmetic", "right")):  # fmt: skip
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    backbone = len(detector.backbone.blocks)
+    backbone = len(network.backbone.blocks)
     total_macs, total_parameters = sum(cost.macs), sum(cost.parameters)
     for phase in phases:
         borders = sorted({0, phase.frozen, backbone, len(cost.parts) - 1, len(cost.parts)})

@@ -6,10 +6,10 @@ import hashlib
 
 import torch
 
-from tlx.detector.ssd import SSD
+from tlx.engine.trunk import TrunkNetwork
 
 
-def frozen_hash(detector: SSD, blocks: int) -> str | None:
+def frozen_hash(network: TrunkNetwork, blocks: int) -> str | None:
     """sha256 over names, shapes and bytes of every parameter *and buffer* of the first blocks.
 
     Buffers are in it because batch-norm statistics move even where no gradient flows. None when
@@ -18,7 +18,7 @@ def frozen_hash(detector: SSD, blocks: int) -> str | None:
     if blocks == 0:
         return None
     digest = hashlib.sha256()
-    for name, block in detector.trunk()[:blocks]:
+    for name, block in network.trunk()[:blocks]:
         for key, tensor in sorted(block.state_dict().items()):
             digest.update(f"{name}.{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
             # Flattened in logical order, so that channels-last strides do not change the hash.

@@ -1,0 +1,1 @@
+"""Classification of whole pictures on the same backbones, freezes and policies as detection."""

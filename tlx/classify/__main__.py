@@ -1,0 +1,48 @@
+"""`python -m tlx.classify`: one run, several (`-m`), or the continuation of a run (`resume=`)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from tlx.classify.run import run
+from tlx.classify.schema import ClassifyConfig, set_name
+from tlx.config import conf_dir
+from tlx.errors import TlxError
+from tlx.identity import run_dir, run_subdir
+from tlx.interrupt import Interrupted
+from tlx.train import INTERRUPTED, resumed_config
+
+log = logging.getLogger(__name__)
+
+ConfigStore.instance().store(name="classify_schema", node=ClassifyConfig)
+OmegaConf.register_new_resolver("tlx.set_name", set_name, replace=True)
+OmegaConf.register_new_resolver("tlx.run_dir", run_dir, replace=True)
+OmegaConf.register_new_resolver("tlx.run_subdir", run_subdir, replace=True)
+
+
+def job(cfg: DictConfig) -> None:
+    """One Hydra job."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        run(resumed_config(cfg, folder, ClassifyConfig), folder)
+    except TlxError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except (KeyboardInterrupt, Interrupted):
+        log.warning("interrupted; continue with: python -m tlx.classify resume=%s", folder)
+        sys.exit(INTERRUPTED)
+
+
+def main() -> None:
+    """Entry point."""
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="classify")(job)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Checkpoints of classifiers: what they say of themselves, and reading them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tlx
+import tlx.backbones
+from tlx.backbones.base import Conventions, backbone_spec
+from tlx.backbones.weights import read_torch
+from tlx.classify.network import Classifier
+from tlx.errors import WeightsError
+
+TASK = "classification"
+
+
+def classifier_meta(
+    classifier: Classifier, classes: list[str], config: dict[str, Any]
+) -> dict[str, Any]:
+    """What a checkpoint says of itself, in plain types."""
+    return {
+        "version": tlx.__version__,
+        "task": TASK,
+        "backbone": classifier.spec.name,
+        "conventions": asdict(classifier.conventions),
+        "classes": list(classes),
+        "input_size": classifier.input_size,
+        "config": config,
+    }
+
+
+def load_classifier(path: Path) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier of a checkpoint in inference mode, and the checkpoint's meta data.
+
+    Raises `WeightsError` for a file that is damaged or no classifier of tlx.
+    """
+    checkpoint = read_torch(path)
+    meta = checkpoint.get("tlx") if isinstance(checkpoint, dict) else None
+    if not isinstance(meta, dict) or meta.get("task") != TASK:
+        raise WeightsError(
+            f"{path} is no classifier of tlx; detectors are exported by `python -m tlx.export`"
+        )
+    classifier = Classifier(
+        backbone_spec(meta["backbone"]), Conventions(**meta["conventions"]),
+        len(meta["classes"]), meta["input_size"],
+    )  # fmt: skip
+    fill(classifier, checkpoint, path)
+    return classifier.eval(), meta
+
+
+def fill(classifier: Classifier, checkpoint: dict[str, Any], path: Path) -> None:
+    """Fill a classifier with the tensors of a checkpoint that was read from `path`."""
+    state = {k.removeprefix("classifier."): v for k, v in checkpoint["state_dict"].items()}
+    try:
+        classifier.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit its own description: {error}") from error

@@ -1,0 +1,106 @@
+"""From a configuration to loaders: read, check, cache, split; training views of whole pictures."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tlx.classify.folders import read_folders
+from tlx.classify.schema import FoldersConfig
+from tlx.classify.shapes import ensure_shapes
+from tlx.data.augment import TrainAugment
+from tlx.data.cache import ImageCache
+from tlx.data.duplicates import near_duplicate_groups
+from tlx.data.faults import FaultReport
+from tlx.data.geometry import Window, whole
+from tlx.data.module import DetectionData, Loaders
+from tlx.data.split import split_items
+from tlx.errors import DataError
+
+log = logging.getLogger(__name__)
+
+ASPECTS = (3 / 4, 4 / 3)  # of a crop, relative to the picture's own
+TRIALS = 10
+
+
+def build_folders(cfg: FoldersConfig, cache_dir: Path) -> DetectionData:
+    """Read, check, cache and split a set; `DataError` or `ConfigError` that says what to do."""
+    own = cfg.root is None
+    root = ensure_shapes(cache_dir) if cfg.root is None else Path(cfg.root).expanduser()
+    faults = FaultReport()
+    classes = list(cfg.classes) if cfg.classes is not None else None
+    items, classes = read_folders(root, classes, faults, strict=cfg.strict)
+    if faults.serious:
+        log.warning("%s", faults.summary())
+    cache = ImageCache.build(items, cache_dir / "images", max_side=cfg.max_side)
+    groups = None
+    if cfg.group_near_duplicates and not own:  # the sample's pictures are drawn independently
+        groups = near_duplicate_groups(cache[item.digest] for item in items)
+    split = split_items(
+        items, val_fraction=cfg.val_fraction, test_fraction=cfg.test_fraction,
+        seed=cfg.split_seed, groups=groups, classes=classes,
+    )  # fmt: skip
+    for warning in split.notes.warnings:
+        log.warning("%s", warning.replace("box", "picture"))
+    trained = {int(item.labels[0]) for item in split.train}
+    if absent := [name for k, name in enumerate(classes, start=1) if k not in trained]:
+        raise DataError(
+            f"train has no picture of {', '.join(absent)}: add pictures, or leave the class out"
+        )
+    notes = {key: value for key, value in split.notes.to_dict().items() if key != "counts"}
+    counts = {part: n["per_class"] for part, n in split.notes.counts.items()}
+    return DetectionData(
+        classes=classes,
+        splits={"train": split.train, "val": split.val, "test": split.test},
+        cache=cache,
+        report={"root": str(root), "faults": faults.counts(), "pictures": counts, **notes},
+        faults=faults,
+    )
+
+
+class CropAugment(TrainAugment):
+    """A crop of random area and aspect, stretched to the input; colour distortion, mirror.
+
+    The crop of Szegedy et al. 2015 (arXiv:1409.4842, sec. 6), relative to the picture's aspect,
+    because pictures are stretched to the square input on the device too.
+    """
+
+    def __init__(self, input_size: int, least_area: float) -> None:
+        super().__init__(input_size, 1.0)
+        self.least_area = least_area
+
+    def _draw(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Window, Tensor, Tensor]:
+        window = crop_window(rng, image.shape[1], image.shape[0], self.least_area)
+        return window, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.from_numpy(labels)
+
+
+def crop_window(rng: np.random.Generator, width: int, height: int, least_area: float) -> Window:
+    """A random crop of a `width` x `height` picture; the whole one where no trial fits."""
+    for _ in range(TRIALS):
+        area = rng.uniform(least_area, 1.0)
+        aspect = math.exp(rng.uniform(*np.log(ASPECTS)))
+        w, h = round(width * math.sqrt(area * aspect)), round(height * math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+            return Window(int(left), int(top), w, h, bool(rng.random() < 0.5))
+    view = whole(width, height)
+    return Window(view.left, view.top, view.width, view.height, bool(rng.random() < 0.5))
+
+
+@dataclass
+class FolderLoaders(Loaders):
+    """The loaders of a run; `least_area` of its training crops."""
+
+    least_area: float = 0.35
+
+    def augmentation(self) -> TrainAugment:
+        """Random crops, not the detectors' zoom and IoU-constrained crop."""
+        return CropAugment(self.input_size, self.least_area)

@@ -1,0 +1,71 @@
+"""A classifier: backbone, global average pool, dropout, one linear layer."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tlx.backbones.base import BackboneSpec, Conventions
+from tlx.backbones.weights import Pretrained
+from tlx.engine.trunk import TrunkNetwork
+
+
+class Head(nn.Module):
+    """The backbone's last map -> one logit a class.
+
+    Args:
+        normalize: whether the map is normalised first. Linear bottlenecks end without an
+            activation, on scales that make a new layer start with useless logits (as in the
+            detection heads).
+    """
+
+    def __init__(self, channels: int, classes: int, dropout: float, normalize: bool) -> None:
+        super().__init__()
+        self.classes = classes
+        self.norm = nn.BatchNorm2d(channels) if normalize else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels, classes)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """[(N, channels, h, w)] -> logits (N, classes)."""
+        pooled = F.adaptive_avg_pool2d(self.norm(maps[-1]), 1).flatten(1)
+        return self.linear(self.dropout(pooled))
+
+
+class Classifier(TrunkNetwork):
+    """A classifier of square pictures of `input_size` pixels; its trunk is the backbone."""
+
+    heads: Head
+
+    def __init__(
+        self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int,
+        dropout: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(spec, conventions, input_size)
+        channels, linear = self.backbone.channels[-1], self.backbone.linear_taps
+        self.taps = {len(self.backbone.blocks) - 1}
+        self.heads = Head(channels, classes, dropout, linear)
+        self._complete()
+
+    def load_pretrained(self, pretrained: Pretrained) -> None:
+        """Take over the backbone's blocks, also those of a detector; the head where it fits."""
+        state = {k: v for k, v in pretrained.state.items() if not k.startswith("extras.")}
+        super().load_pretrained(
+            Pretrained(state, pretrained.conventions, pretrained.source, pretrained.sha256)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised input (N, 3, S, S) -> logits (N, classes)."""
+        return self.heads(self.features(x))
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """RGB (N, 3, S, S) in 0..255 -> softmax (N, classes).
+
+        In full precision, also under autocast: figures belong to the weights, not to the run.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            return self(self.normalize(images)).float().softmax(1)

@@ -1,0 +1,86 @@
+"""The Lightning module of classification: a classifier under a freeze schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from tlx.classify.figures import Figures, Tally
+from tlx.classify.network import Classifier
+from tlx.classify.schema import ClassifierConfig
+from tlx.data.dataset import Batch
+from tlx.engine.plan import EnginePlan
+from tlx.freeze.task import FreezeTask
+from tlx.recorder import Recorder
+from tlx.schema import TrainerConfig
+
+
+class ClassificationTask(FreezeTask):
+    """Train and evaluate `classifier`; plan and meta: see `FreezeTask`."""
+
+    def __init__(
+        self, classifier: Classifier, plan: EnginePlan, trainer_cfg: TrainerConfig,
+        classifier_cfg: ClassifierConfig, classes: list[str], meta: dict[str, Any],
+    ) -> None:  # fmt: skip
+        super().__init__(plan, trainer_cfg, meta)
+        self.classifier, self.classifier_cfg, self.classes = classifier, classifier_cfg, classes
+        self.tally = Tally(classes)
+        self.figures: Figures = {}
+
+    @property
+    def network(self) -> Classifier:
+        """The classifier."""
+        return self.classifier
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The cross entropy of a batch."""
+        outputs = self.classifier.prefix(self.classifier.normalize(batch.images))
+        logits = self.classifier.heads(self.classifier.tail(outputs))
+        smoothing = self.classifier_cfg.label_smoothing
+        loss = F.cross_entropy(logits.float(), targets_of(batch), label_smoothing=smoothing)
+        if self.trainer.progress_bar_callback is not None:
+            self.log("loss", loss, prog_bar=True, logger=False)
+        return {"loss": loss}
+
+    def _update(self, batch: Batch) -> None:
+        self.tally.update(self.classifier.probabilities(batch.images), targets_of(batch))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the previous validation."""
+        self.tally = Tally(self.classes)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect probabilities on `val`."""
+        self._update(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """The figures that select a checkpoint."""
+        self.figures = self.tally.brief()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the previous evaluation."""
+        self.tally = Tally(self.classes)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect probabilities on the split under test."""
+        self._update(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """All figures of the whole split at once."""
+        self.figures = self.tally.full()
+
+
+def targets_of(batch: Batch) -> Tensor:
+    """Class numbers (N,), 0-based: a picture carries its class as its one label."""
+    return batch.targets.labels[:, 0] - 1
+
+
+class Course(Recorder):
+    """The columns of a classification's course."""
+
+    losses = ("loss",)
+    val = ("accuracy", "macro_accuracy", "cross_entropy")
+    curves = ("accuracy", "macro_accuracy")
+    shown = {"accuracy": "accuracy", "cross entropy": "cross_entropy"}  # noqa: RUF012  constant
