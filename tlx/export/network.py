@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tlx.detector.boxes import CENTER_VARIANCE, SIZE_VARIANCE
 from tlx.detector.ssd import SSD
 from tlx.engine.fold import folded
+from tlx.engine.trunk import TrunkNetwork
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, detector: SSD) -> Normalisation:
-        """The one that the detector was trained with."""
-        mean, std = detector.conventions.mean, detector.conventions.std
+    def of(cls, network: TrunkNetwork) -> Normalisation:
+        """The one that the network was trained with."""
+        mean, std = network.conventions.mean, network.conventions.std
         return cls(tuple(round(255 * m, 6) for m in mean), tuple(round(255 * s, 6) for s in std))
 
     def formula(self) -> str:
@@ -75,7 +76,7 @@ class ExportNetwork(nn.Module):
         self.half_precision = half
         self.classes = detector.heads.classes
         own = Normalisation.of(detector)
-        self.adapt = nn.Identity() if normalisation == own else _change(normalisation, own)
+        self.adapt = nn.Identity() if normalisation == own else change(normalisation, own)
         self.taps = sorted(detector.taps)
         self.blocks = nn.ModuleList(folded(block) for _, block in detector.trunk())
         heads = detector.heads
@@ -117,7 +118,7 @@ class ExportNetwork(nn.Module):
         return torch.cat(rows, 1)
 
 
-def _change(fed: Normalisation, wanted: Normalisation) -> nn.Conv2d:
+def change(fed: Normalisation, wanted: Normalisation) -> nn.Conv2d:
     """Input normalised one way -> the other way, as a 1x1 depthwise convolution."""
     scale = torch.tensor([f / w for f, w in zip(fed.std, wanted.std, strict=True)])
     means = zip(fed.mean, wanted.mean, wanted.std, strict=True)

@@ -24,9 +24,11 @@ LOWEST = 11  # TensorRT 7.1, the oldest that detectnet runs on
 LOWEST_PER_CHANNEL = 13  # QuantizeLinear has an axis from here on
 
 
-def save_network(network: nn.Module, size: int, path: Path, opset: int) -> None:
-    """Write a network with one input and the outputs scores and boxes; `ExportError` if opset
-    cannot be had."""
+def save_network(
+    network: nn.Module, size: int, path: Path, opset: int,
+    outputs: tuple[str, ...] = (SCORES, BOXES),
+) -> None:  # fmt: skip
+    """Write a network with one input and the named outputs; `ExportError` if opset cannot be had."""
     require("onnx", "ONNX")
     if opset >= FIRST_OF_DYNAMO:
         require("onnxscript", f"ONNX of opset {opset}")
@@ -37,7 +39,7 @@ def save_network(network: nn.Module, size: int, path: Path, opset: int) -> None:
             torch.onnx.export(
                 network, (example,), partial, opset_version=opset,
                 dynamo=opset >= FIRST_OF_DYNAMO, external_data=False, verbose=False,
-                input_names=[INPUT], output_names=[SCORES, BOXES],
+                input_names=[INPUT], output_names=list(outputs),
             )  # fmt: skip
         except Exception as error:  # an exporter fails in its own types; all mean the same
             lines = str(error).strip().splitlines() or [type(error).__name__]
