@@ -28,7 +28,7 @@ def save_network(
     network: nn.Module, size: int, path: Path, opset: int,
     outputs: tuple[str, ...] = (SCORES, BOXES),
 ) -> None:  # fmt: skip
-    """Write a network with one input and the named outputs; `ExportError` if opset cannot be had."""
+    """Write a network with one input and named outputs; `ExportError` if opset cannot be had."""
     require("onnx", "ONNX")
     if opset >= FIRST_OF_DYNAMO:
         require("onnxscript", f"ONNX of opset {opset}")
