@@ -11,6 +11,7 @@ import torch
 from conftest import SHARED, Compose
 from helpers_deploy import SIDE, ColourRuntime, save_tiny_checkpoint
 from helpers_export import save_pictures, written
+from PIL import Image
 
 from tlx.errors import DataError, ExportError
 from tlx.export.parity import agreement, check, compare
@@ -19,7 +20,10 @@ from tlx.export.parity_pictures import parity_pictures
 from tlx.runtime.base import Raw
 from tlx.runtime.postprocess import Found
 
-PERFECT = {"of": "test", "scores": 0.0, "boxes": 0.0, "agreement": 1.0, "map_50": [0.8, 0.8]}
+PERFECT = {
+    "of": "test", "scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0, "agreement": 1.0,
+    "map_50": [0.8, 0.8],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -124,7 +128,8 @@ def test_agreement_counts_class_and_place() -> None:
         ("fp32", {"scores": 2e-4}, "scores differ"),
         ("fp32", {"boxes": float("nan")}, "boxes differ"),
         ("fp32", {"map_50": [0.8, 0.75]}, "mAP@.5 is 0.7500 against 0.8000"),
-        ("fp16", {"scores": 2e-4}, None),
+        ("fp16", {"scores": 2e-4, "boxes": 0.1}, None),
+        ("fp16", {"shown_boxes_px": 3.0}, "shown_boxes_px differ"),
         ("int8", {"scores": 0.8, "boxes": 2.0}, None),
         ("int8", {"map_50": [0.8, 0.77]}, "mAP@.5"),
         ("int8", {"map_50": None, "agreement": 0.8}, "finds 80.0%"),
@@ -146,8 +151,6 @@ def test_the_reference_checkpoint_passes_on_the_sample(tmp_path: Path) -> None:
     with np.load(SHARED / "golden" / "mb1-ssd-pytorch-ssd.npz") as stored:
         picture = stored["image_uint8"]
     (tmp_path / "pictures").mkdir()
-    from PIL import Image
-
     Image.fromarray(picture).save(tmp_path / "pictures" / "a.png")
     result = check(golden, export, cache_dir=tmp_path, pictures=tmp_path / "pictures")
     assert result["passed"]

@@ -55,12 +55,18 @@ def baselines(detector: SSD, cfg: DetectorConfig, model: str) -> list[Pipeline]:
     network = PlainNetwork(detector)
     conventions = detector.conventions
     mean, std = (255 * np.array(v, np.float32) for v in (conventions.mean, conventions.std))
+    planes = [torch.from_numpy(v).view(3, 1, 1) for v in (mean, std)]
     priors, size = detector.priors, detector.input_size
 
     def normalise(image: np.ndarray) -> Tensor:
+        # As torchvision's transforms.
+        tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        return tensor.float().sub_(planes[0]).div_(planes[1])[None]
+
+    def peer_normalise(image: np.ndarray) -> Tensor:
         # As pytorch-ssd's transforms: float32 channels last, then the axes turned.
         scaled = (image.astype(np.float32) - mean) / std
-        return torch.from_numpy(scaled).permute(2, 0, 1)[None].contiguous()
+        return torch.from_numpy(scaled).permute(2, 0, 1)[None]
 
     def decode(outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         logits, offsets = outputs
@@ -87,7 +93,7 @@ def baselines(detector: SSD, cfg: DetectorConfig, model: str) -> list[Pipeline]:
 
     return [
         Pipeline(model, EAGER, {**shared, "nms": torchvision_nms}),
-        Pipeline(model, PEER, {**shared, "nms": peer_nms}),
+        Pipeline(model, PEER, {**shared, "normalise": peer_normalise, "nms": peer_nms}),
     ]
 
 
