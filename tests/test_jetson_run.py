@@ -183,8 +183,8 @@ def test_nan_is_no_detection(
     world: Installed, tmp_path: Path, pictures: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     """float16 that overflows gives NaN, which no threshold passes: it would be an empty picture."""
-    scores = np.full((8, 3), np.nan, np.float32)
-    monkeypatch.setattr("helpers_tensorrt.detector", lambda picture: (scores, scores[:, :1]))
+    outputs = np.full((8, 3), np.nan, np.float32), np.zeros((8, 4), np.float32)
+    monkeypatch.setattr("helpers_tensorrt.detector", lambda picture: outputs)
     found = tmp_path / "found.json"
     assert run(tmp_path, "--images", str(pictures), "--detections", str(found)) == 2
     assert "NaN or infinity, as fp16 does where it overflows" in capsys.readouterr().err

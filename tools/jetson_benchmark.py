@@ -143,12 +143,12 @@ class OnnxFile:
 
 def _fields(message: memoryview) -> Iterator[Tuple[int, Any]]:
     """Field numbers and values of a protobuf message: ints, or the bytes of the rest."""
-    at = 0
+    at, value = 0, None  # type: Tuple[int, Any]
     while at < len(message):
         key, at = _varint(message, at)
         number, wire = key >> 3, key & 7
         if wire == 0:
-            value, at = _varint(message, at)  # type: Tuple[Any, int]
+            value, at = _varint(message, at)
         elif wire in (1, 2, 5):
             size = 8 if wire == 1 else 4
             if wire == 2:
@@ -433,7 +433,7 @@ def _tail(lines: Sequence[str], count: int = 4) -> str:
 
 
 def _make_logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
+    class Logger(trt.ILogger):
         """Keeps warnings and errors, so that a failure can be told; prints nothing."""
 
         def __init__(self) -> None:
@@ -682,11 +682,11 @@ def calibration_table(path: str, api: TensorRT) -> bytes:
 
 def make_calibrator(api: TensorRT, cuda: Any, calibration: Calibration, size: int) -> Any:
     """An entropy calibrator that feeds one picture of `size` bytes at a time."""
-    trt = api.trt
+    base = api.trt.IInt8EntropyCalibrator2  # type: Any
 
-    class EntropyCalibrator(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]
+    class EntropyCalibrator(base):
         def __init__(self) -> None:
-            trt.IInt8EntropyCalibrator2.__init__(self)
+            base.__init__(self)  # the bindings need the constructor to have run
             self.address, self.stream, self.fed = cuda.alloc(size), cuda.stream(), 0
 
         def get_batch_size(self) -> int:
@@ -1090,7 +1090,7 @@ class Preprocess:
         self.height, self.width = int(shape[2]), int(shape[3])
         if mode == "detectnet":
             mean = std = (127.5,) * 3
-        self.mean, self.std = np.float32(mean), np.float32(std)
+        self.mean, self.std = np.array(mean, np.float32), np.array(std, np.float32)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         if self.mode == "detectnet":
