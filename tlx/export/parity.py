@@ -28,11 +28,11 @@ from tlx.export.parity_judge import TOLERANCES, faults
 from tlx.export.parity_pictures import Pictures, parity_pictures
 from tlx.files import write_json
 from tlx.runtime.base import Raw, Runtime
-from tlx.runtime.tensors import as_tensors
 from tlx.runtime.meta import MODEL_JSON
 from tlx.runtime.opening import default_backend, open_model
 from tlx.runtime.postprocess import Found, select_all
 from tlx.runtime.preprocess import normalize
+from tlx.runtime.tensors import as_tensors
 
 log = logging.getLogger(__name__)
 SHOWN = 0.3  # least score of what a user would be shown
