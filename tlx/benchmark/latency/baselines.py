@@ -34,7 +34,7 @@ class PlainNetwork(nn.Module):
 
     def __init__(self, detector: SSD) -> None:
         super().__init__()
-        plain = copy.deepcopy(detector).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        plain = copy.deepcopy(detector).to(memory_format=torch.contiguous_format)
         self.blocks = nn.ModuleList(block for _, block in plain.trunk())
         self.heads, self.taps = plain.heads, plain.taps
         self.eval()
