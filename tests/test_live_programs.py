@@ -146,10 +146,9 @@ def test_memory_stays_flat_over_10_000_frames(tmp_path: Path) -> None:
         def close(self) -> None: ...
 
     model = PlainModel(find_red, ["red"])
-    writers = open_outputs(str(tmp_path / "out"), source, threading.Event())
+    writers = open_outputs(str(tmp_path / "out.mkv"), source, threading.Event())
     summary = run(source, model, Overlay(PARTS, model.classes), [*writers, Scale()],
                   tracker=Tracker(), batch_size=8)  # fmt: skip
     assert (summary.frames, summary.detections, summary.dropped) == (10_000, 10_000, 0)
-    print([round(m / MEBIBYTE, 1) for m in memory])
-    # One kept frame in a hundred would be 5 MiB; the first 1,000 frames fill buffers and caches.
-    assert max(memory[2:]) - memory[1] < 4 * MEBIBYTE
+    # A kept frame in a hundred would be 5 MiB; the first 1,000 frames fill buffers and caches.
+    assert max(memory[2:]) - memory[1] < 2 * MEBIBYTE

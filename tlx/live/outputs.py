@@ -22,7 +22,7 @@ def open_outputs(
 
     | output | written |
     |---|---|
-    | folder | pictures: NAME.png and detections.json; else NAME.mp4 and detections.jsonl |
+    | folder | pictures: NAME.png and detections.json; else NAME.mp4 (cameras: .mkv), .jsonl |
     | `x/%i.jpg` | numbered pictures, and detections.json (or .jsonl) beside them |
     | `x.jpg` | the annotated picture, and x.json |
     | `x.mp4` | the annotated video, and x.json (or .jsonl) |
@@ -55,5 +55,7 @@ def open_outputs(
         if isinstance(source, Pictures):
             writer = PictureFolder(path, source.paths)
         else:
-            writer = VideoWriter(path / f"{source.name}.mp4", source.fps, paced=source.live)
+            # Matroska needs no index at the end: a camera may be switched off at any moment.
+            video = path / (source.name + (".mkv" if source.live else ".mp4"))
+            writer = VideoWriter(video, source.fps, paced=source.live)
     return [writer, *shown, JsonArray(json_path) if ending == ".json" else JsonLines(json_path)]

@@ -69,7 +69,8 @@ class Overlay:
         if "fps" in self.parts and meter.fps is not None:
             words.append(f"{meter.fps:.1f} FPS")
         if "times" in self.parts:
-            words += [f"{name} {ms:.1f} ms" for name, ms in meter.recent_ms().items()]
+            times = [f"{name} {ms:.1f}" for name, ms in meter.recent_ms().items()]
+            words += ["ms:", *times] if times else []
         return words
 
 
