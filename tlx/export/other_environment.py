@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,14 +64,37 @@ def scripts() -> Path:
     return inside if inside.is_dir() else package.parent / "tools" / "convert"
 
 
+def save_pixel_kmodel(
+    model: Path, pixels: np.ndarray, mean: Sequence[float], std: Sequence[float], path: Path,
+    environment: Path | None,
+) -> None:  # fmt: skip
+    """Convert to a kmodel that takes uint8 pixels (1, 3, H, W) and normalises them itself."""
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "calibration.npy"
+        np.save(data, pixels)
+        options = [",".join(f"{value:g}" for value in values) for values in (mean, std)]
+        _convert("kmodel", environment, KMODEL_ADVICE, [model, data], path, options)
+
+
+def run_kmodel(model: Path, inputs: np.ndarray, environment: Path | None) -> np.ndarray:
+    """Outputs (n, ...) of a kmodel for inputs (n, ...), in nncase's simulator of the K210."""
+    with TemporaryDirectory() as folder:
+        data, found = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
+        np.save(data, inputs)
+        _convert("kmodel", environment, KMODEL_ADVICE, [model, data], found, script="run_kmodel")
+        return np.load(found)
+
+
 def _convert(
-    format: str, environment: Path | None, advice: str, inputs: list[Path], output: Path
-) -> None:
+    format: str, environment: Path | None, advice: str, inputs: list[Path], output: Path,
+    options: Sequence[str] = (), script: str | None = None,
+) -> None:  # fmt: skip
+    """Run the format's script (or another one) in its environment."""
     python = interpreter(environment, format, advice)
     with TemporaryDirectory() as folder:
         partial = Path(folder) / output.name
         # Isolated: this environment's packages and paths are not the other's.
-        command = [python, "-I", scripts() / f"{format}.py", *inputs, partial]
+        command = [python, "-I", scripts() / f"{script or format}.py", *inputs, partial, *options]
         try:
             done = subprocess.run(
                 [str(part) for part in command], capture_output=True, text=True, check=False,
