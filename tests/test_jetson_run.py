@@ -15,6 +15,8 @@ from helpers_tensorrt import SIDE, HostCuda, Installed, detector, install
 from helpers_tensorrt_api import SURFACES
 from PIL import Image
 
+from tlx.evaluation.detections import read_detections
+
 jb = load_tool()
 QUICK = ["--warmup", "2", "--iterations", "60", "--seconds", "0", "--interval", "0.1"]
 
@@ -97,7 +99,7 @@ def test_detections_are_those_of_the_network(
     assert content["score_threshold"] == 0.4
     assert content["model"]["name"] == "m.onnx"
     assert content["model"]["sha256"] == jb.OnnxFile(str(tmp_path / "m.onnx")).sha256
-    assert [entry["image"] for entry in content["images"]] == ["b.png", "c.bmp", "sub/a.jpg"]
+    assert list(read_detections(found).images) == ["b.png", "c.bmp", "sub/a.jpg"]
     shape = (1, 3, SIDE, SIDE)
     preprocess = jb.Preprocess(mode, shape, jb.PictureReader(), [127.5] * 3, [127.5] * 3)
     postprocess = jb.Postprocess(mode, 0.4, {})
