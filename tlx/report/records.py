@@ -158,6 +158,8 @@ def _fault(data: object) -> str | None:
     version = data.get("version")
     if isinstance(version, bool) or version != VERSION:
         return f"record version {version!r} is unknown (this program reads version {VERSION})"
+    if (task := data.get("task", "detection")) != "detection":
+        return f"a run of {task}; detectors are compared here"
     if data.get("status") not in STATUSES:
         return f"status {data.get('status')!r} is none of {', '.join(STATUSES)}"
     freeze = data.get("freeze")

@@ -9,6 +9,8 @@ SIDE = 224  # pixels; the camera's picture is cropped to its middle
 MODEL = "/sd/model.kmodel"
 LABELS = "/sd/labels.txt"
 LOADABLE = (3, 4)  # versions of kmodels that the firmware reads
+SHOWN = "{} {:.2f} {:.1f} fps"
+REFUSED = "{} is kmodel version {}; MaixPy-v1 loads 3 and 4"
 
 
 def read_labels(path):
@@ -34,8 +36,7 @@ def load(kpu, labels):
     """The task of the KPU; ValueError in words where the file cannot be used."""
     version = kmodel_version(MODEL)
     if version not in LOADABLE:
-        text = "{} is kmodel version {}; MaixPy-v1 loads 3 and 4"
-        raise ValueError(text.format(MODEL, version))
+        raise ValueError(REFUSED.format(MODEL, version))
     task = kpu.load(MODEL)
     kpu.set_outputs(task, 0, 1, 1, len(labels))  # version 4 does not state its shape
     return task
@@ -65,7 +66,7 @@ def main(frames=None):
             clock.tick()
             image = sensor.snapshot()
             place, value = best(list(kpu.forward(task, image)[:]))
-            text = "{} {:.2f} {:.1f} fps".format(labels[place], value, clock.fps())
+            text = SHOWN.format(labels[place], value, clock.fps())
             image.draw_string(2, 2, text, color=(255, 255, 0), scale=2)
             lcd.display(image)
             print(text)
