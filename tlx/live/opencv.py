@@ -67,17 +67,17 @@ def open_capture(
     if not capture.isOpened():
         capture.release()
         raise DataError(f"source={shown} cannot be opened: check that it is there and not in use")
-    return capture  # type: ignore[no-any-return]
+    return capture
 
 
 def to_rgb(bgr: np.ndarray) -> np.ndarray:
     """OpenCV's uint8 (H, W, 3) BGR, or (H, W) gray, as a new RGB array."""
     cv2 = import_cv2()
     code = cv2.COLOR_BGR2RGB if bgr.ndim == 3 else cv2.COLOR_GRAY2RGB
-    return cv2.cvtColor(bgr, code)  # type: ignore[no-any-return]
+    return cv2.cvtColor(bgr, code)
 
 
 def to_bgr(rgb: np.ndarray) -> np.ndarray:
     """RGB as OpenCV's BGR."""
     cv2 = import_cv2()
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)  # type: ignore[no-any-return]
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)

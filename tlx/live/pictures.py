@@ -38,7 +38,7 @@ class Pictures:
     """Files one after the other; one that cannot be read is a frame with an error."""
 
     live = False
-    fps = None
+    fps: float | None = None
 
     def __init__(self, paths: list[Path], name: str = "pictures") -> None:
         self.paths, self.name = paths, name
