@@ -25,7 +25,7 @@ class ExportClassifier(nn.Module):
         self.adapt = nn.Identity() if normalisation == own else change(normalisation, own)
         self.blocks = nn.Sequential(*(folded(block) for _, block in classifier.trunk()))
         self.linear = as_linear(classifier.heads)
-        self.eval().requires_grad_(False).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.eval().requires_grad_(False).cpu().to(memory_format=torch.contiguous_format)
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 (1, 3, S, S) -> softmax (1, classes)."""

@@ -74,7 +74,8 @@ def list_pictures(root: Path, faults: FaultReport) -> list[Picture]:
     if not root.is_dir():
         raise DataError(f"data.root={root} is no folder: name the one that holds the class folders")
     pictures = []
-    for split, folder in split_folders(root) or [(None, root)]:
+    places: list[tuple[str | None, Path]] = [*split_folders(root)] or [(None, root)]
+    for split, folder in places:
         for stray in files_in(folder, IMAGE_ENDINGS):
             faults.add("unlabelled", stray, str(folder), "it lies in no class folder")
         for place in _folders_in(folder):

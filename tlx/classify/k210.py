@@ -3,13 +3,15 @@
 The chip has 6 MB of general RAM, which weights, firmware and program share, and 2 MB of KPU RAM,
 which holds input and output of the layer that runs. The KPU takes 1x1 and 3x3 convolutions, normal
 or depthwise, with symmetric padding, on maps between 4x4 and 320x240 with up to 1024 channels
-(nncase's FAQ). What it does not take runs on the CPU, in float32 and slowly.
+(nncase's FAQ). What it does not take runs on the CPU, in float32 and slowly, and so does a
+convolution right before or behind it. The sums are estimates; docs/maixpy.md has them beside what
+nncase 1.9 makes of the backbones.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from tlx.export.packages import require
 
 GENERAL_RAM = 6 * 2**20
 KPU_RAM = 2 * 2**20
+CLOSE = 0.85  # of the KPU's RAM: from here on nncase's allocator may find no room
 MAIXPY_ROOM = int(3.5 * 2**20)  # what MaixPy's firmware leaves of the general RAM (Sipeed)
 WIDEST, HIGHEST, SMALLEST, CHANNELS = 320, 240, 4, 1024
 STRIDE = 32  # of the backbones: a side that is no multiple of it gives maps of odd sides
+_ACTIVATIONS = ("Relu", "Clip")
 _KPU_KERNELS = ([1, 1], [3, 3])
 
 
@@ -46,6 +50,12 @@ class Layer:
         return self.weights * (4 if self.reason else 1)
 
     @property
+    def working_bytes(self) -> int:
+        """General RAM of input and output."""
+        values = math.prod(self.source) + math.prod(self.result)
+        return values * (4 if self.reason else 1)
+
+    @property
     def kpu_bytes(self) -> int:
         """KPU RAM of input and output; nncase 1.9 computes a stride of 2 at full resolution and
         leaves out every other value afterwards."""
@@ -57,9 +67,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Fit:
-    """The outcome: `faults` forbid the conversion, `notes` cost speed or room."""
+    """The outcome: `faults` forbid the conversion, `notes` cost speed or room.
+
+    Attributes:
+        input_bytes: of the picture.
+    """
 
     layers: list[Layer]
+    input_bytes: int
     faults: list[str]
     notes: list[str]
 
@@ -67,6 +82,12 @@ class Fit:
     def weight_bytes(self) -> int:
         """Of the whole network, after quantisation."""
         return sum(layer.weight_bytes for layer in self.layers)
+
+    @property
+    def general_bytes(self) -> int:
+        """Weights, picture, and input and output of the layer that needs the most."""
+        working = max((layer.working_bytes for layer in self.layers), default=0)
+        return self.weight_bytes + self.input_bytes + working
 
     @property
     def kpu_bytes(self) -> int:
@@ -93,16 +114,29 @@ def check_k210(path: Path) -> Fit:
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    layers = [
-        _layer(onnx, node, shapes, sizes)
-        for node in graph.node
-        if node.op_type in ("Conv", "Gemm", "MatMul")
-    ]
+    nodes = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    layers = [_layer(onnx, node, shapes, sizes) for node in nodes]
+    layers = _with_neighbours(graph, nodes, layers)
     others = sorted(
         {node.op_type for node in graph.node}
-        - {"Conv", "Gemm", "MatMul", "Relu", "Clip", "Constant", "Flatten", "Reshape", "Identity"}
+        - {"Conv", "Gemm", "MatMul", "Constant", "Flatten", "Reshape", "Identity", *_ACTIVATIONS}
     )
     return judge(shapes[graph.input[0].name], layers, others)
+
+
+def _with_neighbours(graph: Any, nodes: list[Any], layers: list[Layer]) -> list[Layer]:
+    """nncase 1.9 leaves a convolution right before or behind one of the CPU on the CPU too."""
+    behind = {node.output[0]: node.input[0] for node in graph.node if node.op_type in _ACTIVATIONS}
+    place = {node.output[0]: index for index, node in enumerate(nodes)}
+    changed = list(layers)
+    for index, node in enumerate(nodes):
+        source = place.get(behind.get(node.input[0], node.input[0]))
+        if source is None or node.op_type != "Conv":
+            continue
+        for one, other in ((index, source), (source, index)):
+            if layers[other].reason and not layers[one].reason:
+                changed[one] = replace(changed[one], reason=f"beside a {layers[other].reason}")
+    return changed
 
 
 def _layer(onnx: Any, node: Any, shapes: dict[str, Any], sizes: dict[str, Any]) -> Layer:
@@ -121,7 +155,6 @@ def _not_for_kpu(options: dict[str, Any], source: Any, result: Any) -> str | Non
     """Why the KPU does not take a convolution."""
     kernel, group = list(options["kernel_shape"]), options.get("group", 1)
     pads = list(options.get("pads", [0, 0, 0, 0]))
-    sides = (*source[1:], *result[1:])
     if kernel not in _KPU_KERNELS:
         return f"kernel {kernel[0]}x{kernel[1]}"
     if max(options.get("dilations", [1])) > 1:
@@ -132,8 +165,6 @@ def _not_for_kpu(options: dict[str, Any], source: Any, result: Any) -> str | Non
         return f"{group} groups"
     if options.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or pads[:2] != pads[2:]:
         return f"asymmetric padding {pads}"
-    if min(sides) < SMALLEST:
-        return f"map below {SMALLEST}x{SMALLEST}"
     if max(source[0], result[0]) > CHANNELS:
         return f"more than {CHANNELS} channels"
     return None
@@ -141,38 +172,50 @@ def _not_for_kpu(options: dict[str, Any], source: Any, result: Any) -> str | Non
 
 def judge(shape: list[int], layers: list[Layer], others: list[str]) -> Fit:
     """Faults and notes of a network with input `shape` [1, 3, H, W]."""
-    faults, notes = [], []
     height, width = shape[2:]
+    fit = Fit(layers, math.prod(shape), [], [])
     if width > WIDEST or height > HIGHEST:
-        faults.append(
+        fit.faults.append(
             f"input {width}x{height}: the KPU takes maps up to {WIDEST}x{HIGHEST}; train with "
             "data.input_size=224"
         )
     if height % STRIDE or width % STRIDE:
-        near = max(4 * STRIDE, STRIDE * round(min(height, width) / STRIDE))
-        faults.append(
+        near = max(SMALLEST * STRIDE, STRIDE * round(min(height, width) / STRIDE))
+        fit.faults.append(
             f"input {width}x{height} is no multiple of {STRIDE}: maps of odd sides are padded on "
-            f"the CPU; train with data.input_size={near}"
+            f"the CPU and take more RAM; train with data.input_size={near}"
         )
     for layer in layers:
         if layer.kpu_bytes > KPU_RAM:
-            faults.append(
-                f"{layer.name}: input {_text(layer.source)} and output need "
-                f"{layer.kpu_bytes / 2**20:.2f} MB of KPU RAM, there are 2; train with a smaller "
-                "data.input_size"
+            fit.faults.append(
+                f"{layer.name}: input {_text(layer.source)} and output need {_mb(layer.kpu_bytes)} "
+                "of KPU RAM, there are 2; train with a smaller data.input_size"
             )
-    total = sum(layer.weight_bytes for layer in layers)
-    if total > GENERAL_RAM:
-        faults.append(f"weights need {total / 2**20:.2f} MB of general RAM, there are 6")
-    elif total > MAIXPY_ROOM:
-        notes.append(
-            f"weights need {total / 2**20:.2f} MB; MaixPy's firmware leaves about 3.5 of the 6: "
-            "a minimal firmware, or weights read from flash, may be needed"
+    if CLOSE * KPU_RAM < fit.kpu_bytes <= KPU_RAM:
+        fit.notes.append(
+            f"{_mb(fit.kpu_bytes)} of 2 MB of KPU RAM is close: the conversion may find no room"
         )
-    notes += _on_cpu(layers)
+    parts = f"{_mb(fit.general_bytes)} of general RAM ({_mb(fit.weight_bytes)} of it weights)"
+    if fit.general_bytes > GENERAL_RAM:
+        fit.faults.append(
+            f"it needs {parts}, there are 6; backbone=mobilenet_v1 runs wholly on the KPU"
+        )
+    elif fit.general_bytes > MAIXPY_ROOM:
+        fit.notes.append(
+            f"it needs {parts}; MaixPy's full firmware leaves about 3.5: take a minimal one"
+        )
+    if min(min(layer.source[1:]) for layer in layers if layer.source[1:] != (1, 1)) < SMALLEST:
+        fit.notes.append(
+            f"maps below {SMALLEST}x{SMALLEST} are padded; data.input_size=128 has none"
+        )
+    fit.notes.extend(_on_cpu(layers))
     if others:
-        notes.append(f"on the CPU: {', '.join(others)}")
-    return Fit(layers, faults, notes)
+        fit.notes.append(f"on the CPU: {', '.join(others)}")
+    return fit
+
+
+def _mb(count: int) -> str:
+    return f"{count / 2**20:.2f} MB"
 
 
 def _on_cpu(layers: list[Layer]) -> list[str]:
@@ -183,7 +226,7 @@ def _on_cpu(layers: list[Layer]) -> list[str]:
             reasons.setdefault(layer.reason, []).append(layer)
     return [
         f"{reason}: {len(found)} layers run on the CPU in float32 ({found[0].name} … "
-        f"{found[-1].name}, {sum(layer.weight_bytes for layer in found) / 2**20:.2f} MB)"
+        f"{found[-1].name}, {_mb(sum(layer.weight_bytes for layer in found))})"
         for reason, found in reasons.items()
     ]
 

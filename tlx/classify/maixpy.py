@@ -75,7 +75,7 @@ def check(path: Path) -> Fit:
     for note in fit.notes:
         print(f"note: {note}")
     print(
-        f"weights {fit.weight_bytes / 2**20:.2f} of 6 MB, largest layer "
+        f"general RAM {fit.general_bytes / 2**20:.2f} of 6 MB, KPU RAM "
         f"{fit.kpu_bytes / 2**20:.2f} of 2 MB"
     )
     if fit.faults:
@@ -130,6 +130,7 @@ def run(cfg: MaixConfig) -> dict[str, Any]:
     about = exported.description
     about["k210"] = {
         "weight_bytes": fit.weight_bytes,
+        "general_bytes": fit.general_bytes,
         "kpu_bytes": fit.kpu_bytes,
         "notes": fit.notes,
         "layers": [asdict(layer) for layer in fit.layers],

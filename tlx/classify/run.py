@@ -156,7 +156,7 @@ def build_classifier(cfg: DictConfig, classes: list[str], record: Record) -> Cla
         spec, pretrained.conventions, len(classes), settings.input_size, settings.dropout
     )
     classifier.load_pretrained(pretrained)
-    return classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return classifier.to(memory_format=torch.channels_last)
 
 
 def make_plan(cfg: DictConfig, phases: tuple[Phase, ...]) -> EnginePlan:

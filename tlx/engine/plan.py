@@ -22,6 +22,7 @@ from tlx.activations.store import ActivationStore
 from tlx.data.annotations import Item
 from tlx.detector.ssd import SSD
 from tlx.engine.precision import Precision, resolve
+from tlx.engine.trunk import TrunkNetwork
 from tlx.errors import ConfigError
 from tlx.freeze.apply import apply_phase
 from tlx.policies.base import Phase
@@ -44,13 +45,11 @@ class EnginePlan:
     caches: PhaseCaches
     notes: list[dict[str, Any]]
 
-    def apply(self, detector: SSD, epoch: int) -> None:
-        """Put the detector into the state of an epoch; a cache is filled in float32."""
+    def apply(self, network: TrunkNetwork, epoch: int) -> None:
+        """Put the network into the state of an epoch; a cache is filled in float32."""
         index = max(i for i, phase in enumerate(self.phases) if phase.first_epoch <= epoch)
         cached = self.caches.caches[index] is not None
-        apply_phase(
-            detector, self.phases[index], torch.float32 if cached else self.precision.prefix
-        )
+        apply_phase(network, self.phases[index], torch.float32 if cached else self.precision.prefix)
 
     def to_dict(self) -> dict[str, Any]:
         """For the record."""

@@ -1,0 +1,81 @@
+"""Image folders, configurations and classifiers for the tests of classification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+import tlx.classify.__main__  # noqa: F401  registers schema and resolvers
+from tlx.backbones.base import backbone_spec
+from tlx.classify.checkpoint import classifier_meta
+from tlx.classify.network import Classifier
+from tlx.config import conf_dir
+
+CLASSES = ["blue", "green", "red"]
+
+
+def write_picture(path: Path, name: str, seed: int, side: int = 40) -> Path:
+    """Noise that is brightest in the channel of its class."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 90, (side, side, 3), dtype=np.uint8)
+    pixels[..., ["red", "green", "blue"].index(name)] += 120
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_set(root: Path, counts: dict[str, int]) -> Path:
+    """root/SPLIT/CLASS/N.png, so many a class; split "" is the root itself."""
+    seed = 0
+    for split, count in counts.items():
+        for name in CLASSES:
+            for i in range(count):
+                write_picture(root / split / name / f"{i}.png", name, seed := seed + 1)
+    return root
+
+
+def config(*overrides: str) -> DictConfig:
+    """What `python -m tlx.classify` composes."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("classify", overrides=list(overrides))
+
+
+def tiny(root: Path, folder: Path, *overrides: str) -> DictConfig:
+    """A run of seconds on a set of `write_set`."""
+    return config(
+        f"data.root={root}", "data.group_near_duplicates=false", "data.input_size=32",
+        "trainer.epochs=2", "trainer.batch_size=6", "trainer.workers=0", "trainer.warmup_steps=1",
+        "trainer.timer_warmup=1", "trainer.accelerator=cpu", f"runs_dir={folder / 'runs'}",
+        f"cache_dir={folder / 'cache'}", *overrides,
+    )  # fmt: skip
+
+
+def classifier_of(name: str, size: int = 64, classes: int = 3) -> Classifier:
+    """In eval mode, with batch norms that a wrong folding would show."""
+    spec = backbone_spec(name)
+    torch.manual_seed(0)
+    classifier = Classifier(spec, spec.conventions, classes, size, dropout=0.5)
+    for layer in classifier.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.normal_(layer.bias, std=0.3)
+    with torch.no_grad():
+        classifier.train()(torch.randn(4, 3, size, size))  # statistics of these activations
+        torch.nn.init.normal_(classifier.heads.linear.weight, std=0.3)
+    return classifier.eval()
+
+
+def write_checkpoint(path: Path, root: Path, name: str = "mobilenet_v1") -> Classifier:
+    """A checkpoint as training on the set in `root` leaves it."""
+    classifier = classifier_of(name)
+    cfg = config(f"data.root={root}", "data.group_near_duplicates=false")
+    stored = {"data": {key: cfg.data[key] for key in cfg.data}}
+    state = {f"classifier.{key}": value for key, value in classifier.state_dict().items()}
+    torch.save({"tlx": classifier_meta(classifier, CLASSES, stored), "state_dict": state}, path)
+    return classifier

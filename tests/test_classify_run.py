@@ -1,0 +1,122 @@
+"""Runs of `python -m tlx.classify`: the proof, the record, continuation, refusals."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from helpers_classify import CLASSES, config, tiny, write_set
+
+import tlx.fit
+from tlx.classify.config import check_classify
+from tlx.classify.run import run
+from tlx.errors import ConfigError
+from tlx.report.records import load_records
+
+
+class Crash(pl.Callback):
+    """Stop as a kill would, in the given optimizer step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step + 1 == self.step:
+            raise RuntimeError("killed")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+
+
+def test_two_phases_prove_the_freeze_and_record_the_test(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", {"train": 4, "val": 2, "test": 2})
+    cfg = tiny(root, tmp_path, "freeze=all", "policy=two_phase", "policy.unfreeze_at=0.5",
+               "policy.then=14", "policy.lr_scale=0.01")  # fmt: skip
+    record = run(cfg, tmp_path / "run")
+    assert record["status"] == "finished"
+    first, second = record["phases"]
+    assert (first["frozen_blocks"], second["frozen_blocks"]) == (17, 15)
+    assert second["lr_scale"] == 0.01
+    for phase in (first, second):
+        assert phase["hash_before"] == phase["hash_after"] is not None
+    test = record["test"]
+    assert test["pictures"] == 6
+    assert list(test["per_class"]) == CLASSES
+    matrix = torch.tensor(test["confusion"]["pictures"])
+    assert matrix.sum(1).tolist() == [2, 2, 2]
+    assert test["accuracy"] == pytest.approx(float(matrix.trace() / 6))
+    assert record["step_time"]["steps"] == 3  # two epochs of two, one to warm up
+    assert len(record["accuracy"]) == 2
+    assert json.loads((tmp_path / "run/record.json").read_text()) == record
+    lines = (tmp_path / "run/predictions.csv").read_text().splitlines()
+    assert lines[0] == "picture,class,found,probability"
+    assert sum(line.split(",")[1] == line.split(",")[2] for line in lines[1:]) == matrix.trace()
+    assert run(cfg, tmp_path / "run")["finished"] == record["finished"]  # not trained again
+    loaded = load_records([tmp_path / "run"])
+    assert not loaded.records
+    assert "a run of classification" in loaded.warnings[0]
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_set(tmp_path / "set", {"train": 4, "val": 1, "test": 1})
+    cfg = tiny(root, tmp_path, "freeze=8", "trainer.checkpoint_minutes=0")
+    whole = run(cfg, tmp_path / "whole")
+    make_trainer = tlx.fit.make_trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            tlx.fit, "make_trainer",
+            lambda *a, callbacks, **o: make_trainer(*a, callbacks=[*callbacks, Crash(4)], **o),
+        )  # fmt: skip
+        with pytest.raises(RuntimeError, match="killed"):
+            run(cfg, tmp_path / "killed")
+    assert json.loads((tmp_path / "killed/record.json").read_text())["status"] == "failed"
+    resumed = run(cfg, tmp_path / "killed")
+    assert resumed["resumes"] == 1
+    for key in ("loss", "accuracy"):
+        assert [row[1:] for row in resumed[key]] == [row[1:] for row in whole[key]]
+    assert resumed["test"] == whole["test"]
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("freeze=heads", "freeze=all leaves a classifier its head"),
+        ("freeze=17", "past the last block"),
+        ("policy=auto", "policy.name=auto is none of fixed, two_phase"),
+        ("policy=two_phase freeze=none", "deeper"),
+        ("trainer.precision=auto", "none of 32-true"),
+        ("trainer.select_by=map_50", "none of accuracy"),
+        ("data.least_area=0", "data.least_area=0"),
+        ("data.val_fraction=0.6 data.test_fraction=0.5", "leave something"),
+        ("backbone.weights=scratch freeze=4", "random weights"),
+    ],
+)
+def test_nonsense_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_classify(config(*override.split()))
+
+
+def test_names_follow_the_data() -> None:
+    assert config().name == "classify-shapes-efficientnet_lite0"
+    cfg = config("data.root=/data/birds", "freeze=all", "policy=two_phase")
+    assert cfg.name == "classify-birds-efficientnet_lite0"
+    assert [phase.frozen for phase in check_classify(cfg)] == [17, 0]
+
+
+def test_a_wrong_command_line_is_one_readable_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tlx.classify", "freeze=99", f"hydra.run.dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "past the last block of efficientnet_lite0" in done.stderr
+    assert "Traceback" not in done.stderr
