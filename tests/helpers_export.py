@@ -25,13 +25,27 @@ CLASSES = ["cat", "dog"]
 
 def source_of(name: str = "mobilenet_v1", seed: int = 0) -> Source:
     """A small detector as if it had been read from a checkpoint."""
-    return Source(detector_of(name, seed=seed), CLASSES, {}, Path("best.ckpt"), "0" * 64)
+    return Source(distinct(detector_of(name, seed=seed)), CLASSES, {}, Path("best.ckpt"), "0" * 64)
 
 
-def write_checkpoint(path: Path, name: str = "mobilenet_v1", config: dict | None = None) -> SSD:
+def distinct(detector: SSD) -> SSD:
+    """With biases: exporters merge tensors that are equal, as the zeros of a fresh network are."""
+    generator = torch.Generator().manual_seed(1)
+    for layer in detector.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
+            layer.bias.data.normal_(std=0.1, generator=generator)
+    return detector
+
+
+def write_checkpoint(
+    path: Path,
+    name: str = "mobilenet_v1",
+    config: dict | None = None,
+    classes: list[str] = CLASSES,
+) -> SSD:
     """A tlx checkpoint as training leaves it."""
-    detector = detector_of(name)
-    meta = checkpoint_meta(detector, CLASSES, config or {})
+    detector = distinct(detector_of(name))
+    meta = checkpoint_meta(detector, classes, config or {})
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
     torch.save({"tlx": meta, "state_dict": state}, path)
     return detector

@@ -80,10 +80,10 @@ class ExportNetwork(nn.Module):
         self.taps = sorted(detector.taps)
         self.blocks = nn.ModuleList(folded(block) for _, block in detector.trunk())
         heads = detector.heads
-        self.norms = nn.ModuleList(_as_convolution(norm) for norm in heads.norms)  # type: ignore[arg-type]
+        self.norms = nn.ModuleList(_as_convolution(norm) for norm in heads.norms)
         self.classify = folded(heads.classify)
         self.regress = folded(heads.regress)
-        self.eval().requires_grad_(False).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.eval().requires_grad_(False).cpu().to(memory_format=torch.contiguous_format)
         if half:
             self.half()
         priors = detector.priors.detach().cpu()

@@ -83,9 +83,28 @@ def save_onnx(model: Any, path: Path, properties: Mapping[str, str] | None = Non
                  *model.graph.input, *model.graph.output):  # fmt: skip
         part.ClearField("doc_string")
         del part.metadata_props[:]
+    _drop_unread(model.graph)
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     write_bytes(path, content)
+
+
+def _drop_unread(graph: Any) -> None:
+    """Take out nodes and initialisers that nobody reads: the quantiser leaves bounds of clips."""
+    read = {value.name for value in graph.output}
+    nodes = []
+    for node in reversed(graph.node):
+        if read.intersection(node.output):
+            nodes.append(node)
+            read.update(node.input)
+    nodes.reverse()
+    held = [initializer for initializer in graph.initializer if initializer.name in read]
+    for field, kept in ((graph.node, nodes), (graph.initializer, held)):
+        copies = [type(item)() for item in kept]
+        for copy, item in zip(copies, kept, strict=True):
+            copy.CopyFrom(item)
+        del field[:]
+        field.extend(copies)
 
 
 def opset_of(model: Any) -> int:

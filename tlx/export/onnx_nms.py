@@ -44,7 +44,7 @@ def with_nms(model: Any, options: Mapping[str, Any]) -> Any:
         "nms_iou": np.array([options["nms_iou"]], np.float32),
         "nms_threshold": np.array([options["score_threshold"]], np.float32),
     }
-    nodes = [
+    nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         ("Clip", ["raw_boxes", "nms_zero", "nms_one"], ["nms_clipped"], {}),
         # Without the background, classes before priors.
         ("Slice", ["raw_scores", "nms_second", "nms_end", "nms_third"], ["nms_objects"], {}),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tlx.export.packages import require
-from tlx.files import write_bytes
+from tlx.files import write_bytes, write_text
 
 
 def save_openvino(model: Path, path: Path, half: bool) -> None:
@@ -20,6 +21,13 @@ def save_openvino(model: Path, path: Path, half: bool) -> None:
     with TemporaryDirectory() as folder:
         partial = Path(folder) / path.name
         openvino.save_model(converted, str(partial), compress_to_fp16=half)
+        write_bytes(path.with_suffix(".bin"), partial.with_suffix(".bin").read_bytes())
         # The .xml last: it is what a program opens.
-        for suffix in (".bin", ".xml"):
-            write_bytes(path.with_suffix(suffix), partial.with_suffix(suffix).read_bytes())
+        write_text(path, _numbered(partial.read_text(encoding="utf-8")))
+
+
+def _numbered(text: str) -> str:
+    """Layers that OpenVINO named by a counter of the process, like `Reshape_5187`, by their id."""
+    ends = '(?:_[a-z]+)?"(?! type="(?:Parameter|Result)")'
+    counted = re.compile(rf'(<layer id="(\d+)" name="[A-Za-z]+_)\d+({ends})')
+    return counted.sub(r"\g<1>\g<2>\g<3>", text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,18 @@ from torch import nn
 from tlx.files import write_bytes
 
 METADATA = "model.json"  # name of the extra file inside the archive
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
 
 
 def save_torchscript(network: nn.Module, size: int, path: Path, about: dict[str, Any]) -> None:
     """Trace the network and write it, its description inside (`_extra_files` of torch.jit.load)."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit: no date of removal
-        traced = torch.jit.trace(network, torch.zeros(1, 3, size, size))
+        traced = torch.jit.trace(network.eval(), torch.zeros(1, 3, size, size))
+        frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()  # the archive of a file is named after it, and the bytes with it
-        torch.jit.save(traced, buffer, _extra_files={METADATA: _text(about)})
-    write_bytes(path, buffer.getvalue())
+        torch.jit.save(frozen, buffer, _extra_files={METADATA: _text(about)})
+    write_bytes(path, _anonymous(buffer.getvalue()))
 
 
 def save_pt2(network: nn.Module, size: int, path: Path, about: dict[str, Any]) -> None:
@@ -32,6 +36,25 @@ def save_pt2(network: nn.Module, size: int, path: Path, about: dict[str, Any]) -
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={METADATA: _text(about)})
     write_bytes(path, buffer.getvalue())
+
+
+def _anonymous(archive: bytes) -> bytes:
+    """A TorchScript archive without what the machine and the process left in it.
+
+    That is source files and lines for error messages, and a counter in the class name that tells
+    apart what one process has traced.
+    """
+    counter = r"[./]___torch_mangle_\d+"
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as given, zipfile.ZipFile(result, "w") as made:
+        for entry in given.namelist():
+            if entry.endswith((".debug_pkl", "/.data/serialization_id")):
+                continue
+            content = given.read(entry)
+            if entry.endswith((".py", "/data.pkl")):
+                content = re.sub(counter.encode(), b"", content)
+            made.writestr(zipfile.ZipInfo(re.sub(counter, "", entry), _EPOCH), content)
+    return result.getvalue()
 
 
 def _text(about: dict[str, Any]) -> str:
