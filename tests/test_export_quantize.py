@@ -80,7 +80,12 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
         assert not zero.any()
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert len(convolutions) == 27 + 8 + 12
-    for node in convolutions:
+    depthwise = [node for node in convolutions if constants.get(node.input[1]) is not None]
+    assert len(depthwise) == 13
+    for node in depthwise:
+        assert constants[node.input[1]].shape[1] == 1
+        assert makers[node.input[0]].op_type != "DequantizeLinear"
+    for node in (node for node in convolutions if node not in depthwise):
         assert [makers[name].op_type for name in node.input[:2]] == ["DequantizeLinear"] * 2
         weight = makers[makers[node.input[1]].input[0]]
         scale, channels = constants[weight.input[1]], constants[weight.input[0]].shape[0]
