@@ -50,9 +50,9 @@ DEFINITIONS = {
     "tlx_cached_auto": "As tlx_cached_fp32, the rest under bfloat16 autocast.",
     "runs": "The same arms inside real runs, a process for each: `tlx.train` with its loader, "
     "callbacks and records, as its step timer sees a step, from the end of the one before; whole "
-    f"epochs of {TIMED_STEPS} steps or more after the first {WARMUP}, cached arms after the epoch that "
-    "fills the cache. plain: Lightning alone with the usual loader, in one process as tlx's: files "
-    "are decoded and go through torchvision's recipe. plain_tlx_loader: the same, tlx's loader.",
+    f"epochs of {TIMED_STEPS} steps or more after the first {WARMUP}, cached arms after the epoch "
+    "that fills the cache. plain: Lightning alone with the usual loader, in one process as tlx's: "
+    "files are decoded and go through torchvision's recipe. plain_tlx_loader: with tlx's loader.",
     "bare_step_s_median": "Steps as in the first table, in the process of the run, before and "
     "after it. A process's memory lies as it lies: between processes the same step differs by "
     "several percent.",
