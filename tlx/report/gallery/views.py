@@ -70,8 +70,8 @@ def found_box(kind: str, image: ImagePredictions, index: int, classes: list[str]
 
 def box_of(kind: str, box: np.ndarray, text: str = "") -> Box:
     """A box from its corners (4,)."""
-    x1, y1, x2, y2 = box.tolist()
-    return Box(kind, *(round(value, 1) for value in (x1, y1, x2 - x1, y2 - y1)), text=text)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return Box(kind, round(x1, 1), round(y1, 1), round(x2 - x1, 1), round(y2 - y1, 1), text)
 
 
 def _name(classes: list[str], label: int) -> str:
