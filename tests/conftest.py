@@ -52,13 +52,11 @@ def write_voc(image: Path, boxes: list[tuple[str, tuple[int, int, int, int]]]) -
     image.with_suffix(".xml").write_text(text)
 
 
-@pytest.fixture(scope="session")
-def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/val/test with 18/6/6 noisy pictures of 96x80 px: red and blue rectangles, some none."""
-    root = tmp_path_factory.mktemp("tiny")
+def write_set(root: Path, counts: dict[str, int]) -> None:
+    """Noisy pictures of 96x80 px in folders `train`, ...: red and blue rectangles, some none."""
     rng = np.random.default_rng(0)
-    for split, count in (("train", 18), ("val", 6), ("test", 6)):
-        (root / split).mkdir()
+    for split, count in counts.items():
+        (root / split).mkdir(parents=True)
         for i in range(count):
             pixels = rng.integers(60, 160, (80, 96, 3), dtype=np.uint8)
             boxes: list[tuple[str, tuple[int, int, int, int]]] = []
@@ -71,6 +69,13 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path = root / split / f"{i:03d}.png"
             Image.fromarray(pixels).save(path)
             write_voc(path, boxes)
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/val/test with 18/6/6 pictures of `write_set`."""
+    root = tmp_path_factory.mktemp("tiny")
+    write_set(root, {"train": 18, "val": 6, "test": 6})
     return root
 
 

@@ -21,10 +21,11 @@ from tlx.benchmark.arms import ARMS, CACHED, Maker, Slot, plan
 from tlx.benchmark.batches import load_batches, read_batches, read_data, save_batches
 from tlx.benchmark.child import in_child
 from tlx.benchmark.config import TrainBenchmark, checked_policies
-from tlx.benchmark.in_run import EPOCHS, WARMUP, runs_of, step_times, with_ratios
+from tlx.benchmark.in_run import SAME_LOADER, TIMED_STEPS, WARMUP, runs_of, step_times, with_ratios
 from tlx.benchmark.memory import added_memory
 from tlx.benchmark.networks import freeze_stages, trainable_layers
 from tlx.benchmark.step import Stepper
+from tlx.benchmark.usual_loader import usual_loader
 from tlx.data.dataset import Batch
 from tlx.detector.ssd import SSD
 from tlx.engine.precision import has_bfloat16
@@ -203,15 +204,15 @@ def test_a_child_that_dies_is_told_by_none() -> None:
     assert in_child(os._exit, 3) is None
 
 
-@pytest.mark.parametrize("arm", ["plain", "tlx_fp32", "tlx_cached_fp32"])
+@pytest.mark.parametrize("arm", ["plain", "plain_tlx_loader", "tlx_fp32", "tlx_cached_fp32"])
 def test_steps_are_timed_inside_a_real_run(
     config: TrainBenchmark, batches: list[Batch], tmp_path: Path, arm: str
 ) -> None:
     save_batches(batches, tmp_path / "batches.pt")
-    slot = Slot("none", 0, arm) if arm == "plain" else Slot("8", 9, arm)
+    slot = Slot("none", 0, arm) if arm.startswith("plain") else Slot("8", 9, arm)
     row = step_times(config, slot, tmp_path / "batches.pt")
-    # 18 pictures in batches of two: 9 steps an epoch, less those that warm up.
-    assert row["steps"] == EPOCHS * 9 - WARMUP
+    # 18 pictures in batches of two: 9 steps an epoch, so 4 epochs, less the steps that warm up.
+    assert row["steps"] == 4 * 9 - WARMUP >= TIMED_STEPS
     low, high = row["step_s_interval"]
     assert 0 < low <= row["step_s_median"] <= high
     assert row["loop_share"] == pytest.approx(row["step_s_median"] / row["bare_step_s_median"] - 1)
@@ -220,13 +221,28 @@ def test_steps_are_timed_inside_a_real_run(
 def test_real_runs_are_of_tlx_and_what_it_is_compared_with() -> None:
     slots, _ = plan({"none": 0, "8": 9}, 14, CPU)
     chosen = [(slot.policy, slot.arm) for slot in runs_of(slots)]
-    assert ("none", "plain") in chosen
+    assert chosen[:2] == [("none", "plain"), (SAME_LOADER.policy, SAME_LOADER.arm)]
     assert ("8", "tlx_cached_fp32") in chosen
     assert not {arm for _, arm in chosen} & {"lightning", "torchvision"}
     rows = [{"policy": p, "arm": a, "step_s_median": 2.0 + i} for i, (p, a) in enumerate(chosen)]
-    assert [row["ratio_to_plain_none"] for row in with_ratios(rows)] == [
-        1 + i / 2 for i in range(len(chosen))
-    ]
+    found = with_ratios(rows)
+    assert [row["ratio_to_plain_none"] for row in found] == [1 + i / 2 for i in range(len(chosen))]
+    assert [row["ratio_same_loader"] for row in found] == pytest.approx(
+        [(2 + i) / 3 for i in range(len(chosen))]
+    )
+
+
+def test_the_usual_loader_gives_what_tlx_trains_on(config: TrainBenchmark) -> None:
+    data = read_data(config)
+    loader = usual_loader(data.splits["train"], config.input_size, config.batch_size, workers=0)
+    found = list(loader)
+    assert len(found) == 9
+    assert sorted(int(i) for batch in found for i in batch.indices) == list(range(18))
+    side = config.input_size
+    for batch in found:
+        assert (batch.images.dtype, batch.images.shape[1:]) == (torch.uint8, (3, side, side))
+        assert ((batch.targets.boxes >= 0) & (batch.targets.boxes <= 1)).all()
+    assert sum(int((batch.targets.labels > 0).sum()) for batch in found) > 0
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def test_one_seed_recommends_nothing(tmp_path: Path) -> None:
     advice = recommend(study)
     assert advice.arm is None
     assert "one seed cannot bound its loss" in said(advice)
+    assert "choose today" not in said(advice)
 
 
 def test_noise_recommends_nothing(tmp_path: Path) -> None:
@@ -102,6 +103,7 @@ def test_noise_recommends_nothing(tmp_path: Path) -> None:
     advice = recommend(study)
     assert advice.arm is None
     assert "more seeds narrow the intervals" in said(advice)
+    assert advice.words[1].startswith("If you have to choose today, freeze=4: the shortest fit")
 
 
 def test_an_arm_whose_frozen_part_moved_is_no_candidate(tmp_path: Path) -> None:

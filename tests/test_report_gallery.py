@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlx.predictions import read_predictions, write_predictions
+from tlx.predictions import Found, ImagePredictions, Truth, read_predictions, write_predictions
 from tlx.report.build import read_comparison
 from tlx.report.gallery import Gallery, make_gallery
+from tlx.report.gallery.views import MOST_WRONG, run_view
 from tlx.report.gallery.windows import Window, around, picture_path, read_pixels
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Two runs on pictures with one known failure each (tests/planted.py)."""
+    """Two runs on pictures with one known failure each (helpers_planted.py)."""
     return planted.plant(tmp_path)
 
 
@@ -107,3 +108,18 @@ def test_a_picture_is_turned_as_it_was_tested(tmp_path: Path, study: Path) -> No
     Image.new("RGB", planted.SIZE).save(wrong)
     assert read_pixels(wrong, image) is None, "not the file that was tested"
     assert read_pixels(tmp_path / "absent.png", image) is None
+
+
+def test_a_hundred_false_alarms_do_not_hide_the_picture() -> None:
+    scores = np.linspace(0.4, 0.9, 100)
+    boxes = np.tile(np.array([[0.0, 0.0, 10.0, 10.0]]), (100, 1))
+    image = ImagePredictions(
+        "a.jpg", "00", 100, 80,
+        Truth(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, bool)),
+        Found(boxes, np.ones(100, np.int64), scores),
+    )  # fmt: skip
+    view = run_view("freeze=4", image, ["plate"])
+    assert view.note == f"0 found, 0 missed, 100 wrong ({MOST_WRONG} drawn)"
+    assert [box.text for box in view.boxes] == [
+        f"✗ {score:.2f}" for score in sorted(scores, reverse=True)[:MOST_WRONG]
+    ]

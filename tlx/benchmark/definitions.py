@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlx.benchmark.in_run import EPOCHS, WARMUP
+from tlx.benchmark.in_run import TIMED_STEPS, WARMUP
 from tlx.benchmark.loader import JPEG_QUALITY, MAX_SIDE, REPEATS
 from tlx.benchmark.memory import STEPS
 from tlx.benchmark.networks import STAGES
@@ -49,12 +49,15 @@ DEFINITIONS = {
     "(float16, in memory, filled beforehand in float32).",
     "tlx_cached_auto": "As tlx_cached_fp32, the rest under bfloat16 autocast.",
     "runs": "The same arms inside real runs, a process for each: `tlx.train` with its loader, "
-    "callbacks and records (plain: Lightning with tlx's loader alone), as its step timer sees a "
-    f"step, from the end of the one before; {EPOCHS} epochs without the first {WARMUP} steps, "
-    "cached arms after the epoch that fills the cache.",
+    "callbacks and records, as its step timer sees a step, from the end of the one before; whole "
+    f"epochs of {TIMED_STEPS} steps or more after the first {WARMUP}, cached arms after the epoch "
+    "that fills the cache. plain: Lightning alone with the usual loader, in one process as tlx's: "
+    "files are decoded and go through torchvision's recipe. plain_tlx_loader: with tlx's loader.",
     "bare_step_s_median": "Steps as in the first table, in the process of the run, before and "
     "after it. A process's memory lies as it lies: between processes the same step differs by "
     "several percent.",
+    "ratio_same_loader": "step_s_median divided by that of plain_tlx_loader. ratio_to_plain_none "
+    "of a run is to plain none's run.",
     "loop_share": "What the loop adds: the run's median over the bare one, less one.",
     "loader": "Augmented pictures per second of process CPU time on one thread, median of "
     f"{REPEATS} turns over the same pictures (the data set's own, stretched to the source size, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ from tlx.benchmark.config import TrainBenchmark, chosen_device, data_config
 from tlx.benchmark.networks import PlainArm
 from tlx.benchmark.rows import REFERENCE
 from tlx.benchmark.step import LEARNING_RATE, Stepper
+from tlx.benchmark.usual_loader import usual_loader
 from tlx.checkpoint import checkpoint_meta
 from tlx.config import conf_dir
 from tlx.data.dataset import Batch
-from tlx.data.module import Loaders
+from tlx.data.module import DetectionData, Loaders
 from tlx.errors import TlxError
 from tlx.fit import make_trainer
 from tlx.host import set_up_host
@@ -38,13 +40,17 @@ from tlx.run import run
 from tlx.step_timer import StepTimer
 
 TLX_ARMS = ("tlx_fp32", "tlx_auto", *CACHED)
-EPOCHS = 2  # timed, but for the first steps
+SAME_LOADER = Slot("none", 0, "plain_tlx_loader")
+TIMED_STEPS = 30  # timed, at least
 WARMUP = 5
 
 
 def runs_of(slots: list[Slot]) -> list[Slot]:
-    """The slots whose real runs are timed: tlx's, and the one they are compared with."""
-    return [slot for slot in slots if slot.arm in TLX_ARMS or slot == REFERENCE]
+    """The slots whose real runs are timed: tlx's, and the two they are compared with.
+
+    Plain none has the usual loader, as such a run has; `SAME_LOADER` has tlx's instead.
+    """
+    return [REFERENCE, SAME_LOADER, *(slot for slot in slots if slot.arm in TLX_ARMS)]
 
 
 def measured(cfg: TrainBenchmark, slot: Slot, batches: Path) -> dict[str, Any]:
@@ -60,10 +66,15 @@ def measured(cfg: TrainBenchmark, slot: Slot, batches: Path) -> dict[str, Any]:
 
 
 def with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add how each run's step stands to the one of plain none's run."""
-    reference = [r for r in rows if (r["policy"], r["arm"]) == (REFERENCE.policy, REFERENCE.arm)]
+    """Add how each run's step stands to those of the two plain runs."""
+    seconds = {(row["policy"], row["arm"]): row["step_s_median"] for row in rows}
     return [
-        row | {"ratio_to_plain_none": row["step_s_median"] / reference[0]["step_s_median"]}
+        row
+        | {
+            "ratio_to_plain_none": row["step_s_median"] / seconds[REFERENCE.policy, REFERENCE.arm],
+            "ratio_same_loader": row["step_s_median"]
+            / seconds[SAME_LOADER.policy, SAME_LOADER.arm],
+        }
         for row in rows
     ]
 
@@ -75,13 +86,14 @@ def step_times(cfg: TrainBenchmark, slot: Slot, path: Path) -> dict[str, Any]:
     batches = load_batches(path)
     data = read_data(cfg)
     maker = Maker(cfg, len(data.classes), batches, device)
-    stepper = Stepper(maker.make(slot), batches, device)
+    plain = slot in (REFERENCE, SAME_LOADER)
+    stepper = Stepper(maker.make(REFERENCE if plain else slot), batches, device)
     bare = _bare(stepper, cfg)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        if slot.arm == REFERENCE.arm:
-            timed = _plain_run(cfg, slot, maker, Path(folder))
+        if plain:
+            timed = _plain_run(cfg, slot, maker, data, Path(folder))
         else:
-            timed = _tlx_run(cfg, slot, maker, data.classes, Path(folder))
+            timed = _tlx_run(cfg, slot, maker, data, Path(folder))
     bare = np.concatenate([bare, _bare(stepper, cfg)])
     alone = float(np.median(bare))
     return {
@@ -100,8 +112,9 @@ def _bare(stepper: Stepper, cfg: TrainBenchmark) -> np.ndarray:
     return np.array(seconds[cfg.warmup :])
 
 
-def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, steps_an_epoch: int) -> DictConfig:
+def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) -> DictConfig:
     cached = slot.arm in CACHED
+    steps_an_epoch = len(data.splits["train"]) // cfg.batch_size
     values = {
         "backbone": cfg.backbone,
         "backbone.weights": folder / "start.ckpt",
@@ -115,7 +128,7 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, steps_an_epoch: int) 
         "trainer.base_lr": LEARNING_RATE,
         "trainer.head_lr": LEARNING_RATE,
         # The first epoch fills the cache: it is no cached arm's.
-        "trainer.epochs": EPOCHS + cached,
+        "trainer.epochs": math.ceil((WARMUP + TIMED_STEPS) / steps_an_epoch) + cached,
         "trainer.timer_warmup": WARMUP + cached * steps_an_epoch,
         "trainer.val_every": 1000,
         "trainer.progress": "false",
@@ -131,18 +144,17 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, steps_an_epoch: int) 
 
 
 def _tlx_run(
-    cfg: TrainBenchmark, slot: Slot, maker: Maker, classes: list[str], folder: Path
+    cfg: TrainBenchmark, slot: Slot, maker: Maker, data: DetectionData, folder: Path
 ) -> dict[str, Any]:
     detector = maker.detector
     torch.save(
         {
-            "tlx": checkpoint_meta(detector, classes, {}),
+            "tlx": checkpoint_meta(detector, data.classes, {}),
             "state_dict": {f"detector.{k}": v for k, v in detector.state_dict().items()},
         },
         folder / "start.ckpt",
     )
-    steps = len(read_data(cfg).splits["train"]) // cfg.batch_size
-    return run(_config(cfg, slot, folder, steps), folder / "run")["step_time"]
+    return run(_config(cfg, slot, folder, data), folder / "run")["step_time"]
 
 
 class PlainTask(pl.LightningModule):
@@ -161,18 +173,24 @@ class PlainTask(pl.LightningModule):
         return Stepper(self.arm, [], self.device).optimizer
 
 
-def _plain_run(cfg: TrainBenchmark, slot: Slot, maker: Maker, folder: Path) -> dict[str, Any]:
-    """Lightning and tlx's loader, with nothing else of tlx."""
-    arm = maker.make(slot)
+def _plain_run(
+    cfg: TrainBenchmark, slot: Slot, maker: Maker, data: DetectionData, folder: Path
+) -> dict[str, Any]:
+    """Lightning with the usual loader or tlx's, and with nothing else of tlx."""
+    arm = maker.make(REFERENCE)
     assert isinstance(arm, PlainArm)
-    settings = _config(cfg, slot, folder, 0)
-    loaders = Loaders(
-        read_data(cfg), cfg.input_size, cfg.batch_size, settings.trainer.workers,
-        settings.data.zoom_out, cfg.seed,
-    )  # fmt: skip
+    settings = _config(cfg, slot, folder, data)
+    workers = settings.trainer.workers
     timer = StepTimer(WARMUP)
     trainer = make_trainer(
         settings, folder, callbacks=[timer], logger=False, enable_progress_bar=False
     )
-    trainer.fit(PlainTask(arm), loaders.train(lambda: trainer.global_step))
+    if slot == SAME_LOADER:
+        loaders = Loaders(
+            data, cfg.input_size, cfg.batch_size, workers, settings.data.zoom_out, cfg.seed
+        )
+        loader = loaders.train(lambda: trainer.global_step)
+    else:
+        loader = usual_loader(data.splits["train"], cfg.input_size, cfg.batch_size, workers)
+    trainer.fit(PlainTask(arm), loader)
     return timer.summary()

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from tlx.benchmark.config import TrainBenchmark
+from tlx.benchmark.usual_loader import torchvision_recipe, torchvision_sample
 from tlx.data.annotations import Item
 from tlx.data.augment import TrainAugment, view_rng
 from tlx.data.cache import ImageCache
@@ -124,22 +123,9 @@ def _tlx_cold(cfg: TrainBenchmark, source: Source) -> Load:
 
 
 def _torchvision(cfg: TrainBenchmark, source: Source) -> Load:
-    recipe = v2.Compose(
-        [
-            v2.RandomPhotometricDistort(),
-            v2.RandomZoomOut(fill=[123.0, 117.0, 104.0]),
-            v2.RandomIoUCrop(),
-            v2.RandomHorizontalFlip(),
-            v2.SanitizeBoundingBoxes(),
-            v2.Resize((cfg.input_size, cfg.input_size), antialias=True),
-        ]
-    )
-    samples = []
-    for item in source.items:
-        pixels = decode(item.image, rotate=False, max_side=max(item.size))
-        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1).contiguous())
-        boxes = tv_tensors.BoundingBoxes(
-            torch.from_numpy(item.boxes), format="XYXY", canvas_size=image.shape[-2:]
-        )
-        samples.append((image, {"boxes": boxes, "labels": torch.from_numpy(item.labels)}))
+    recipe = torchvision_recipe(cfg.input_size)
+    samples = [
+        torchvision_sample(decode(item.image, rotate=False, max_side=max(item.size)), item)
+        for item in source.items
+    ]
     return lambda view, index: recipe(*samples[index])

@@ -12,7 +12,8 @@ from tlx.step_timer import PARTS
 
 STEP_HEADS = ("freeze", "arm", "ms/step", "p10–p90", *PARTS, "images/s", "speed-up", "bound",
               "of bound", "peak MB")  # fmt: skip
-RUN_HEADS = ("freeze", "arm", "ms/step", "p10–p90", "bare ms/step", "loop adds", "speed-up")
+RUN_HEADS = ("freeze", "arm", "ms/step", "p10–p90", "bare ms/step", "loop adds", "speed-up",
+             "same loader")  # fmt: skip
 LOADER_HEADS = ("source", "loader", "images/s", "p10–p90")
 _WORDS = {"freeze", "arm", "source", "loader", "reason"}  # columns of words, aligned to the left
 
@@ -46,6 +47,7 @@ def run_cells(row: dict[str, Any]) -> list[str]:
         significant(1000 * row["bare_step_s_median"]),
         f"{row['loop_share']:+.1%}",
         f"{1 / row['ratio_to_plain_none']:.2f}",
+        f"{1 / row['ratio_same_loader']:.2f}",
     ]
 
 

@@ -21,6 +21,7 @@ from tlx.report.proof import CHANGED
 from tlx.report.words import interval
 
 FIGURE = "test_map_50"
+TODAY = "If you have to choose today,"
 _GIGABYTE = 1e9
 
 
@@ -69,15 +70,17 @@ def recommend(
     if not allowed:
         return _none(limits, refused, "no arm keeps the limits")
     passed: dict[str, Difference] = {}
+    differences = {row.arm.label: _against_best(comparison, row, ranked) for row in allowed}
     for row in allowed:
-        difference = _against_best(comparison, row, ranked)
+        difference = differences[row.arm.label]
         if (why := _unbounded(comparison, difference, limits)) is None:
             passed[row.arm.label] = difference
         else:
             refused[row.arm.label] = why
     cheap = min((row for row in allowed if row.arm.label in passed), key=_minutes, default=None)
     if cheap is None:
-        return _none(limits, refused, _nothing_shown(ranked, limits))
+        lean = _to_choose_today(comparison, allowed, differences)
+        return _none(limits, refused, _nothing_shown(ranked, limits), lean)
     label = cheap.arm.label
     for other in passed.keys() - {label}:
         refused[other] = "its loss is small enough too, but its fit takes longer"
@@ -93,11 +96,33 @@ def recommend(
     return Recommendation(label, words, limits, refused)
 
 
-def _none(limits: Limits, refused: Mapping[str, str], why: str) -> Recommendation:
+def _none(
+    limits: Limits, refused: Mapping[str, str], why: str, lean: Sequence[str] = ()
+) -> Recommendation:
     listed = [f"{label}: {reason}." for label, reason in refused.items()]
     return Recommendation(
-        None, [f"No arm can be recommended: {why}.", *listed], limits, dict(refused)
+        None, [f"No arm can be recommended: {why}.", *lean, *listed], limits, dict(refused)
     )
+
+
+def _to_choose_today(
+    comparison: Comparison, allowed: Sequence[Row], differences: Mapping[str, Difference]
+) -> list[str]:
+    """What the evidence leans to where it settles nothing: the cheapest arm not shown to lose."""
+    left = [
+        row
+        for row in allowed
+        if (high := differences[row.arm.label].high) is not None and high >= 0
+    ]
+    if not left:
+        return []
+    row = min(left, key=_minutes)
+    difference = differences[row.arm.label]
+    return [
+        f"{TODAY} {row.arm.label}: the shortest fit ({significant(_minutes(row))} min) of the arms "
+        f"that are not shown to lose mAP. It may lose some: its test mAP@.5 differs from that of "
+        f"{difference.reference} by {interval(difference, comparison.measures[FIGURE])}."
+    ]
 
 
 def _ranked(comparison: Comparison) -> list[Row]:

@@ -77,7 +77,7 @@ def _log(run: Any, report: Path, group: str) -> None:
         run.log(figures)
     written = json.loads((report / "report.json").read_text(encoding="utf-8"))
     columns, rows = flat_table(written.get("rows", []))
-    run.log({"comparison": wandb.Table(columns=columns, data=rows, allow_mixed_types=True)})
+    run.log({"comparison": wandb.Table(columns=[*columns], data=rows, allow_mixed_types=True)})
     page = report / "index.html"
     if page.is_file():
         run.log({"page": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})

@@ -42,9 +42,9 @@ def _dots(row: Row, place: int, names: list[str]) -> Dots:
     return Dots(
         row.arm.label,
         place,
-        [f and f.mean for f in figures],
-        [f and f.low for f in figures],
-        [f and f.high for f in figures],
+        [f.mean if f else None for f in figures],
+        [f.low if f else None for f in figures],
+        [f.high if f else None for f in figures],
     )
 
 

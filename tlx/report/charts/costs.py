@@ -7,6 +7,8 @@ from tlx.report.compare import Comparison, Row
 from tlx.report.spread import spread
 from tlx.report.style import PART_LOOKS
 
+_MEBIBYTE = 2**20
+
 
 def step_time(comparison: Comparison) -> BarChart | None:
     """The median step by arm in ms (mean over seeds), its parts, and the arithmetic bound.
@@ -31,7 +33,9 @@ def memory(comparison: Comparison) -> BarChart | None:
     bars = [
         Bar(
             row.arm.label,
-            *(value / 2**20 for value in (peak.mean, peak.low, peak.high)),
+            peak.mean / _MEBIBYTE,
+            peak.low / _MEBIBYTE,
+            peak.high / _MEBIBYTE,
             parts={},
             note=row.memory_kind,
         )

@@ -8,6 +8,8 @@ import numpy as np
 
 from tlx.predictions import ImagePredictions, match
 
+MOST_WRONG = 10  # drawn on a picture: those of a detector that has learnt nothing would hide it
+
 
 @dataclass(frozen=True)
 class Box:
@@ -51,9 +53,12 @@ def run_view(title: str, image: ImagePredictions, classes: list[str]) -> View:
     boxes = [box_of("missed", truth.boxes[i]) for i in matching.missed]
     boxes += [box_of("truth", truth.boxes[i]) for i in sorted({pair.truth for pair in wrong})]
     boxes += [found_box("found", image, pair.found, classes) for pair in matching.hits]
-    boxes += [found_box("false", image, i, classes) for i in unexplained]
+    surest = sorted(unexplained, key=lambda i: -found.scores[i])[:MOST_WRONG]
+    boxes += [found_box("false", image, i, classes) for i in surest]
     boxes += [box_of("ignored", found.boxes[i]) for i in matching.ignored]
     note = f"{len(matching.hits)} found, {len(matching.missed)} missed, {len(unexplained)} wrong"
+    if len(surest) < len(unexplained):
+        note += f" ({len(surest)} drawn)"
     return View(title, note, f"{title} on {image.image}: {note}", boxes)
 
 
@@ -70,8 +75,8 @@ def found_box(kind: str, image: ImagePredictions, index: int, classes: list[str]
 
 def box_of(kind: str, box: np.ndarray, text: str = "") -> Box:
     """A box from its corners (4,)."""
-    x1, y1, x2, y2 = box.tolist()
-    return Box(kind, *(round(value, 1) for value in (x1, y1, x2 - x1, y2 - y1)), text=text)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return Box(kind, round(x1, 1), round(y1, 1), round(x2 - x1, 1), round(y2 - y1, 1), text)
 
 
 def _name(classes: list[str], label: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tlx.report.compare import Comparison
 from tlx.report.page.tables import Cell, Table, plain_table
-from tlx.report.recommend import Recommendation
+from tlx.report.recommend import TODAY, Recommendation
 from tlx.report.verdict import verdict
 
 _DOUBT = "Doubt: "
@@ -28,7 +28,8 @@ def answer_of(comparison: Comparison, recommendation: Recommendation) -> Answer:
     """The recommendation; where there is none, what the test figures say instead."""
     headline, *others = recommendation.words
     if recommendation.arm is None:
-        return Answer(headline, verdict(comparison)[:2])
+        lean = [line for line in others if line.startswith(TODAY)]
+        return Answer(headline, lean + verdict(comparison)[:2])
     doubts = [line.removeprefix(_DOUBT) for line in others if line.startswith(_DOUBT)]
     doubts = [line[:1].upper() + line[1:] for line in doubts]
     return Answer(headline, [line for line in others if not line.startswith(_DOUBT)], doubts)
