@@ -67,7 +67,7 @@ def classifier_of(name: str, size: int = 64, classes: int = 3) -> Classifier:
             torch.nn.init.normal_(layer.bias, std=0.3)
     with torch.no_grad():
         classifier.train()(torch.randn(4, 3, size, size))  # statistics of these activations
-        torch.nn.init.normal_(classifier.heads.linear.weight, std=0.3)
+        torch.nn.init.normal_(classifier.heads.linear.weight, std=0.05)
     return classifier.eval()
 
 

@@ -53,7 +53,7 @@ def test_export_form_equals_the_network(name: str, fed: Normalisation | None) ->
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std))
     network = ExportClassifier(classifier, normalisation)
     found = torch.cat([network((one[None] - mean) / std) for one in images])
-    assert torch.allclose(found, wanted, atol=1e-5)
+    assert torch.allclose(found, wanted, atol=5e-5)
     assert torch.allclose(found.sum(1), torch.ones(2))
 
 

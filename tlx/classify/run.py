@@ -133,7 +133,7 @@ def _train_and_test(
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     meta = classifier_meta(classifier, data.classes, config)
     task = ClassificationTask(
-        classifier, plan, cfg.trainer, cfg.classifier, data.classes, meta
+        classifier, plan, cfg.trainer, cfg.classifier, data.classes, meta, cfg.seed
     )  # fmt: skip
     timer = fit(cfg, task, loaders, run_dir, record, None, Course)
     _test(cfg, task, loaders, run_dir, record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,14 +19,15 @@ from tlx.schema import TrainerConfig
 
 
 class ClassificationTask(FreezeTask):
-    """Train and evaluate `classifier`; plan and meta: see `FreezeTask`."""
+    """Train and evaluate `classifier`; plan and meta: see `FreezeTask`; `seed`: of dropout."""
 
     def __init__(
         self, classifier: Classifier, plan: EnginePlan, trainer_cfg: TrainerConfig,
-        classifier_cfg: ClassifierConfig, classes: list[str], meta: dict[str, Any],
+        classifier_cfg: ClassifierConfig, classes: list[str], meta: dict[str, Any], seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(plan, trainer_cfg, meta)
         self.classifier, self.classifier_cfg, self.classes = classifier, classifier_cfg, classes
+        self.seed = seed
         self.tally = Tally(classes)
         self.figures: Figures = {}
 
@@ -37,7 +39,12 @@ class ClassificationTask(FreezeTask):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The cross entropy of a batch."""
         outputs = self.classifier.prefix(self.classifier.normalize(batch.images))
-        logits = self.classifier.heads(self.classifier.tail(outputs))
+        maps = self.classifier.tail(outputs)
+        # What is dropped follows from seed and step, so that a resumed run drops the same.
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed((self.seed << 32) + self.global_step)
+            logits = self.classifier.heads(maps)
         smoothing = self.classifier_cfg.label_smoothing
         loss = F.cross_entropy(logits.float(), targets_of(batch), label_smoothing=smoothing)
         if self.trainer.progress_bar_callback is not None:
