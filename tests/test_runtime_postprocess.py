@@ -8,7 +8,7 @@ import torch
 
 from tlx.detector.postprocess import select_all as select_all_torch
 from tlx.runtime.detectnet import cluster, nearest
-from tlx.runtime.postprocess import nms, select_all
+from tlx.runtime.postprocess import Found, keep_best, select_all
 
 
 def outputs(classes: int, priors: int = 500, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -44,17 +44,28 @@ def test_nothing_above_the_threshold_is_nothing() -> None:
     assert found.scores.shape == found.labels.shape == (0,)
 
 
+def kept(boxes: list[list[float]], labels: list[int], iou: float, limit: int = 10) -> list[float]:
+    """Scores of what is kept of boxes whose scores fall from .9 by .1."""
+    scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)[: len(boxes)]
+    found = Found(np.array(boxes, np.float32) / 30, scores, np.array(labels))
+    return keep_best(found, iou, limit).scores.round(1).tolist()
+
+
 def test_nms_by_hand() -> None:
     # IoU of the second with the first: 80 / 120 = .667; the third lies elsewhere.
-    boxes = np.array([[0, 0, 10, 10], [0, 2, 10, 12], [20, 0, 30, 10]], np.float32) / 30
-    assert nms(boxes, 0.6, 10).tolist() == [0, 2]
-    assert nms(boxes, 0.7, 10).tolist() == [0, 1, 2]
-    assert nms(boxes, 0.7, 2).tolist() == [0, 1]
+    boxes: list[list[float]] = [[0, 0, 10, 10], [0, 2, 10, 12], [20, 0, 30, 10]]
+    assert kept(boxes, [1, 1, 1], 0.6) == pytest.approx([0.9, 0.7])
+    assert kept(boxes, [1, 1, 1], 0.7) == pytest.approx([0.9, 0.8, 0.7])
+    assert kept(boxes, [1, 2, 1], 0.6) == pytest.approx([0.9, 0.8, 0.7])
+    assert kept(boxes, [1, 1, 1], 0.7, limit=2) == pytest.approx([0.9, 0.8])
+    assert kept([[5, 5, 5, 5], [5, 5, 5, 5]], [1, 1], 0.45) == pytest.approx([0.9, 0.8])  # no area
 
 
-def test_a_box_without_area_suppresses_nothing() -> None:
-    boxes = np.array([[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]], np.float32)
-    assert nms(boxes, 0.45, 10).tolist() == [0, 1]
+def test_equal_scores_come_in_the_order_of_the_priors() -> None:
+    scores = np.tile(np.array([0.2, 0.8], np.float32), (50, 1))
+    boxes = np.array([[i / 50, 0, (i + 1) / 50, 1] for i in range(50)], np.float32)
+    found = select_all(scores[None], boxes[None], max_detections=30)[0]
+    assert np.array_equal(found.boxes, boxes[:30])
 
 
 def test_nearest_neighbour_is_the_devices_arithmetic() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.errors import DataError
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.runtime.postprocess import Found, nms_by_class
+from tlx.runtime.postprocess import Found, keep_best
 from tlx.runtime.preprocess import DETECTNET
 from tlx.runtime.tensors import as_tensors
 from tlx.schema import DetectorConfig
@@ -124,5 +124,4 @@ def _found(
     found = Found(boxes, scores[order], labels[order])
     if stored.header.get("preprocess") == DETECTNET:
         return found
-    keep = nms_by_class(boxes, found.labels, cfg.nms_iou, cfg.max_detections)
-    return Found(found.boxes[keep], found.scores[keep], found.labels[keep])
+    return keep_best(found, cfg.nms_iou, cfg.max_detections)

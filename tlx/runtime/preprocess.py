@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
+from tlx.data.augment import render
+from tlx.data.geometry import whole
 from tlx.errors import ConfigError
 from tlx.runtime import detectnet
 from tlx.runtime.meta import ModelMeta
@@ -24,15 +25,14 @@ def check_mode(mode: str) -> str:
 def resize(image: np.ndarray, side: int, mode: str = TLX) -> np.ndarray:
     """uint8 RGB (H, W, 3) -> (side, side, 3), stretched.
 
-    `tlx` is bilinear with antialiasing, as in training and evaluation (within one grey level of
-    `tlx.data.augment`); `detectnet` is nearest neighbour.
+    `tlx` is bilinear with antialiasing, by the very code of training and evaluation; `detectnet` is
+    nearest neighbour.
     """
     if mode == DETECTNET:
         return detectnet.nearest(image, side)
     if image.shape[:2] == (side, side):
         return image
-    picture = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    return render(image, whole(image.shape[1], image.shape[0]), side).permute(1, 2, 0).numpy()
 
 
 def normalize(
