@@ -75,6 +75,7 @@ def test_pictures_are_drawn_only_for_somebody(tmp_path: Path) -> None:
 
 def test_a_slow_model_drops_a_cameras_frames_and_keeps_their_numbers(tmp_path: Path) -> None:
     def slow(frames: list[np.ndarray]) -> list[Detections]:
+        assert len(frames) == 1, "a camera's frames must not wait for others"
         time.sleep(0.02)
         return find_red(frames)
 
@@ -85,7 +86,8 @@ def test_a_slow_model_drops_a_cameras_frames_and_keeps_their_numbers(tmp_path: P
                 yield frame
 
     source = Clocked(100, live=True)
-    summary = run(source, PlainModel(slow, ["red"]), OVERLAY, [JsonLines(tmp_path / "a.jsonl")])
+    writers = [JsonLines(tmp_path / "a.jsonl")]
+    summary = run(source, PlainModel(slow, ["red"]), OVERLAY, writers, batch_size=8)
     rows = rows_of(tmp_path / "a.jsonl")
     assert summary.dropped > 30
     assert summary.frames + summary.dropped == 100

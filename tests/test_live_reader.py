@@ -70,6 +70,7 @@ def test_an_error_arrives_after_the_frames_before_it() -> None:
         time.sleep(0.1)
         assert not reader.ended
         assert [frame.index for frame in (reader.get(1), reader.get(1)) if frame] == [0, 1]
+        assert not reader.ended, "the loop would end without the error"
         with pytest.raises(DataError, match="cable"):
             reader.get(1)
 
