@@ -64,7 +64,7 @@ def choices(cfg: LatencyBenchmark) -> tuple[list[Choice], list[dict[str, str]]]:
                 found.append(Choice(model, backend, precision))
             else:
                 reason = f"{backend} does not read this kind of file"
-                left_out.append({"model": str(model), "backend": asked, "reason": reason})
+                left_out.append({"model": model.name, "backend": asked, "reason": reason})
     if not found:
         raise ConfigError(f"backend={cfg.backend} reads none of model={cfg.model}")
     return found, left_out
