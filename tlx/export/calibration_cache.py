@@ -8,6 +8,7 @@ needs no pictures then.
 from __future__ import annotations
 
 import struct
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,9 +52,10 @@ def tensor_ranges(model: Path, pictures: np.ndarray) -> dict[str, float]:
         )  # fmt: skip
         calibrator.set_execution_providers(["CPUExecutionProvider"])
         # One picture at a time: the calibrator keeps every tensor of a batch until it is counted.
-        for picture in pictures:
-            calibrator.collect_data(reader(quantization, picture[None]))
-        data = calibrator.compute_data()
+        with redirect_stdout(None):  # it says so for each
+            for picture in pictures:
+                calibrator.collect_data(reader(quantization, picture[None]))
+            data = calibrator.compute_data()
     ends = {name: data[name].range_value for name in data.keys()}  # noqa: SIM118  its own class
     return {name: float(np.max(np.abs(pair))) for name, pair in ends.items()}
 

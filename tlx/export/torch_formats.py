@@ -22,7 +22,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
 def save_torchscript(network: nn.Module, size: int, path: Path, about: dict[str, Any]) -> None:
     """Trace the network and write it, its description inside (`_extra_files` of torch.jit.load)."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit: no date of removal
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit is to go, without a date
         traced = torch.jit.trace(network.eval(), torch.zeros(1, 3, size, size))
         frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()  # the archive of a file is named after it, and the bytes with it
