@@ -64,7 +64,12 @@ def choices(cfg: LatencyBenchmark) -> tuple[list[Choice], list[dict[str, str]]]:
                 found.append(Choice(model, backend, precision))
             else:
                 reason = f"{backend} does not read this kind of file"
-                left_out.append({"model": model.name, "backend": asked, "reason": reason})
+                left_out.append({"model": label(model), "backend": asked, "reason": reason})
     if not found:
         raise ConfigError(f"backend={cfg.backend} reads none of model={cfg.model}")
     return found, left_out
+
+
+def label(model: Path) -> str:
+    """A run by its folder, a file by its name: no path of the machine."""
+    return model.parent.parent.name if model.suffix == ".ckpt" else model.name

@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tlx.benchmark.latency.baselines import baselines
-from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices
+from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices, label
 from tlx.benchmark.latency.measure import Others, accuracy, interleaved
 from tlx.benchmark.latency.output import console_tables, markdown
 from tlx.benchmark.latency.pipeline import Pipeline, runtime_pipeline
@@ -100,7 +100,7 @@ def _arms(
     run = next((c.model for c in chosen if c.backend == "torch" and _is_checkpoint(c)), None)
     if cfg.baselines and run is not None:
         source = load_source(run)
-        pipelines += baselines(source.detector, detector, _label(run))
+        pipelines += baselines(source.detector, detector, label(run))
         facts += [{"precision": "fp32", "policy": ""}] * 2
     # An artefact belongs to the policy of the run that it was made from.
     policies = {
@@ -109,7 +109,7 @@ def _arms(
         if "freeze" in runtime.meta.config
     }
     for choice, runtime in zip(chosen, runtimes, strict=True):
-        pipelines.append(runtime_pipeline(_label(choice.model), choice.name, runtime, detector))
+        pipelines.append(runtime_pipeline(label(choice.model), choice.name, runtime, detector))
         policy = policies.get(runtime.meta.checkpoint_sha256)
         name = "" if policy is None else f"freeze={policy}"
         facts.append({"precision": runtime.meta.precision, "policy": name})
@@ -118,11 +118,6 @@ def _arms(
 
 def _is_checkpoint(choice: Choice) -> bool:
     return choice.model.is_dir() or choice.model.suffix in (".ckpt", ".pth")
-
-
-def _label(model: Path) -> str:
-    """A run by its folder, a file by its name."""
-    return model.parent.parent.name if model.suffix == ".ckpt" else model.name
 
 
 def _check_alike(chosen: list[Choice], runtimes: list[Runtime]) -> None:
