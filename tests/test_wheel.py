@@ -20,7 +20,7 @@ def test_wheel_in_another_folder(tmp_path: Path) -> None:
         archive.extractall(site)
     yaml = {p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / "conf").rglob("*.yaml")}
     assert {f"tlx/{name}" for name in yaml} <= set(names)
-    assert {"tlx/convert/tflite.py", "tlx/convert/kmodel.py"} <= set(names)
+    assert {"tlx/convert/tflite.py", "tlx/convert/kmodel.py", "tlx/maixpy/main.py"} <= set(names)
     templates = {"index.html.jinja", "macros.jinja", "style.css"}
     assert {f"tlx/report/templates/{name}" for name in templates} <= set(names)
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
