@@ -84,7 +84,9 @@ def parity_line(parity: dict[str, Any]) -> str:
 
     def pair(key: str, digits: str) -> str:
         values = parity.get(key)
-        return "–" if values is None else " → ".join(format(v, digits) for v in values)
+        if values is None or None in values:  # a split without objects has no mAP
+            return "–"
+        return " → ".join(format(value, digits) for value in values)
 
     parts = [f"parity on {parity['pictures']} pictures ({parity['of']}, {parity['backend']})"]
     parts += [

@@ -48,11 +48,16 @@ class RuntimeModel:
         pictures = [resize(frame, meta.input_size) for frame in frames]
         images = np.stack([normalize(picture, *scaling(meta)) for picture in pictures])
         prepared = time.perf_counter()
-        scores, boxes = self.runtime.raw(images)
-        computed = time.perf_counter()
+        if self.runtime.nms_inside:
+            selected = self.runtime.detect(images)
+            computed = time.perf_counter()
+        else:
+            scores, boxes = self.runtime.raw(images)
+            computed = time.perf_counter()
+            selected = select_all(scores, boxes, **meta.postprocess)
         found = [
             Detections(*(torch.from_numpy(a) for a in (f.boxes, f.scores, f.labels)))
-            for f in select_all(scores, boxes)
+            for f in selected
         ]
         self.stages = {
             "resize": prepared - start,
