@@ -283,7 +283,7 @@ def test_the_program_says_what_it_can_do_and_errs_in_one_line() -> None:
         command = [sys.executable, "-m", "tlx.benchmark", *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
-    assert "  train   seconds" in run().stdout
+    assert "  train    seconds" in run().stdout
     done = run("trian")
     assert done.returncode == 1
-    assert done.stderr == "ConfigError: 'trian' is no command; commands: train\n"
+    assert done.stderr == "ConfigError: 'trian' is no command; commands: train, latency\n"

@@ -142,5 +142,6 @@ def test_a_builder_that_the_kernel_kills_gets_less_workspace() -> None:
     said: list[str] = []
     assert jb.with_less_workspace(attempt, 1024, said.append) == ({"workspace": 256}, 256)
     assert len(said) == 2
-    with pytest.raises(jb.BenchmarkError, match="died of signal 15"):
-        jb.in_child(lambda: os.kill(os.getpid(), signal.SIGTERM) or {})
+    # Not SIGTERM: a test runner may handle that.
+    with pytest.raises(jb.BenchmarkError, match=f"died of signal {int(signal.SIGUSR1)}"):
+        jb.in_child(lambda: os.kill(os.getpid(), signal.SIGUSR1) or {})
