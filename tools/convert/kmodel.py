@@ -40,7 +40,14 @@ def main(model: str, calibration: str, output: str, mean: str = "", std: str = "
     quantisation.set_tensor_data(pictures.tobytes())
     compiler.use_ptq(quantisation)
     compiler.compile()
-    Path(output).write_bytes(compiler.gencode_tobytes())
+    try:
+        Path(output).write_bytes(compiler.gencode_tobytes())
+    except RuntimeError as error:
+        if "out of memory" in str(error):
+            sys.exit(
+                "the network needs more memory than a K210 has: a smaller input, or a classifier"
+            )
+        raise
     print(f"{output}: {Path(output).stat().st_size} bytes")
 
 
