@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers_export import normalised, pixels, source_of
+from conftest import SHARED
+from helpers_export import normalised, pixels, source_of, written
 
 from tlx.export.network import ExportNetwork, Normalisation
 from tlx.export.onnx_file import save_network
@@ -17,7 +18,7 @@ trt = pytest.importorskip(
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")
 
 
-def build(path: Path) -> bytes:
+def build(path: Path, size: int = 96) -> bytes:
     """Parse and build; the errors of the parser fail the test."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
@@ -27,7 +28,7 @@ def build(path: Path) -> bytes:
     assert parsed, [str(parser.get_error(i)) for i in range(parser.num_errors)]
     outputs = [network.get_output(i).name for i in range(network.num_outputs)]
     assert outputs == ["scores", "boxes"]
-    assert tuple(network.get_input(0).shape) == (1, 3, 96, 96)
+    assert tuple(network.get_input(0).shape) == (1, 3, size, size)
     plan = builder.build_serialized_network(network, builder.create_builder_config())
     assert plan is not None
     return bytes(plan)
@@ -52,3 +53,10 @@ def test_parses_and_builds(name: str, opset: int, precision: str, tmp_path: Path
         quantise(path, tmp_path / "q.onnx", normalised(pixels(2), own), "tensorrt")
         path = tmp_path / "q.onnx"
     assert len(build(path)) > 100_000
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("opset", [11, 20])
+def test_golden_mb1_ssd(opset: int, tmp_path: Path) -> None:
+    checkpoint = SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth"
+    assert len(build(written(checkpoint, "onnx", tmp_path, opset=opset).path, 300)) > 1_000_000
