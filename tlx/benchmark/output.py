@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from rich.table import Table
 
+from tlx.benchmark.tables import console_table, markdown_table
 from tlx.report.formats import ABSENT, significant
 from tlx.step_timer import PARTS
 
@@ -16,6 +17,8 @@ RUN_HEADS = ("freeze", "arm", "ms/step", "p10–p90", "bare ms/step", "loop adds
              "same loader")  # fmt: skip
 LOADER_HEADS = ("source", "loader", "images/s", "p10–p90")
 _WORDS = {"freeze", "arm", "source", "loader", "reason"}  # columns of words, aligned to the left
+_console = partial(console_table, words=_WORDS, grouped=True)
+_table = partial(markdown_table, words=_WORDS)
 
 
 def step_cells(row: dict[str, Any]) -> list[str]:
@@ -68,19 +71,6 @@ def console_tables(result: dict[str, Any]) -> list[Table]:
     return tables
 
 
-def _console(title: str, heads: Sequence[str], lines: Iterable[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left", padding=(0, 0))
-    for head in heads:
-        table.add_column(head, justify="left" if head in _WORDS else "right")
-    group = None
-    for line in lines:
-        if group not in (None, line[0]):
-            table.add_section()
-        table.add_row(line[0] if line[0] != group else "", *line[1:])
-        group = line[0]
-    return table
-
-
 def summary(result: dict[str, Any]) -> str:
     """One line: what was measured, on what, and how much it wavered."""
     conditions = result["conditions"]
@@ -127,9 +117,3 @@ def _bullets(values: dict[str, Any]) -> str:
     return "\n".join(
         f"- **{key}**: {ABSENT if value is None else value}" for key, value in values.items()
     )
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rules = ["---" if head in _WORDS else "---:" for head in heads]
-    rows = [heads, rules, *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

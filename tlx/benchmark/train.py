@@ -30,14 +30,9 @@ Close other programs: whatever else runs is in the figures, and the noise that i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import Progress
 
 from tlx.backbones.base import backbone_spec
 from tlx.benchmark.arms import Maker, Slot, plan
@@ -50,6 +45,7 @@ from tlx.benchmark.loader import loader_rows
 from tlx.benchmark.memory import added_memory
 from tlx.benchmark.output import console_tables, markdown, summary
 from tlx.benchmark.plot import write_plot
+from tlx.benchmark.progress import progress
 from tlx.benchmark.rows import make_rows, noise
 from tlx.benchmark.step import Stepper, interleaved
 from tlx.cli import parse
@@ -76,7 +72,7 @@ def benchmark(cfg: TrainBenchmark) -> dict[str, Any]:
     cost = measure_cost(maker.detector)
     # Before the arms are made: their memory is not for the children to compete with.
     memory, runs = _in_children(cfg, slots, data, batches)
-    with _progress("timing steps", cfg.warmup + cfg.rounds) as advance:
+    with progress("timing steps", cfg.warmup + cfg.rounds) as advance:
         steppers = [Stepper(maker.make(slot), batches, device) for slot in slots]
         seconds = interleaved(steppers, cfg.rounds, cfg.warmup, advance)
     del steppers
@@ -107,26 +103,17 @@ def _in_children(
         path = Path(folder) / "batches.pt"
         save_batches(batches, path)
         if cfg.memory and chosen_device(cfg).type == "cpu":
-            with _progress("measuring memory", len(slots)) as advance:
+            with progress("measuring memory", len(slots)) as advance:
                 for number, slot in enumerate(slots):
                     memory[number] = in_child(added_memory, cfg, slot, classes, path)
                     advance(number + 1)
         if cfg.runs:
             chosen = runs_of(slots)
-            with _progress("timing real runs", len(chosen)) as advance:
+            with progress("timing real runs", len(chosen)) as advance:
                 for number, slot in enumerate(chosen):
                     runs.append(measured(cfg, slot, path))
                     advance(number + 1)
     return memory, with_ratios(runs)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def main(arguments: list[str]) -> None:

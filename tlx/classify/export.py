@@ -38,13 +38,13 @@ from tlx.classify.schema import FoldersConfig
 from tlx.cli import parse, run_program
 from tlx.data.module import DetectionData
 from tlx.errors import ConfigError, ExportError
-from tlx.export.description import to_properties
+from tlx.export.description import describe_input, to_properties
 from tlx.export.job import choose_normalisation, choose_opset
 from tlx.export.network import Normalisation
 from tlx.export.onnx_file import LOWEST, load_onnx, save_network, save_onnx
 from tlx.files import write_json, write_text
 
-INPUT, OUTPUT = "input_0", "output_0"  # what jetson-inference's imagenet expects
+OUTPUT = "output_0"  # with `input_0`, what jetson-inference's imagenet expects
 
 
 @dataclass
@@ -130,17 +130,7 @@ def describe(
         "backbone": classifier.spec.name,
         "classes": classes,
         "input_size": size,
-        "mean": [round(m / 255, 9) for m in normalisation.mean],
-        "std": [round(s / 255, 9) for s in normalisation.std],
-        "input": {
-            "name": INPUT,
-            "shape": [1, 3, size, size],
-            "dtype": "float32",
-            "colour": "RGB",
-            "resize": "stretch",
-            "of_pixels_0_255": normalisation.formula(),
-            "range": normalisation.range(),
-        },
+        **describe_input(size, normalisation),
         "outputs": [OUTPUT],
         "output_shapes": {OUTPUT: [1, len(classes)]},
         "score_form": "softmax, in the order of classes",

@@ -43,17 +43,7 @@ def describe(
         "backbone": detector.spec.name,
         "classes": source.classes,
         "input_size": size,
-        "mean": [round(m / 255, 9) for m in normalisation.mean],
-        "std": [round(s / 255, 9) for s in normalisation.std],
-        "input": {
-            "name": INPUT,
-            "shape": [1, 3, size, size],
-            "dtype": "float32",
-            "colour": "RGB",
-            "resize": "stretch",
-            "of_pixels_0_255": normalisation.formula(),
-            "range": normalisation.range(),
-        },
+        **describe_input(size, normalisation),
         **_outputs(format, len(priors), detector.heads.classes),
         "score_form": "softmax, column 0 is the background",
         "box_form": "x1 y1 x2 y2 in 0..1 of the picture, not clipped",
@@ -66,6 +56,23 @@ def describe(
         "checkpoint": source.path.name,
         "checkpoint_sha256": source.sha256,
         "config": {key: source.config[key] for key in _KEPT_CONFIG if key in source.config},
+    }
+
+
+def describe_input(size: int, normalisation: Normalisation) -> dict[str, Any]:
+    """What a network of `size` px takes; `mean` and `std` are of pixels in 0..1."""
+    return {
+        "mean": [round(m / 255, 9) for m in normalisation.mean],
+        "std": [round(s / 255, 9) for s in normalisation.std],
+        "input": {
+            "name": INPUT,
+            "shape": [1, 3, size, size],
+            "dtype": "float32",
+            "colour": "RGB",
+            "resize": "stretch",
+            "of_pixels_0_255": normalisation.formula(),
+            "range": normalisation.range(),
+        },
     }
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from rich.table import Table
 
 from tlx.benchmark.latency.pipeline import STAGES
+from tlx.benchmark.tables import console_table, markdown_table
 from tlx.report.formats import ABSENT, significant
 
 HEADS = ("model", "backend", "weights", "p50 ms", "p90", "p99", "from pixels", "x eager", "x peer",
          "mAP@.5", "change")  # fmt: skip
 STAGE_HEADS = ("model", "backend", *STAGES)
 _WORDS = {"model", "backend", "weights", "reason"}
+_console = partial(console_table, words=_WORDS, grouped=False)
+_table = partial(markdown_table, words=_WORDS)
 
 
 def cells(row: dict[str, Any]) -> list[str]:
@@ -51,15 +54,6 @@ def console_tables(result: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _console(title: str, heads: Sequence[str], lines: Iterable[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left", padding=(0, 0))
-    for head in heads:
-        table.add_column(head, justify="left" if head in _WORDS else "right")
-    for line in lines:
-        table.add_row(*line)
-    return table
-
-
 def summary(result: dict[str, Any]) -> str:
     """One line: what was measured, on what."""
     conditions = result["conditions"]
@@ -93,8 +87,3 @@ def markdown(result: dict[str, Any]) -> str:
             bullets = [f"- **{k}**: {ABSENT if v is None else v}" for k, v in value.items()]
             sections.append(f"### {key.capitalize()}\n\n" + "\n".join(bullets))
     return "\n\n".join(sections) + "\n"
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rules = ["---" if head in _WORDS else "---:" for head in heads]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rules, *lines])

@@ -25,16 +25,12 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from tlx.benchmark.latency.baselines import baselines
 from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices, label
@@ -42,6 +38,7 @@ from tlx.benchmark.latency.measure import Others, accuracy, interleaved
 from tlx.benchmark.latency.output import console_tables, markdown
 from tlx.benchmark.latency.pipeline import Pipeline, runtime_pipeline
 from tlx.benchmark.latency.rows import DEFINITIONS, make_row, with_ratios
+from tlx.benchmark.progress import progress
 from tlx.cli import parse
 from tlx.console import stdout_console
 from tlx.environment import environment
@@ -73,7 +70,7 @@ def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
     figures = [accuracy(pipeline, items, list(classes)) for pipeline in pipelines]
     gc.collect()
     others = Others()
-    with _progress("timing pictures", cfg.warmup + cfg.rounds) as advance:
+    with progress("timing pictures", cfg.warmup + cfg.rounds) as advance:
         seconds = interleaved(pipelines, items, cfg.rounds, cfg.pictures, cfg.warmup, advance)
     others_share = others.share()
     for pipeline in pipelines:
@@ -124,15 +121,6 @@ def _check_alike(chosen: list[Choice], runtimes: list[Runtime]) -> None:
     for choice, runtime in zip(chosen, runtimes, strict=True):
         if runtime.meta.classes != runtimes[0].meta.classes:
             raise ConfigError(f"{choice.model} has other classes than {chosen[0].model}")
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def main(arguments: list[str]) -> None:
