@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,12 +17,17 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import Compose, tiny_overrides
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import tlx.fit
 from tlx.activations.plan import Forecast
+from tlx.config import stored_config
+from tlx.data.dataset import EpochBatches
+from tlx.errors import ConfigError, StorageError, WeightsError
 from tlx.interrupt import Interrupted
 from tlx.run import run
+from tlx.schema import Config
+from tlx.task import DetectionTask
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside this one
 STEPS = 6  # two epochs of three batches
@@ -83,22 +89,47 @@ POLICIES = {
     "fixed": ["freeze=8"],
     "two_phase": ["freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5"],
     "ema": ["freeze=8", "trainer.ema_decay=0.9"],
-    "cached": ["freeze=8", "trainer.ema_decay=0.9", "cache=disk", "cache.views=1"],
+    "disk": ["freeze=8", "trainer.ema_decay=0.9", "cache=disk", "cache.views=1"],
+    "memory": ["freeze=8", "cache=memory", "cache.views=4"],
+    "two_phase disk": [
+        "freeze=8",
+        "policy=two_phase",
+        "policy.unfreeze_at=0.5",
+        "cache=disk",
+        "cache.views=4",
+    ],
 }
+# One loader process is the default. Every policy meets every number in the slow tier.
+DEFAULT_TIER = {
+    ("fixed", 0), ("fixed", 1), ("fixed", 2), ("two_phase", 1), ("ema", 0), ("disk", 1),
+    ("memory", 2), ("two_phase disk", 1),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("policy", "workers"),
+    [
+        pytest.param(
+            policy, workers, marks=() if (policy, workers) in DEFAULT_TIER else pytest.mark.slow
+        )
+        for policy in POLICIES
+        for workers in (0, 1, 2)
+    ],
+)
 def test_stop_in_any_step_and_resume(
     policy: str,
+    workers: int,
     tiny_config: Compose,
     tmp_path: Path,
     stopped: Callable[[int, bool], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cfg = tiny_config(*POLICIES[policy], "trainer.checkpoint_minutes=60")
+    cfg = tiny_config(
+        *POLICIES[policy], "trainer.checkpoint_minutes=60", f"trainer.workers={workers}"
+    )
     run(cfg, tmp_path / "whole")
     assert len(json.loads((tmp_path / "whole/record.json").read_text())["loss"]) == STEPS
-    for step in range(1, STEPS):
+    for step in (1, 3, 5) if workers else range(1, STEPS):  # 3: at the border of the epochs
         folder = tmp_path / f"stopped{step}"
         with monkeypatch.context():
             stopped(step, False)
@@ -108,7 +139,9 @@ def test_stop_in_any_step_and_resume(
         assert json.loads((folder / "record.json").read_text())["status"] == "interrupted"
         run(cfg, folder)
         assert_equal_runs(tmp_path / "whole", folder)
-        assert json.loads((folder / "record.json").read_text())["resumes"] == 1
+        record = json.loads((folder / "record.json").read_text())
+        assert record["resumes"] == len(record["resumed"]) == 1
+        assert (record["resumed"][0]["step"], record["resumed"][0]["workers"]) == (step, workers)
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -177,7 +210,7 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
         time.sleep(0.02)
     process.kill()
     process.wait()
-    resume = [sys.executable, "-m", "tlx.train", f"resume={killed}"]
+    resume = [sys.executable, "-m", "tlx.train", f"resume={killed}", f"cache_dir={tmp_path}/cache"]
     done = subprocess.run(
         resume, capture_output=True, text=True, timeout=300, check=False, env=ONE_THREAD
     )
@@ -197,3 +230,138 @@ def test_resume_refuses_other_settings(tmp_path: Path, tiny_set: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "leave out trainer.epochs=9" in done.stderr
+
+
+def test_a_batch_out_of_order_stops_the_training(
+    tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = EpochBatches.at
+    monkeypatch.setattr(EpochBatches, "__iter__", lambda self: (at(self, i + 1) for i in range(3)))
+    with pytest.raises(RuntimeError, match=r"step 1 was given the pictures .* and not"):
+        run(tiny_config("freeze=8"), tmp_path / "run")
+
+
+@pytest.fixture
+def interrupted(
+    tiny_config: Compose, tmp_path: Path, stopped: Callable[[int, bool], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> DictConfig:  # fmt: skip
+    """A run in `tmp_path/run` that was stopped in its second epoch."""
+    cfg: DictConfig = tiny_config("freeze=8", "trainer.workers=1")
+    stopped(5, False)
+    with pytest.raises(Interrupted):
+        run(cfg, tmp_path / "run")
+    monkeypatch.undo()
+    return cfg
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "half": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)),
+    "a flipped bit": lambda content: (
+        content[: (i := len(content) // 2)] + bytes([content[i] ^ 4]) + content[i + 1 :]
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_last_checkpoint_gives_way_to_the_best(
+    damage: str, interrupted: DictConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = tmp_path / "run" / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    last.write_bytes(DAMAGE[damage](last.read_bytes()))
+    record = run(interrupted, tmp_path / "run")
+    run(interrupted, tmp_path / "whole")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+    assert [note["checkpoint"] for note in record["resumed"]] == ["best.ckpt"]
+    assert "last.ckpt cannot be read as weights" in caplog.text
+    assert "after step 3, instead" in caplog.text
+
+
+def test_where_every_checkpoint_is_damaged_the_way_on_is_said(
+    interrupted: DictConfig, tmp_path: Path
+) -> None:
+    checkpoints = tmp_path / "run" / "checkpoints"
+    for path in checkpoints.glob("*.ckpt"):
+        path.write_bytes(b"")
+    before = (tmp_path / "run" / "record.json").read_bytes()
+    with pytest.raises(WeightsError, match=r"best\.ckpt .* To start this run anew, delete"):
+        run(interrupted, tmp_path / "run")
+    assert (tmp_path / "run" / "record.json").read_bytes() == before
+
+
+def test_checkpoints_of_another_configuration_are_not_continued(
+    interrupted: DictConfig, tmp_path: Path
+) -> None:
+    interrupted.trainer.head_lr = 0.5
+    with pytest.raises(ConfigError, match="belongs to a run of another configuration"):
+        run(interrupted, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_in_the_test_is_an_interruption(
+    number: signal.Signals, tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = tiny_config("freeze=8", "trainer.epochs=1")
+    test_step = DetectionTask.test_step
+
+    def stop(*arguments: Any) -> None:
+        os.kill(os.getpid(), number)
+        test_step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectionTask, "test_step", stop)
+        with pytest.raises(Interrupted):
+            run(cfg, tmp_path / "run")
+    assert json.loads((tmp_path / "run/record.json").read_text())["status"] == "interrupted"
+    assert run(cfg, tmp_path / "run")["status"] == "finished"
+
+
+def test_a_full_disk_costs_no_checkpoint(
+    tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = tiny_config("freeze=8", "trainer.checkpoint_minutes=0")
+    save = pl.Trainer.save_checkpoint
+
+    def fail(trainer: pl.Trainer, path: Path, *more: Any) -> None:
+        save(trainer, path, *more)
+        if trainer.global_step == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.Trainer, "save_checkpoint", fail)
+        with pytest.raises(StorageError, match=r"last\.ckpt cannot be written: No space left"):
+            run(cfg, tmp_path / "run")
+    record = run(cfg, tmp_path / "run")
+    run(cfg, tmp_path / "whole")
+    assert record["resumed"][0]["step"] == 1
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+
+
+STORED = {
+    "an interpolation": ("seed: 0", "seed: ${oc.env:HOME}", "interpolation"),
+    "an escape": ("seed: 0", "seed: !!python/object/apply:os.system [id]", "cannot be read"),
+    "half": (None, "", "cannot be read|is not"),
+    "another cache": ("cache_dir: ", "cache_dir: /somewhere/else #", "names the cache_dir"),
+    "another type": ("seed: 0", "seed: [0]", "does not fit"),
+    "an unknown key": ("seed: 0", "seed: 0\nsede: 1", "does not fit"),
+    "a list": (None, "- 1\n- 2\n", "no configuration"),
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_stored_configuration_is_read_as_a_strangers(
+    name: str, tiny_config: Compose, tmp_path: Path
+) -> None:
+    cfg = tiny_config()
+    path = tmp_path / "config.yaml"
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    old, new, message = STORED[name]
+    path.write_text(text.replace(old, new, 1) if old else new or text[: len(text) // 2] + "\n :")
+    with pytest.raises(ConfigError, match=message) as raised:
+        stored_config(path, Config, cache_dir=str(cfg.cache_dir))
+    assert "\n" not in str(raised.value)
+    path.write_text(text)
+    assert stored_config(path, Config, cache_dir=str(cfg.cache_dir)) == cfg

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -10,7 +12,7 @@ from typing import Any, TypeVar
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlx.errors import ConfigError, TlxError
+from tlx.errors import ConfigError, TlxError, first_line
 
 T = TypeVar("T")
 
@@ -40,7 +42,26 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         missing = [f.name for f in fields(schema) if f.default == MISSING and f.name not in pairs]
         if missing:
             raise ConfigError(f"{missing[0]}=… is missing; keys: {known}") from error
-        raise ConfigError(f"{str(error).splitlines()[0]}; keys: {known}") from error
+        raise ConfigError(f"{first_line(error)}; keys: {known}") from error
+
+
+def command(program: str, *arguments: str) -> str:
+    """A line that starts `python -m PROGRAM` with these arguments when it is pasted."""
+    return " ".join(["python -m", program, *map(shlex.quote, arguments)])
+
+
+def hydra_command(program: str, *arguments: str) -> str:
+    """The same for a program that Hydra composes: values are quoted by its grammar too."""
+    return command(program, *map(_hydra_argument, arguments))
+
+
+def _hydra_argument(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    if re.fullmatch(r"[\w./+~%@:-]+", value, re.ASCII):
+        return argument
+    # In double quotes a backslash counts only in front of a quote, or of the closing one.
+    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and '\\"'), value)
+    return f'{key}="{escaped}"'
 
 
 def run_program(program: Callable[[list[str]], None], doc: str | None) -> None:
@@ -53,5 +74,9 @@ def run_program(program: Callable[[list[str]], None], doc: str | None) -> None:
         program(arguments)
     except TlxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except BrokenPipeError:  # `… | head`
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(f"{type(error).__name__}: {error}: free space, or check the rights of that place")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 import tlx.backbones
 import tlx.policies  # noqa: F401  registers the policies
 from tlx.activations.codec import DTYPES
 from tlx.backbones.base import backbone_spec
-from tlx.errors import ConfigError
+from tlx.errors import ConfigError, first_line
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.policies.base import Phase, Policy, policy_class
 
@@ -87,6 +89,50 @@ def check_config(cfg: DictConfig) -> tuple[Phase, ...]:
     return phases
 
 
+def stored_config(path: Path, schema: type, cache_dir: str) -> DictConfig:
+    """The configuration that a run's folder holds, read as a stranger's file.
+
+    Args:
+        path: a run's config.yaml. schema: `Config`, or that of another task.
+        cache_dir: today's; a file does not choose where decoded pictures are written and deleted.
+
+    Raises:
+        ConfigError: it cannot be read, does not fit the schema, holds an interpolation (which could
+            read the environment), or another `cache_dir`.
+    """
+    try:
+        # Parsed as plain YAML: OmegaConf would take an interpolation for one.
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(plain, dict) or not plain:
+        raise ConfigError(f"{path} holds no configuration of a run")
+    if (found := _interpolation(plain)) is not None:
+        raise ConfigError(f"{path}: {found!r} is an interpolation, which a finished file has not")
+    try:
+        cfg = OmegaConf.merge(OmegaConf.structured(schema), plain)
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path} does not fit: {first_line(error)}") from error
+    assert isinstance(cfg, DictConfig)
+    if cfg.cache_dir != cache_dir:
+        raise ConfigError(
+            f"{path} names the cache_dir {cfg.cache_dir}, and today's is {cache_dir}: add "
+            f"cache_dir={cfg.cache_dir} if that folder is yours"
+        )
+    return cfg
+
+
+def _interpolation(value: Any) -> str | None:
+    """The first text below `value` with an interpolation in it."""
+    if isinstance(value, str):
+        return value if "${" in value else None
+    children = value.values() if isinstance(value, dict) else value
+    texts = (_interpolation(child) for child in children) if isinstance(value, (dict, list)) else ()
+    return next((text for text in texts if text is not None), None)
+
+
 def check_values(
     cfg: DictConfig,
     choices_of: Mapping[str, Sequence[str]],
@@ -125,5 +171,5 @@ def make_policy(cfg: DictConfig) -> Policy:
         merged = OmegaConf.merge(OmegaConf.structured(cls), cfg.policy)
     except OmegaConfBaseException as error:
         where = f"policy.{error.full_key}" if error.full_key else f"policy={cls.name}"
-        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{where}: {first_line(error)}") from error
     return cls(**OmegaConf.to_container(merged, resolve=True))  # type: ignore[arg-type]

@@ -29,9 +29,18 @@ class DivergenceError(TlxError):
     """Training whose loss is no number any more."""
 
 
+class StorageError(TlxError):
+    """A file or folder that cannot be written or read: a full disk, missing rights."""
+
+
 class ToolError(TlxError):
     """An optional program or package that is missing or does not run."""
 
 
 class ExportError(TlxError):
     """A network that cannot be exported as asked, or an artefact that is not the checkpoint's."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another package says, on one line; its type where it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), repr(error))

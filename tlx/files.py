@@ -8,18 +8,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tlx.errors import StorageError
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a neighbouring file, flush it to disk, then put it in place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Let `write` fill a neighbouring file, flush it to disk, then put it in place of `path`.
+
+    Raises:
+        StorageError: the disk is full, the folder may not be written, …; `path` is as before.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        write(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(partial)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}: free space or give another place"
+        ) from error
 
 
 def remove_partials(folder: Path) -> None:

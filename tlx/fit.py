@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
-from tlx.checkpoint import LAST, Checkpoints
+from tlx.checkpoint import Checkpoints
+from tlx.data.dataset import EpochBatches
 from tlx.data.module import Loaders
 from tlx.energy import EnergyMeter
 from tlx.freeze.task import FreezeTask
@@ -22,6 +23,7 @@ from tlx.loggers import Mirror
 from tlx.progress import progress_bar
 from tlx.record import Record, add_course, add_proof, save_record
 from tlx.recorder import Recorder
+from tlx.resume import ExpectedBatches, Resume
 from tlx.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
@@ -29,12 +31,13 @@ CHECKPOINTS = "checkpoints"
 
 
 def fit(
-    cfg: DictConfig, task: FreezeTask, loaders: Loaders,
-    run_dir: Path, record: Record, logger: Mirror | None, course: type[Recorder] = Recorder,
+    cfg: DictConfig, task: FreezeTask, loaders: Loaders, run_dir: Path, record: Record,
+    resume: Resume | None, logger: Mirror | None, course: type[Recorder] = Recorder,
 ) -> StepTimer:  # fmt: skip
-    """Train to the end, from the last checkpoint where there is one; returns the step times.
+    """Train to the end; returns the step times.
 
     Args:
+        resume: the checkpoint to continue from.
         course: which figures of the task are recorded.
     """
 
@@ -53,21 +56,22 @@ def fit(
     average = [weight_average(cfg.trainer.ema_decay)] if cfg.trainer.ema_decay else []
     stop = GracefulStop(checkpoints)
     energy = EnergyMeter()
-    callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop]
+    train = loaders.train(lambda: trainer.global_step, resume.step if resume else 0)
+    assert isinstance(train.batch_sampler, EpochBatches)
+    order = ExpectedBatches(train.batch_sampler)
+    callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]
     bar = progress_bar(cfg.trainer.progress)
     trainer = make_trainer(
         cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=False,
         enable_progress_bar=bar is not None, precision=task.plan.precision.name,
     )  # fmt: skip
-    last = run_dir / CHECKPOINTS / LAST
-    resume = last if last.is_file() else None
     if resume:
-        log.info("continuing from %s", resume)
+        log.info("continuing from %s, after step %d", resume.path, resume.step)
     trainer.fit(
         task,
-        train_dataloaders=loaders.train(lambda: trainer.global_step),
+        train_dataloaders=train,
         val_dataloaders=loaders.evaluation("val"),
-        ckpt_path=str(resume) if resume else None,
+        ckpt_path=str(resume.path) if resume else None,
         weights_only=True,
     )
     record["energy"] = energy.summary()

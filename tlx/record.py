@@ -55,6 +55,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "started": now(),
         "finished": None,
         "resumes": 0,
+        "resumed": [],
         "best": None,
         "test": None,
         "step_time": None,

@@ -15,7 +15,7 @@ from rich.console import Console
 import tlx.config
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import Pretrained, read_torch, resolve
-from tlx.checkpoint import BEST, LAST, checkpoint_meta, load_weights
+from tlx.checkpoint import BEST, checkpoint_meta, load_weights
 from tlx.console import PLAIN_WIDTH, stdout_console
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
@@ -29,7 +29,7 @@ from tlx.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.host import set_up_host
-from tlx.interrupt import Interrupted
+from tlx.interrupt import Interrupted, interruptible
 from tlx.lock import run_lock
 from tlx.loggers import Mirror, make_logger
 from tlx.policies.base import Phase
@@ -44,6 +44,7 @@ from tlx.record import (
     read_record,
     save_record,
 )
+from tlx.resume import Resume, find_resume
 from tlx.study.decision import read_decision
 from tlx.task import DetectionTask
 
@@ -63,7 +64,7 @@ def run(cfg: DictConfig, run_dir: Path, *, test: bool = True) -> Record:
     phases = tlx.config.check_config(cfg)
     if cfg.policy.name == "auto":
         raise ConfigError("policy=auto needs its pilot first: start it with tlx.study.pilot.start")
-    with run_lock(run_dir):
+    with run_lock(run_dir), interruptible():
         remove_partials(run_dir)
         return _run(cfg, phases, run_dir, test)
 
@@ -76,10 +77,12 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
         if earlier["status"] == "finished":
             log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
             return earlier
-        record["started"], record["wandb"] = earlier["started"], earlier.get("wandb")
-        if (run_dir / CHECKPOINTS / LAST).is_file():
-            record["resumes"] = earlier["resumes"] + 1
-            record["engine"] = earlier["engine"]
+        for key in ("started", "wandb", "resumes", "resumed"):
+            record[key] = earlier.get(key, record[key])
+    resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
+    if resume is not None:
+        resume.note(record, cfg.trainer.workers)
+        record["engine"] = earlier.get("engine") if earlier else None
     logger: Mirror | None = None
     try:
         save_record(record, run_dir)
@@ -87,7 +90,7 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
         logger = make_logger(cfg, run_dir, record["wandb"])
         if logger is not None:
             record["wandb"] = logger.about
-        _train_and_test(cfg, phases, run_dir, record, logger, test)
+        _train_and_test(cfg, phases, run_dir, record, resume, logger, test)
         record["status"] = "finished"
     except (KeyboardInterrupt, Interrupted):
         record["status"] = "interrupted"
@@ -111,7 +114,7 @@ def _portable_yaml(cfg: DictConfig) -> str:
 
 def _train_and_test(
     cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record,
-    logger: Mirror | None, test: bool,
+    resume: Resume | None, logger: Mirror | None, test: bool,
 ) -> None:  # fmt: skip
     host = set_up_host(cfg.trainer.threads)
     pl.seed_everything(cfg.seed, verbose=False)
@@ -144,7 +147,7 @@ def _train_and_test(
         detector, plan, cfg.trainer, cfg.detector, data.classes, data.splits,
         checkpoint_meta(detector, data.classes, _plain(cfg)), memory_budget(cfg, device),
     )  # fmt: skip
-    timer = fit(cfg, task, loaders, run_dir, record, logger)
+    timer = fit(cfg, task, loaders, run_dir, record, resume, logger)
     if test:
         _test(cfg, task, loaders, run_dir, record)
         if logger is not None:

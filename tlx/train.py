@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
@@ -12,7 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.config import conf_dir
+from tlx.cli import hydra_command
+from tlx.config import conf_dir, stored_config
 from tlx.errors import ConfigError, TlxError
 from tlx.identity import run_dir, run_subdir
 from tlx.interrupt import Interrupted
@@ -39,12 +41,22 @@ def job(cfg: DictConfig) -> None:
             log.warning("sweep interrupted; start it again to continue where it stopped")
             sys.exit(INTERRUPTED)
         return
+    finish(lambda: start(resumed_config(cfg, folder), folder), "tlx.train", cfg, folder)
+
+
+def finish(work: Callable[[], object], program: str, cfg: DictConfig, folder: Path) -> None:
+    """Do the work of a single job; its end by an error or a stop is one readable line."""
     try:
-        start(resumed_config(cfg, folder), folder)
+        work()
     except TlxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    except OSError as error:
+        sys.exit(f"{type(error).__name__}: {error}: free space, or check the rights of that place")
     except (KeyboardInterrupt, Interrupted):
-        log.warning("interrupted; continue with: python -m tlx.train resume=%s", folder)
+        given = [f"cache_dir={cfg.cache_dir}"] if _given("cache_dir") else []
+        log.warning(
+            "interrupted; continue with: %s", hydra_command(program, f"resume={folder}", *given)
+        )
         sys.exit(INTERRUPTED)
 
 
@@ -55,13 +67,18 @@ def resumed_config(cfg: DictConfig, folder: Path, schema: type = Config) -> Dict
     stored = folder / "config.yaml"
     if not stored.is_file():
         raise ConfigError(f"resume={cfg.resume}: there is no {stored.name} of a tlx run in it")
-    given = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
-    if given:
+    if given := _given("", but=("resume", "cache_dir")):
         raise ConfigError(
             f"resume continues a run exactly as it was configured; leave out {', '.join(given)}, "
             "or start a new run"
         )
-    return OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(stored))  # type: ignore[return-value]
+    return stored_config(stored, schema, cfg.cache_dir)
+
+
+def _given(key: str, but: tuple[str, ...] = ()) -> list[str]:
+    """What the command line sets: this key, or (with "") all but some."""
+    found = HydraConfig.get().overrides.task
+    return [o for o in found if (name := o.split("=")[0]) not in but and key in ("", name)]
 
 
 def main() -> None:

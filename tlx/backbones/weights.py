@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from tlx.backbones.base import BackboneSpec, Conventions, StateDict, without_counters
-from tlx.errors import WeightsError
+from tlx.errors import WeightsError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def _locate(spec: BackboneSpec) -> Path:
         try:
             return source.download()
         except Exception as error:  # any network failure: the advice below is the answer to all
-            failures.append(f"{type(error).__name__}: {str(error).splitlines()[0][:120]}")
+            failures.append(f"{type(error).__name__}: {first_line(error)[:120]}")
     options = [source.advice for source in spec.sources]
     options.append("give a file: backbone.weights=/path/to/weights.pth")
     options.append("start from random weights on purpose: backbone.weights=scratch freeze=none")
@@ -78,13 +79,21 @@ def _locate(spec: BackboneSpec) -> Path:
 
 
 def read_torch(path: Path) -> Any:
-    """A file of `torch.save`, with `weights_only=True`: nothing in it is executed."""
+    """A file of `torch.save`, with `weights_only=True`: nothing in it is executed.
+
+    The checksums in the file are compared here, as torch does not: a bit that has flipped on a disk
+    would be a wrong weight without a word.
+    """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if (damaged := archive.testzip()) is not None:
+                    raise ValueError(f"the checksum of {damaged} in it does not match")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as weights (a damaged file, or one that holds more than "
-            f"tensors, which is refused): {str(error).splitlines()[0]}"
+            f"tensors, which is refused): {first_line(error)}"
         ) from error
 
 

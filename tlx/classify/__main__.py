@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import hydra
@@ -14,12 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.classify.run import run
 from tlx.classify.schema import ClassifyConfig, set_name
 from tlx.config import conf_dir
-from tlx.errors import TlxError
 from tlx.identity import run_dir, run_subdir
-from tlx.interrupt import Interrupted
-from tlx.train import INTERRUPTED, resumed_config
-
-log = logging.getLogger(__name__)
+from tlx.train import finish, resumed_config
 
 ConfigStore.instance().store(name="classify_schema", node=ClassifyConfig)
 OmegaConf.register_new_resolver("tlx.set_name", set_name, replace=True)
@@ -30,13 +24,10 @@ OmegaConf.register_new_resolver("tlx.run_subdir", run_subdir, replace=True)
 def job(cfg: DictConfig) -> None:
     """One Hydra job."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        run(resumed_config(cfg, folder, ClassifyConfig), folder)
-    except TlxError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except (KeyboardInterrupt, Interrupted):
-        log.warning("interrupted; continue with: python -m tlx.classify resume=%s", folder)
-        sys.exit(INTERRUPTED)
+    finish(
+        lambda: run(resumed_config(cfg, folder, ClassifyConfig), folder),
+        "tlx.classify", cfg, folder,
+    )  # fmt: skip
 
 
 def main() -> None:

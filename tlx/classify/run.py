@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.activations.phase import PhaseCaches
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import read_torch, resolve
-from tlx.checkpoint import BEST, LAST
+from tlx.checkpoint import BEST
 from tlx.classify.checkpoint import TASK, classifier_meta, fill
 from tlx.classify.config import check_classify
 from tlx.classify.data import FolderLoaders, build_folders
@@ -33,7 +33,7 @@ from tlx.fit import CHECKPOINTS, fit, make_trainer
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.host import set_up_host
-from tlx.interrupt import Interrupted
+from tlx.interrupt import Interrupted, interruptible
 from tlx.lock import run_lock
 from tlx.policies.base import Phase
 from tlx.record import (
@@ -45,6 +45,7 @@ from tlx.record import (
     read_record,
     save_record,
 )
+from tlx.resume import Resume, find_resume
 from tlx.run import print_and_keep
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
         BusyError: another process is working in the folder.
     """
     phases = check_classify(cfg)
-    with run_lock(run_dir):
+    with run_lock(run_dir), interruptible():
         remove_partials(run_dir)
         record = _new_record(cfg)
         earlier = read_record(run_dir)
@@ -71,12 +72,14 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
             if earlier["status"] == "finished":
                 log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
                 return earlier
-            record["started"] = earlier["started"]
-            if (run_dir / CHECKPOINTS / LAST).is_file():
-                record["resumes"] = earlier["resumes"] + 1
+            for key in ("started", "resumes", "resumed"):
+                record[key] = earlier.get(key, record[key])
+        resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
+        if resume is not None:
+            resume.note(record, cfg.trainer.workers)
         with _recorded(record, run_dir):
             write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-            _train_and_test(cfg, phases, run_dir, record)
+            _train_and_test(cfg, phases, run_dir, record, resume)
     return record
 
 
@@ -105,7 +108,7 @@ def _recorded(record: Record, run_dir: Path) -> Iterator[None]:
 
 
 def _train_and_test(
-    cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record
+    cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record, resume: Resume | None
 ) -> None:
     host = set_up_host(cfg.trainer.threads)
     pl.seed_everything(cfg.seed, verbose=False)
@@ -135,7 +138,7 @@ def _train_and_test(
     task = ClassificationTask(
         classifier, plan, cfg.trainer, cfg.classifier, data.classes, meta, cfg.seed
     )  # fmt: skip
-    timer = fit(cfg, task, loaders, run_dir, record, None, Course)
+    timer = fit(cfg, task, loaders, run_dir, record, resume, None, Course)
     _test(cfg, task, loaders, run_dir, record)
     record["step_time"] = timer.summary()
     on_gpu = torch.cuda.is_available()

@@ -26,12 +26,19 @@ class Batch:
         images: uint8 (B, 3, S, S) RGB. targets: boxes in 0..1 and labels, padded.
             None (0, 3, 1, 1) where the activations of all of them are cached.
         indices: position of each picture in its split. view: which view of them, for the cache.
+        epoch: that the order drew the batch for; 0 in evaluation.
     """
 
     images: Tensor
     targets: Targets
     indices: Tensor
     view: int = 0
+    epoch: int = 0
+
+    @property
+    def keys(self) -> list[tuple[int, int]]:
+        """The (epoch, index) of each picture, as `EpochBatches` deals them out."""
+        return [(self.epoch, index) for index in self.indices.tolist()]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The same batch on another device (Lightning's batch transfer calls this)."""
@@ -40,6 +47,7 @@ class Batch:
             self.targets.to(device, non_blocking=non_blocking),
             self.indices,
             self.view,
+            self.epoch,
         )
 
     def __len__(self) -> int:
@@ -55,6 +63,7 @@ class Row:
     boxes: Tensor
     labels: Tensor
     view: int = 0
+    epoch: int = 0
 
 
 class Cached(Protocol):
@@ -110,17 +119,17 @@ class TrainSplit(_Split):
         view = epoch % self.views if self.views else epoch
         indices = [index for _, index in keys]
         hit = self.cached is not None and self.cached.holds(epoch, view, indices)
-        return [self._row(index, view, hit) for index in indices]
+        return [self._row(index, epoch, view, hit) for index in indices]
 
-    def _row(self, index: int, view: int, hit: bool) -> Row:
+    def _row(self, index: int, epoch: int, view: int, hit: bool) -> Row:
         if hit and (view, index) in self._drawn:
-            return Row(index, None, *self._drawn[view, index], view)
+            return Row(index, None, *self._drawn[view, index], view, epoch)
         rng = view_rng(self.seed, view, index)
         if hit:
             drawn = self.augment.targets(*self.read(index), rng)
             self._drawn[view, index] = drawn
-            return Row(index, None, *drawn, view)
-        return Row(index, *self.augment(*self.read(index), rng), view)
+            return Row(index, None, *drawn, view, epoch)
+        return Row(index, *self.augment(*self.read(index), rng), view, epoch)
 
 
 class EvalSplit(_Split):
@@ -143,23 +152,39 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     Args:
         count: pictures in the split; the last, smaller batch of an epoch is left out.
         steps_done: asked at the start of every iteration.
+        first_step: steps that the checkpoint to be continued has behind it. Loader processes ask
+            for batches as soon as there is an iterator, and Lightning makes the first one before
+            it restores a checkpoint: `steps_done` is then still 0.
     """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, steps_done: Callable[[], int]
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        steps_done: Callable[[], int],
+        first_step: int = 0,
     ) -> None:
         self.count, self.batch_size = count, min(batch_size, count)
-        self.seed, self.steps_done = seed, steps_done
+        self.seed, self.steps_done, self.first_step = seed, steps_done, first_step
+        self._order: tuple[int, list[int]] | None = None  # of the epoch asked for last
 
     def __len__(self) -> int:
         return self.count // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, skip = divmod(self.steps_done(), len(self))
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
+        epoch, skip = divmod(max(self.steps_done(), self.first_step), len(self))
         for batch in range(skip, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(epoch, index) for index in chosen]
+            yield self.at(epoch * len(self) + batch)
+
+    def at(self, step: int) -> list[tuple[int, int]]:
+        """The (epoch, index) of each picture that optimizer step `step`, from 0, trains on."""
+        epoch, batch = divmod(step, len(self))
+        if self._order is None or self._order[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
+            self._order = epoch, order
+        chosen = self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size]
+        return [(epoch, index) for index in chosen]
 
 
 def stack_pictures(images: Sequence[Tensor]) -> Tensor:
@@ -178,4 +203,5 @@ def collate(rows: list[Row]) -> Batch:
         ),
         indices=torch.tensor([row.index for row in rows]),
         view=rows[0].view,
+        epoch=rows[0].epoch,
     )

@@ -134,12 +134,16 @@ class Loaders:
     views: int = 0
     cached: Cached | None = None
 
-    def train(self, steps_done: Callable[[], int]) -> DataLoader[Any]:
-        """Shuffled, augmented batches from the step that training has reached."""
+    def train(self, steps_done: Callable[[], int], first_step: int = 0) -> DataLoader[Any]:
+        """Shuffled, augmented batches from the step that training has reached.
+
+        Args:
+            steps_done, first_step: see `EpochBatches`, which is the loader's `batch_sampler`.
+        """
         items = self.data.splits["train"]
         augment = self.augmentation()
         dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
-        batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done)
+        batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done, first_step)
         return DataLoader(dataset, batch_sampler=batches, **self._options())
 
     def augmentation(self) -> TrainAugment:

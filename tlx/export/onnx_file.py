@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlx.errors import ExportError
+from tlx.errors import ExportError, first_line
 from tlx.export.description import BOXES, INPUT, SCORES
 from tlx.export.packages import require
 from tlx.files import write_bytes
@@ -62,7 +62,7 @@ def load_onnx(path: Path) -> Any:
     try:
         return onnx.load(str(path))
     except Exception as error:
-        raise ExportError(f"{path} is no ONNX file: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"{path} is no ONNX file: {first_line(error)}") from error
 
 
 def save_onnx(model: Any, path: Path, properties: Mapping[str, str] | None = None) -> None:

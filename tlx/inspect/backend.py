@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tlx.errors import ToolError
+from tlx.errors import ToolError, first_line
 
 # Read when FiftyOne is imported, here and by the server process that it starts.
 QUIET = {
@@ -44,4 +44,4 @@ def import_fiftyone() -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or repr(error)).splitlines()[0][:200]
+    return first_line(error)[:200]

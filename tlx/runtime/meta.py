@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import WeightsError
+from tlx.errors import WeightsError, first_line
 
 MODEL_JSON = "model.json"
 
@@ -106,7 +106,7 @@ def _embedded(path: Path) -> dict[str, Any]:
             properties = session(str(path), providers=["CPUExecutionProvider"]).get_modelmeta()
             return from_properties(properties.custom_metadata_map)
     except Exception as error:  # protobuf's and ONNX Runtime's own types, all for bad files
-        raise WeightsError(f"{path} is no ONNX file: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is no ONNX file: {first_line(error)}") from error
     return {}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlx.errors import ConfigError, WeightsError
+from tlx.errors import ConfigError, WeightsError, first_line
 from tlx.export.packages import require
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
@@ -75,7 +75,7 @@ def open_session(path: Path, device: str, threads: int | None) -> Any:
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises its own types, all of them for bad files
-        raise WeightsError(f"{path} does not load: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} does not load: {first_line(error)}") from error
 
 
 def _providers(ort: Any, device: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlx.errors import ConfigError, WeightsError
+from tlx.errors import ConfigError, WeightsError, first_line
 from tlx.export.packages import require
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
@@ -58,5 +58,5 @@ def load(path: Path, device: str, threads: int | None, precision: str) -> Runtim
     try:
         compiled = core.compile_model(core.read_model(str(path)), place, settings)
     except Exception as error:  # OpenVINO raises RuntimeError and its own types for bad files
-        raise WeightsError(f"{path} does not load: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} does not load: {first_line(error)}") from error
     return OpenVinoRuntime(meta, compiled)

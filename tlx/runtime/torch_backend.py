@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.errors import ConfigError, WeightsError
+from tlx.errors import ConfigError, WeightsError, first_line
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
 
@@ -87,7 +87,7 @@ def _program(path: Path, device: torch.device) -> Network:
         else:
             network = torch.jit.load(path, map_location=device).eval()
     except Exception as error:  # torch raises its own types, zip's and pickle's
-        raise WeightsError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is damaged: {first_line(error)}") from error
     return network.to(device) if isinstance(network, torch.nn.Module) else network
 
 

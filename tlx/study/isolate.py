@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from tlx.interrupt import Interrupted
+from tlx.interrupt import STOPS, Interrupted, give_back, take_over
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -23,7 +22,7 @@ def run_in_child(target: Callable[..., None], *arguments: Any) -> int:
     """Call `target` in a forked process; returns its exit code, -N where signal N ended it.
 
     One run's memory stays out of the next one's peak, and a run that the system kills does not take
-    its parent along. The child has a process group of its own: SIGINT and SIGTERM reach it through
+    its parent along. The child has a process group of its own: stop signals reach it through
     its parent only, each once, whether a terminal, a scheduler or a person sent them. On Linux it
     is killed when the parent is, so that it does not go on in a folder that a restarted study
     works in. Where processes cannot be forked, the call is made here.
@@ -60,27 +59,25 @@ def _passing_on(
         start()
         yield
         return
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         start()
-        before = {number: signal.signal(number, pass_on) for number in _STOPS}
+        before = take_over(pass_on)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        give_back(before)
 
 
 def _enter(parent: int, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """The child's side; the stop signals are blocked when it begins."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it writes to the terminal from its own group
-    for number in _STOPS:
-        signal.signal(number, signal.default_int_handler)
+    take_over(signal.default_int_handler)
     _die_with(parent)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     target(*arguments)
 
 

@@ -1,0 +1,124 @@
+"""Where an unfinished run goes on: the newest of its checkpoints that is whole."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import OmegaConf
+
+import tlx
+from tlx.backbones.weights import read_torch
+from tlx.checkpoint import BEST, LAST
+from tlx.data.dataset import Batch, EpochBatches
+from tlx.errors import ConfigError, WeightsError
+from tlx.identity import fingerprint
+from tlx.record import Record, now
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A checkpoint to continue from.
+
+    Attributes:
+        path: the file. step: optimizer steps behind it. meta: what it says of itself.
+    """
+
+    path: Path
+    step: int
+    meta: dict[str, Any]
+
+    def note(self, record: Record, workers: int) -> None:
+        """Tell the record when, where and by which version the run went on.
+
+        Versions before 0.2.0 wrote no such note, and with loader processes (`trainer.workers`, 1
+        by default) they went on with the batches of the run's beginning.
+        """
+        record["resumes"] += 1
+        record["resumed"].append(
+            {
+                "at": now(),
+                "checkpoint": self.path.name,
+                "step": self.step,
+                "workers": workers,
+                "tlx": tlx.__version__,
+            }
+        )
+
+
+def find_resume(folder: Path, of: str) -> Resume | None:
+    """The state of `last.ckpt`, or of `best.ckpt` where that is damaged; None where is none.
+
+    Args:
+        folder: a run's folder of checkpoints.
+        of: fingerprint of the configuration that is to go on.
+
+    Raises:
+        WeightsError: there are checkpoints, and each of them is damaged.
+        ConfigError: they belong to a run of another configuration.
+    """
+    faults: list[WeightsError] = []
+    for name in (LAST, BEST):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            found = _read(path)
+        except WeightsError as error:
+            faults.append(error)
+            continue
+        if fingerprint(OmegaConf.create(found.meta["config"])) != of:
+            raise ConfigError(
+                f"{path} belongs to a run of another configuration: give this one a folder of its "
+                f"own, or delete {folder} to start anew in it"
+            )
+        if faults:
+            log.warning(
+                "%s. Continuing from %s, after step %d, instead: what came behind it is trained "
+                "again",
+                faults[0], path, found.step,
+            )  # fmt: skip
+        return found
+    if not faults:
+        return None
+    told = "; ".join(map(str, faults))
+    raise WeightsError(f"{told}. To start this run anew, delete the folder {folder}")
+
+
+def _read(path: Path) -> Resume:
+    content = read_torch(path)
+    try:
+        step, meta = content["global_step"], content["tlx"]
+        if not isinstance(step, int) or not isinstance(meta["config"], dict):
+            raise TypeError
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is no checkpoint that training can continue from") from error
+    return Resume(path, step, meta)
+
+
+class ExpectedBatches(pl.Callback):
+    """Stop a training that is given other pictures than its order says.
+
+    What the order was asked and what a step gets are far apart (loader processes, Lightning's own
+    bookkeeping, a checkpoint), and a wrong batch is seen in no figure.
+    """
+
+    def __init__(self, batches: EpochBatches) -> None:
+        self.batches = batches
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Compare the batch of every step."""
+        step = trainer.global_step
+        expected = self.batches.at(step)
+        if batch.keys != expected:
+            raise RuntimeError(
+                f"step {step + 1} was given the pictures {batch.keys[:4]}… (epoch, index), and not "
+                f"{expected[:4]}…: the loader and the checkpoint disagree; please report this"
+            )
