@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers_report import compared, make_record, rows_of, study
+
+from tlx.report.recommend import recommend
+from tlx.report.verdict import verdict
 
 
 def test_arms_are_ordered_and_seeds_grouped(tmp_path: Path) -> None:
@@ -92,3 +96,21 @@ def test_repeated_seed_is_not_a_second_sample(tmp_path: Path) -> None:
 def test_speedup_beyond_arithmetic_is_doubted(tmp_path: Path) -> None:
     comparison = compared(tmp_path, make_record(step=1.88), make_record("4", step=0.828))
     assert any("measured 2.27× against 1.25×" in line for line in comparison.warnings)
+
+
+@pytest.mark.parametrize("count", [9, 10, 12])
+def test_a_study_of_many_arms_is_compared(tmp_path: Path, count: int) -> None:
+    freezes = ("none", *map(str, range(2, count)), "all")
+    rng = np.random.default_rng(count)
+    study = compared(
+        tmp_path,
+        *(
+            make_record(freeze, seed, test_map_50=float(rng.uniform(0.5, 0.6)), step=step)
+            for freeze in freezes
+            for seed in range(3)
+            for step in [float(rng.uniform(0.1, 0.2))]
+        ),
+    )
+    assert len(study.rows) == count
+    assert verdict(study)
+    assert recommend(study).words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 
@@ -11,6 +12,8 @@ from helpers_study import interleaved
 from scipy.stats import f, logrank
 
 from tlx.report.statistics import (
+    ALPHA,
+    Contrast,
     Times,
     estimate,
     fit_drift,
@@ -229,3 +232,23 @@ def test_what_the_model_cannot_tell_it_leaves() -> None:
     assert fit_drift(logs, pair, [0, 0, 1, 1], np.arange(4.0)) is None, "too few runs"
     alone = fit_drift(np.zeros(8), list("aaaabbbb"), [0, 0, 1, 1, 2, 2, 3, 3], np.arange(8.0) ** 2)
     assert alone is None, "no seed connects the arms"
+
+
+@pytest.mark.parametrize("level", [ALPHA, ALPHA / 36, ALPHA / 45, ALPHA / 66])
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_advisory_number_is_a_number_or_none(
+    level: float, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SciPy's noncentral t is NaN at some levels and degrees of freedom, others in each version."""
+    module = importlib.import_module("tlx.report.statistics.power")
+    if broken:
+        monkeypatch.setattr(module, "power", lambda *_: math.nan)
+    module.needed_noncentrality.cache_clear()
+    try:
+        for df in (*range(1, 40), 60, 99):
+            needed = module.needed_noncentrality(df, level)
+            assert needed is None if broken else 0 < needed < math.inf
+        assert (module.seeds_needed(1.0, level) is None) is broken
+        assert (Contrast(0.1, 0.1, 2, 0.1, 3).detectable(level) is None) is broken
+    finally:
+        module.needed_noncentrality.cache_clear()

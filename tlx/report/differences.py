@@ -124,5 +124,5 @@ def _scale(value: float, measure: Measure) -> float:
     return math.expm1(min(value, _LARGEST)) if measure.speed else value
 
 
-def _least(value: float, measure: Measure) -> float:
-    return -math.expm1(-value) if measure.speed else value
+def _least(value: float | None, measure: Measure) -> float | None:
+    return -math.expm1(-value) if measure.speed and value is not None else value

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tlx.report.difference import LOG_RANK, Difference
 from tlx.report.measures import Measure
+from tlx.report.statistics.power import SMALLEST_EFFECT
 
 
 def sentence(difference: Difference, measure: Measure) -> str:
@@ -78,7 +79,8 @@ def _prospect(difference: Difference, measure: Measure) -> str:
     if difference.effect is None and difference.pairs < 3:
         return f"{can}; how many would settle this one, two cannot tell."
     if needed is None:
-        return f"{can}; this one is as good as zero."
+        small = difference.effect is None or abs(difference.effect) < SMALLEST_EFFECT
+        return f"{can}; this one is as good as zero." if small else f"{can}."
     many = "more than 100" if isinstance(needed, str) else f"about {needed}"
     return f"{can}; {many} would settle one as small as this."
 

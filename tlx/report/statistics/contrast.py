@@ -51,9 +51,10 @@ class Contrast:
         log_gammas = gammaln(self.df / 2) - gammaln((self.df - 1) / 2)
         return self.mean / self.sd * math.exp(log_gammas) / math.sqrt(self.df / 2)
 
-    def detectable(self, alpha: float = ALPHA) -> float:
-        """The smallest difference that these pairs would have shown with 80 % power."""
-        return needed_noncentrality(self.df, alpha) * self.se
+    def detectable(self, alpha: float = ALPHA) -> float | None:
+        """The smallest difference shown with 80 % power; None where it cannot be computed."""
+        needed = needed_noncentrality(self.df, alpha)
+        return None if needed is None else needed * self.se
 
 
 def paired(differences: NDArray[np.float64], least_sd: float = 0.0) -> Contrast | None:
