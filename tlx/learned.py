@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 FLOOR = 0.01
 """mAP@.5 (0..1) that chance hits of an untrained detector stay below."""
+DIVERGED = 10.0
+"""Times its beginning that a loss has to end at, to have run away."""
+LEAST_BEGINNING = 10.0
+"""A first loss below this counts as this: that of an untrained detector, where a first batch
+happens to hold next to no object."""
 NEXT = (
     "train longer (trainer.epochs), look at the boxes and classes of the data, "
     "or change trainer.base_lr"
@@ -42,6 +48,29 @@ def nothing_learned(record: Mapping[str, Any]) -> str | None:
         if value is not None
     )
     return f"Nothing has learned: mAP@.5 is {told}; {NEXT}."
+
+
+def diverged(record: Mapping[str, Any]) -> str | None:
+    """One sentence for people where the loss has run away without ceasing to be a number.
+
+    The median loss of the last tenth of the steps is compared with the first step's, which comes
+    before any update. (A loss that is no number stops a run: `DivergenceError`.)
+    """
+    course = record.get("loss")
+    try:
+        losses = [float(row[2]) for row in course]  # type: ignore[union-attr]
+    except (TypeError, LookupError, ValueError, OverflowError):
+        return None
+    if not losses:
+        return None
+    end = median(losses[-max(1, len(losses) // 10) :])
+    if end <= DIVERGED * max(losses[0], LEAST_BEGINNING):
+        return None
+    return (
+        f"The training diverged: its loss began at {losses[0]:.4g} and ended at {end:.4g}, so its "
+        "weights are worth nothing; lower trainer.base_lr and trainer.head_lr, or set "
+        "trainer.clip_norm."
+    )
 
 
 def _map_50(part: object) -> float | None:

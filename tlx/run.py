@@ -16,7 +16,9 @@ import tlx.config
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import Pretrained, read_torch, resolve
 from tlx.checkpoint import BEST, checkpoint_meta, load_weights
+from tlx.closing import shortages
 from tlx.console import PLAIN_WIDTH, stdout_console
+from tlx.data.dataset import batches_per_epoch
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
 from tlx.drawing import draw, evenly_spaced, save_picture
@@ -130,6 +132,11 @@ def _train_and_test(
     cost = measure_cost(detector)
     add_freeze(record, cost, phases)
     record["classes"], record["data_report"] = data.classes, data.report
+    if test:
+        an_epoch = batches_per_epoch(len(data.splits["train"]), cfg.trainer.batch_size)
+        steps = cfg.trainer.epochs * an_epoch
+        for warning in shortages(steps, data.report["counts"]["test"]["boxes"]):
+            log.warning("%s", warning)
     print_and_keep(freeze_table(detector, cost, phases, record["name"]), run_dir / "freeze.txt")
     save_record(record, run_dir)
 

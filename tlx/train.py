@@ -14,10 +14,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.cli import hydra_command
+from tlx.closing import closing
 from tlx.config import conf_dir, stored_config
 from tlx.errors import ConfigError, TlxError
 from tlx.identity import run_dir, run_subdir
 from tlx.interrupt import Interrupted
+from tlx.record import Record
 from tlx.schema import Config
 from tlx.study.attempt import attempt
 from tlx.study.pilot import start
@@ -44,10 +46,10 @@ def job(cfg: DictConfig) -> None:
     finish(lambda: start(resumed_config(cfg, folder), folder), "tlx.train", cfg, folder)
 
 
-def finish(work: Callable[[], object], program: str, cfg: DictConfig, folder: Path) -> None:
-    """Do the work of a single job; its end by an error or a stop is one readable line."""
+def finish(work: Callable[[], Record], program: str, cfg: DictConfig, folder: Path) -> None:
+    """Do the work of a single job and say how it ended; an error or a stop is one readable line."""
     try:
-        work()
+        record = work()
     except TlxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except OSError as error:
@@ -55,9 +57,17 @@ def finish(work: Callable[[], object], program: str, cfg: DictConfig, folder: Pa
     except (KeyboardInterrupt, Interrupted):
         given = [f"cache_dir={cfg.cache_dir}"] if _given("cache_dir") else []
         log.warning(
-            "interrupted; continue with: %s", hydra_command(program, f"resume={folder}", *given)
+            "interrupted; continue with: %s",
+            hydra_command(program, f"resume={_as_typed(folder)}", *given),
         )
         sys.exit(INTERRUPTED)
+    print(closing(record, _as_typed(folder)), flush=True)
+
+
+def _as_typed(folder: Path) -> Path:
+    """Relative where it lies below the current folder: shorter, and it moves with the project."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def resumed_config(cfg: DictConfig, folder: Path, schema: type = Config) -> DictConfig:

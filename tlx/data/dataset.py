@@ -143,6 +143,11 @@ class EvalSplit(_Split):
         return Row(index, *self.transform(*self.read(index)))
 
 
+def batches_per_epoch(count: int, batch_size: int) -> int:
+    """Batches that an epoch of `count` pictures is dealt out in; follows from these two alone."""
+    return count // min(batch_size, count)
+
+
 class EpochBatches(Sampler[list[tuple[int, int]]]):
     """Shuffled batches of (epoch, index), from wherever training stands.
 
@@ -170,7 +175,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self._order: tuple[int, list[int]] | None = None  # of the epoch asked for last
 
     def __len__(self) -> int:
-        return self.count // self.batch_size
+        return batches_per_epoch(self.count, self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, skip = divmod(max(self.steps_done(), self.first_step), len(self))

@@ -20,6 +20,7 @@ from tlx.activations.phase import PhaseCache, PhaseCaches
 from tlx.activations.plan import Forecast, forecast, gigabytes
 from tlx.activations.store import ActivationStore
 from tlx.data.annotations import Item
+from tlx.data.dataset import batches_per_epoch
 from tlx.detector.ssd import SSD
 from tlx.engine.precision import Precision, resolve
 from tlx.engine.trunk import TrunkNetwork
@@ -116,7 +117,8 @@ def _plan_cache(
         prefix_s, _ = _time_prefix(detector, phase, batch, device, precision.prefix)
     codec = Codec(cfg.cache.dtype, [(m.shape[1], m.shape[2], m.shape[3]) for m in maps])
     expected = forecast(
-        epochs=epochs, views=views, pictures=len(items), batches=len(items) // batch,
+        epochs=epochs, views=views, pictures=len(items),
+        batches=batches_per_epoch(len(items), batch),
         slot_bytes=codec.bytes_per_slot, prefix_s=prefix_s, exact_prefix_s=exact_s,
         read_s=_time_read(codec, maps, device),
     )  # fmt: skip

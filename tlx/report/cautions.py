@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tlx.data.faults import RULES
+from tlx.learned import diverged
 from tlx.report.arms import Arm
 from tlx.report.records import Record
 
@@ -13,9 +14,14 @@ def cautions(arms: Sequence[Arm]) -> list[str]:
     """Warnings that hold for the study as a whole, each once."""
     records = [record for arm in arms for record in arm.records]
     lines: list[str] = []
-    for say in (_label_noise, _leaks, _faults, _notes):
+    for say in (_runs, _label_noise, _leaks, _faults, _notes):
         lines += dict.fromkeys(line for record in records for line in say(record))
     return lines
+
+
+def _runs(record: Record) -> list[str]:
+    """Runs whose loss ran away without ceasing to be a number."""
+    return [f"{record.name}: {line}"] if (line := diverged(record.data)) else []
 
 
 def _label_noise(record: Record) -> list[str]:

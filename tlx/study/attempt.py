@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from tlx.closing import one_line
 from tlx.errors import BusyError, TlxError
 from tlx.interrupt import Interrupted
 from tlx.record import Record, describe_error, new_record, now, read_record, save_record
@@ -35,7 +36,7 @@ def attempt(start: Start, cfg: DictConfig, folder: Path) -> None:
 
 def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
     try:
-        start(cfg, folder)
+        log.info("%s", one_line(start(cfg, folder)))
     except BusyError as error:  # the record is the other process's
         log.error("%s: %s", type(error).__name__, error)
     except TlxError as error:

@@ -1,0 +1,122 @@
+"""The end of a run, in words: figures, warnings, and commands that run when they are pasted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_overrides
+
+from tlx.cli import hydra_command
+from tlx.closing import closing, one_line, shortages
+from tlx.learned import diverged
+from tlx.report.cautions import cautions
+from tlx.report.records import Record
+
+RECORD: dict[str, Any] = {
+    "name": "freeze=4-seed=0-a1",
+    "epochs": 30,
+    "loss": [[1.0, 1, 12.0], [9.0, 600, 1.5]],
+    "best": {"epoch": 20, "map": 0.41, "map_50": 0.72},
+    "test": {"map": 0.4, "map_50": 0.7, "images": 50, "boxes": 80},
+    "data_report": {
+        "root": "/data/my set",
+        "counts": {"train": {"images": 300}, "test": {"images": 50, "boxes": 80}},
+    },
+    "time": {"fit_s": 61.2},
+}
+
+
+def with_losses(*losses: float) -> dict[str, Any]:
+    return RECORD | {"loss": [[float(i), 100 * i, loss] for i, loss in enumerate(losses, 1)]}
+
+
+def test_the_block_says_what_was_trained_and_found() -> None:
+    text = closing(RECORD, Path("runs/a=b"))
+    assert "300 pictures, 600 steps in 30 epochs, 61 s" in text
+    assert "epoch 21 of 30, on val mAP@.5 0.720, mAP 0.410" in text
+    assert "mAP@.5 0.700, mAP 0.400 on 50 pictures with 80 boxes" in text
+    assert "!" not in text
+    assert "python -m tlx.evaluate checkpoint=runs/a=b" in text
+    assert "'source=/data/my set'" in text
+
+
+def test_a_run_that_diverged_is_said_so_in_block_line_and_report() -> None:
+    record = with_losses(12, 14, 4e6, 5e7, 5e7)
+    assert "diverged: its loss began at 12 and ended at 5e+07" in closing(record, Path("r"))
+    assert "diverged" in one_line(record)
+    arm = type("Arm", (), {"records": [Record(Path("r"), record)]})
+    assert any("diverged" in line for line in cautions([arm]))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "losses", [(12, 8, 1), (0, 12, 11), (12, 110, 60, 9), (), (15,), (0.2, 99)]
+)
+def test_a_high_or_uneven_loss_has_not_diverged(losses: tuple[float, ...]) -> None:
+    assert diverged(with_losses(*losses)) is None
+
+
+@pytest.mark.parametrize("course", [None, 3, [1], [[1, 2, "x"]], [[1, 2, 10**400]], {"a": 1}])
+def test_a_damaged_course_is_unknown(course: object) -> None:
+    record = RECORD | {"loss": course}
+    assert diverged(record) is None
+    assert closing(record, Path("r"))
+
+
+def test_nothing_learned_few_steps_and_few_boxes_are_warned_of() -> None:
+    counts = {"train": {"images": 9}, "test": {"boxes": 5}}
+    text = closing(
+        with_losses(12) | {
+            "best": {"epoch": 0, "map": 0.0, "map_50": 0.0}, "test": {"map_50": 0.0},
+            "data_report": {"counts": counts},
+        },
+        Path("r"),
+    )  # fmt: skip
+    assert "Nothing has learned" in text
+    assert "Few steps: 100 " in text
+    assert "Few test boxes: 5, " in text
+    assert shortages(200, 30) == shortages(None, None) == []
+
+
+def shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    line = line.replace("python ", f"'{sys.executable}' ", 1)
+    return subprocess.run(
+        line, shell=True, capture_output=True, text=True, timeout=300, check=False, cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_every_command_that_a_run_prints_runs_as_it_is(tiny_set: Path, tmp_path: Path) -> None:
+    """In folders of spaces, quotes, `=`, and letters beyond ASCII; with the default workers."""
+    pictures = tmp_path / "pictures of Zoë's = $1"
+    shutil.copytree(tiny_set, pictures)
+    given = [
+        o for o in tiny_overrides(pictures, tmp_path / "it's mine") if "workers" not in o
+    ]  # fmt: skip
+    given += ["backbone.name=mobilenet_v1", "backbone.weights=scratch", "freeze=none"]
+    done = shell(hydra_command("tlx.train", *given), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Few steps: 6 " in done.stdout + done.stderr
+    _, _, after = done.stdout.partition("next:\n")
+    lines = [line.strip() for line in after.splitlines() if line.strip()]
+    assert [line.split()[2] for line in lines] == [
+        "tlx.evaluate", "tlx.predict", "tlx.export", "tlx.report",
+    ]  # fmt: skip
+    for line in lines:
+        if "tlx.export" in line and not _can_export():
+            continue
+        told = shell(line, tmp_path)
+        assert told.returncode == 0, f"{line}\n{told.stdout}\n{told.stderr}"
+    (record,) = (tmp_path / "it's mine").rglob("record.json")
+    assert json.loads(record.read_text())["status"] == "finished"
+
+
+def _can_export() -> bool:
+    return find_spec("onnx") is not None and find_spec("onnxruntime") is not None
