@@ -111,11 +111,9 @@ def test_jpeg_named_png_is_read_by_content(tmp_path: Path) -> None:
         (6, (30, 40), True, ["exif-rotated"]),
         (6, None, True, ["exif-rotated"]),
         (6, (40, 30), False, ["exif-kept"]),
-        (6, (99, 99), True, ["size-mismatch", "exif-rotated"]),
         (3, (40, 30), True, ["exif-rotated"]),
         (1, (40, 30), False, []),
         (1, None, False, []),
-        (1, (30, 40), False, ["size-mismatch"]),
         (99, (40, 30), False, []),
     ],
 )
@@ -129,6 +127,31 @@ def test_exif_orientation_and_stated_size(
     assert item.size == ((30, 40) if rotate and orientation == 6 else (40, 30))
     assert kinds(result.faults) == found
     assert len(item.boxes) == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "box", "found", "boxes"),
+    [
+        ((80, 60), (10, 20, 70, 50), ["scaled-boxes"], [[5, 10, 35, 25]]),
+        ((20, 15), (10, 10, 19, 14), ["scaled-boxes"], [[20, 20, 38, 28]]),
+        ((80, 60), (10, 20, 90, 50), ["size-mismatch"], None),  # beyond the stated size
+        ((99, 99), (10, 20, 30, 25), ["size-mismatch"], None),  # another shape
+        ((30, 40), (10, 20, 30, 25), ["size-mismatch"], None),
+    ],
+)
+def test_boxes_of_another_size_are_scaled_or_refused(
+    tmp_path: Path,
+    stated: tuple[int, int],
+    box: tuple[int, ...],
+    found: list[str],
+    boxes: list[list[int]] | None,
+) -> None:
+    image = picture(tmp_path / "a.jpg")  # 40x30
+    other = annotated(picture(tmp_path / "whole.jpg"), (1, 1, 9, 9))
+    result = check([annotated(image, box, size=stated), other], None)
+    assert kinds(result.faults) == found
+    items = {item.image.name: item for item in result.items}
+    assert (items["a.jpg"].boxes.tolist() if boxes else "a.jpg" not in items) == (boxes or True)
 
 
 def test_rotated_boxes_are_clipped_to_the_upright_picture(tmp_path: Path) -> None:

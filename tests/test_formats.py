@@ -13,8 +13,8 @@ from tlx.errors import ConfigError, DataError
 
 
 def test_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'yolo'.*coco.*txt, voc"):
-        read_annotations("yolo", tmp_path, None)
+    with pytest.raises(ConfigError, match=r"'kitti'.*coco.*txt, voc"):
+        read_annotations("kitti", tmp_path, None)
 
 
 @pytest.mark.parametrize("format", ["coco", "txt", "voc"])

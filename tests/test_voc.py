@@ -131,7 +131,8 @@ def test_voc_devkit_reports_listed_ids_without_files(tmp_path: Path) -> None:
     devkit(tmp_path, train="a\nghost\nplain\n")
     picture(tmp_path / "JPEGImages" / "plain.png")
     found = by_stem(read_annotations("voc", tmp_path, None))
-    assert found["ghost"].unused == found["plain"].unused == "unlabelled"
+    assert (found["ghost"].unused, found["plain"].unused) == ("unknown-line", "unlabelled")
+    assert "the nearest is 'e'" in found["ghost"].remarks[0][1]
     assert found["ghost"].source.endswith("train.txt:2")
 
 

@@ -13,6 +13,7 @@ from tlx.freeze.depth import freeze_label
 
 # What may differ between two runs of the same experiment without changing a number of it.
 _NOT_IDENTITY = {"runs_dir", "cache_dir", "resume", "name", "logger", "hydra"}
+_LATER_DATA = {"fixes": None, "splits": "named"}
 _NOT_IDENTITY_TRAINER = {"workers", "progress", "checkpoint_minutes", "timer_warmup"}
 
 
@@ -23,8 +24,10 @@ def fingerprint(cfg: DictConfig) -> str:
         for key, value in ((str(k), cfg[k]) for k in cfg if k not in _NOT_IDENTITY)
     }
     plain["freeze"] = freeze_label(plain["freeze"])
-    if plain["data"].get("fixes") is None:  # the key came later: earlier runs stay what they are
-        plain["data"].pop("fixes", None)
+    # Keys that came later: with the default they say nothing, and earlier runs stay what they are.
+    for key, default in _LATER_DATA.items():
+        if plain["data"].get(key) == default:
+            plain["data"].pop(key, None)
     plain["trainer"] = {k: v for k, v in plain["trainer"].items() if k not in _NOT_IDENTITY_TRAINER}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 

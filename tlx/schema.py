@@ -17,13 +17,14 @@ class BackboneConfig:
 @dataclass
 class DataConfig:
     name: str = MISSING
-    format: str = MISSING  # sample, txt, voc, coco
+    format: str = MISSING  # sample, txt, voc, coco, yolo
     root: str | None = None
     classes: list[str] | None = None  # default: the sorted names found in the set
     val_fraction: float = 0.15
     test_fraction: float = 0.15
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
+    splits: str = "named"  # named: those of the set, where it names any; cut: all divided anew
     strict: bool = False  # every fault is an error
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
     zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off

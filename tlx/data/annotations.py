@@ -24,6 +24,7 @@ class Annotation:
         size: (width, height) that the annotation claims; None where it says nothing or 0x0.
         unused: why the reader found this picture but does not use it, a key of
             `tlx.data.faults.RULES` ("unlabelled" or "unlisted"); None for an annotated picture.
+        remarks: (kind, detail) of the faults that the reader itself found.
     """
 
     image: Path
@@ -34,13 +35,22 @@ class Annotation:
     split: str | None = None
     size: tuple[int, int] | None = None
     unused: str | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def without_boxes(
-        cls, image: Path, source: str, *, split: str | None = None, unused: str | None = None
+        cls,
+        image: Path,
+        source: str,
+        *,
+        split: str | None = None,
+        unused: str | None = None,
+        remarks: tuple[tuple[str, str], ...] = (),
     ) -> Annotation:
         """A picture that has no boxes, or (`unused` given) of which nothing is known."""
-        return cls(image, np.zeros((0, 4)), [], np.zeros(0, bool), source, split, None, unused)
+        return cls(
+            image, np.zeros((0, 4)), [], np.zeros(0, bool), source, split, None, unused, remarks
+        )
 
 
 @dataclass(eq=False)

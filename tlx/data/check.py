@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tlx.data.pictures import Probe, UnreadablePicture, probe
 from tlx.errors import ConfigError, DataError
 
 MIN_SIDE = 16  # px
+LEAST_LOSS = 3  # pictures: a smaller set may have lost one of two
 LISTED = 20  # faults that a strict check names
 
 
@@ -43,7 +44,9 @@ def check(
         ConfigError: `classes` is empty, has repetitions or names the background.
         DataError: a class that is not in `classes`, no usable image, or (strict) any fault.
     """
+    annotations = _joined(annotations)
     classes = _class_names(annotations, classes)
+    _refuse_fractions(annotations)
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
@@ -51,6 +54,7 @@ def check(
     faults = FaultReport()
     checked = [_check_one(a, probes.get(a.image), labels, faults) for a in annotations]
     items = [item for item in checked if item]
+    _refuse_losses(annotations, probes)
     if strict and faults.serious:
         raise DataError(_refusal(faults))
     if not items:
@@ -71,9 +75,65 @@ def _class_names(annotations: Sequence[Annotation], classes: list[str] | None) -
     return list(classes)
 
 
+def _joined(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """One annotation for each picture of a split: the others' boxes join those of the first."""
+    together: dict[tuple[Path, str | None], list[Annotation]] = {}
+    for annotation in annotations:
+        if not annotation.unused:
+            together.setdefault((annotation.image, annotation.split), []).append(annotation)
+    kept = []
+    for annotation in annotations:
+        members = [] if annotation.unused else together[annotation.image, annotation.split]
+        if len(members) < 2:
+            kept.append(annotation)
+        elif members[0] is annotation:
+            sources = ", ".join(member.source for member in members[1:])
+            kept.append(
+                replace(
+                    annotation,
+                    boxes=np.concatenate([member.boxes for member in members]),
+                    names=[name for member in members for name in member.names],
+                    difficult=np.concatenate([member.difficult for member in members]),
+                    size=annotation.size,
+                    remarks=(*annotation.remarks, ("joined-picture", f"also in {sources}")),
+                )
+            )
+    return kept
+
+
+def _refuse_fractions(annotations: Sequence[Annotation]) -> None:
+    """Boxes in 0..1 would all be smaller than a pixel."""
+    boxed = [a for a in annotations if len(a.boxes)]
+    if boxed and all(float(np.nanmax(np.abs(a.boxes), initial=0)) <= 1 for a in boxed):
+        raise DataError(
+            f"all {sum(len(a.boxes) for a in boxed)} boxes lie within one pixel (the first: "
+            f"{boxed[0].source}): fractions? Write them in pixels of the picture"
+        )
+
+
+def _refuse_losses(
+    annotations: Sequence[Annotation], probes: dict[Path, Probe | UnreadablePicture]
+) -> None:
+    """A set of which half is missing was copied or unpacked by halves: it is not the one meant."""
+    used = [(a, probes[a.image]) for a in annotations if a.image in probes]
+    lost = [a for a, p in used if isinstance(p, UnreadablePicture) and p.kind == "missing-image"]
+    if len(lost) >= LEAST_LOSS and 2 * len(lost) > len(used):
+        named = ", ".join(a.image.name for a in lost[:3])
+        raise DataError(
+            f"{len(lost)} of {len(used)} annotated pictures are missing ({named}, …; the first is "
+            f"expected at {lost[0].image}): complete the set"
+        )
+
+
 def _check_names(annotation: Annotation, classes: list[str]) -> None:
     for number, name in enumerate(annotation.names, start=1):
         if name not in classes:
+            spelled = [known for known in classes if known.casefold() == name.casefold()]
+            if spelled:
+                raise DataError(
+                    f"{annotation.source} box {number}: class {name!r} and {spelled[0]!r} of the "
+                    "class list differ in case only: write both alike"
+                )
             nearest = get_close_matches(name, classes, n=1, cutoff=0.0)[0]
             raise DataError(
                 f"{annotation.source} box {number}: class {name!r} is not in data.classes; the "
@@ -102,6 +162,10 @@ def _check_one(
     faults: FaultReport,
 ) -> Item | None:
     image, where = annotation.image, annotation.source
+    for kind, detail in annotation.remarks:
+        faults.add(kind, image, where, detail)
+    if found is None and annotation.unused in ("unknown-line",):
+        return None
     if found is None:  # `unused`, hence not probed
         kind = (annotation.unused or "unlabelled") if image.is_file() else "missing-image"
         faults.add(kind, image, where, "")
@@ -112,6 +176,10 @@ def _check_one(
     if min(found.size) < MIN_SIDE:
         faults.add("tiny-image", image, where, f"{found.size[0]}x{found.size[1]} px")
         return None
+    scaled = _scaled(annotation, found, faults)
+    if scaled is None:
+        return None
+    annotation = scaled
     rotate = _orient(annotation, found, faults)
     size = found.upright_size if rotate else found.size
     boxes, kept = _check_boxes(annotation, size, faults)
@@ -131,6 +199,28 @@ def _check_one(
     )
 
 
+def _scaled(annotation: Annotation, found: Probe, faults: FaultReport) -> Annotation | None:
+    """The annotation in pixels of its file; None where its boxes are of doubtful pixels.
+
+    A stated size of the same shape, into which the boxes fit, tells that the picture was resized
+    after it was annotated. Any other size tells nothing that boxes can be trusted by.
+    """
+    image, where, stated = annotation.image, annotation.source, annotation.size
+    if not stated or stated in (found.size, found.upright_size) or not len(annotation.boxes):
+        return annotation
+    (width, height), (w, h) = stated, found.size
+    detail = f"annotation {width}x{height}, file {w}x{h}"
+    far = np.nan_to_num(annotation.boxes).max(0)
+    for size in (found.size, found.upright_size):
+        scale = size[0] / width, size[1] / height
+        alike = abs(width * scale[1] - size[0]) <= 1 or abs(height * scale[0] - size[1]) <= 1
+        if alike and far[2] <= width + 1 and far[3] <= height + 1:
+            faults.add("scaled-boxes", image, where, detail)
+            return replace(annotation, boxes=annotation.boxes * np.array([*scale] * 2), size=size)
+    faults.add("size-mismatch", image, where, detail)
+    return None
+
+
 def _orient(annotation: Annotation, found: Probe, faults: FaultReport) -> bool:
     """Whether the boxes are those of the picture after its EXIF rotation.
 
@@ -138,10 +228,6 @@ def _orient(annotation: Annotation, found: Probe, faults: FaultReport) -> bool:
     are taken as upright, which is what annotation tools and OpenCV show.
     """
     image, where, stated = annotation.image, annotation.source, annotation.size
-    if stated and stated not in (found.size, found.upright_size):
-        (width, height), (w, h) = stated, found.size
-        detail = f"annotation {width}x{height}, file {w}x{h}"
-        faults.add("size-mismatch", image, where, detail)
     if found.orientation == 1:
         return False
     kept = stated == found.size != found.upright_size
@@ -157,8 +243,13 @@ def _check_boxes(
         boxes = annotation.boxes.astype(np.float32)
     clipped = np.clip(boxes, 0, np.array([*size, *size], np.float32))
     kept = np.ones(len(boxes), bool)
+    seen: set[tuple[str, bytes]] = set()
     for i, (box, inside) in enumerate(zip(boxes, clipped, strict=True)):
         kind = _box_fault(box, inside)
+        if kind in (None, "clipped-box"):
+            key = annotation.names[i], box.tobytes()
+            kind = "duplicate-box" if key in seen else kind
+            seen.add(key)
         if kind:
             corners = " ".join(f"{value:g}" for value in annotation.boxes[i])
             detail = f"box {corners}, picture {size[0]}x{size[1]}"

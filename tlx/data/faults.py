@@ -27,9 +27,21 @@ RULES = {
     "outside-box": Rule("box dropped", "it lies wholly outside the picture"),
     "clipped-box": Rule("box clipped", "it reached over the picture's edge"),
     "no-box-left": Rule("image dropped", "all its boxes had faults: it is not known to be empty"),
-    "size-mismatch": Rule(
-        "size of the file used", "the annotation states another size; its boxes may be displaced"
+    "duplicate-box": Rule("copy dropped", "the same box of the same class stands there twice"),
+    "empty-box": Rule("box dropped", "the annotation has neither a box nor a polygon"),
+    "joined-picture": Rule("boxes joined", "several annotations are of one picture"),
+    "renamed-picture": Rule(
+        "the picture of the annotation's own name used", "its <filename> names another picture"
     ),
+    "scaled-boxes": Rule(
+        "boxes scaled to the file", "the picture was resized after it was annotated"
+    ),
+    "size-mismatch": Rule(
+        "image dropped", "the annotation states a size of another shape: its boxes are doubtful"
+    ),
+    "unknown-line": Rule("line ignored", "a list names what the set does not hold"),
+    "unread-annotation": Rule("file ignored", "it lies where the layout of the set has no place"),
+    "unread-format": Rule("image ignored", "not a format that is read: convert it"),
     "label-conflict": Rule("image dropped", "its copies lie in folders of different classes"),
     "fix-image": Rule("image left out", "a data fix: `remove`", note=True),
     "fix-box": Rule("box dropped", "a data fix: `remove`, or `wrong box` in train", note=True),

@@ -14,10 +14,10 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-from tlx.data.annotations import Item
+from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
-from tlx.data.check import check
+from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
@@ -25,8 +25,8 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import read_annotations, stated_classes
 from tlx.data.label_noise import label_noise
 from tlx.data.sample import ensure_sample
-from tlx.data.split import split_items
-from tlx.errors import DataError
+from tlx.data.split import SPLITS, refuse_copied_splits, split_items, without_splits
+from tlx.errors import ConfigError, DataError
 from tlx.schema import DataConfig
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,8 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
 
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
-    if cfg.format == "sample":
-        root, format = ensure_sample(cache_dir), "voc"
-    else:
-        root, format = Path(str(cfg.root)).expanduser(), cfg.format
+    root, annotations, checked = read_checked(cfg, cache_dir)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
-    classes = list(cfg.classes) if cfg.classes else stated_classes(root)
-    annotations = read_annotations(format, root, classes)
-    checked = check(annotations, classes, strict=cfg.strict)
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
     with _progress("decoding pictures") as advance:
@@ -97,6 +91,31 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
         },
         faults=checked.faults,
     )
+
+
+def read_checked(cfg: DataConfig, cache_dir: Path) -> tuple[Path, list[Annotation], CheckResult]:
+    """The folder, its annotations as written, and what the check left of them."""
+    if cfg.format == "sample":
+        root, format = ensure_sample(cache_dir), "voc"
+    else:
+        root, format = Path(str(cfg.root)).expanduser(), cfg.format
+    if cfg.splits not in SPLITS:
+        raise ConfigError(f"data.splits={cfg.splits} is none of {', '.join(SPLITS)}")
+    classes = list(cfg.classes) if cfg.classes else stated_classes(root)
+    annotations = read_annotations(format, root, classes)
+    if cfg.splits == "cut":
+        annotations = without_splits(annotations)
+    refuse_copied_splits(annotations)
+    checked = check(annotations, classes, strict=cfg.strict)
+    for split in dict.fromkeys(a.split for a in annotations if a.split):
+        if not any(item.split == split for item in checked.items):
+            sources = [a.source for a in annotations if a.split == split]
+            raise DataError(
+                f"the set names a {split} split, and none of its {len(sources)} pictures can be "
+                f"used (the first: {sources[0]}): correct its list, or have all pictures divided "
+                "anew with data.splits=cut"
+            )
+    return root, annotations, checked
 
 
 class _progress:

@@ -14,7 +14,9 @@ from tlx.errors import DataError
 
 # Told by content, not by ending: sets hold JPEGs named .png. The list keeps out formats that a
 # picture set does not need and that start other programs to decode (EPS) or are rarely exercised.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
+JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A: 1 is upright, 2..8 are flips and quarter turns
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -126,6 +128,8 @@ def _open(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnreadablePicture("decompression-bomb", str(error)) from error
     except Image.UnidentifiedImageError as error:
+        if data[4:12] in HEIF or data[:12] == JP2:
+            raise UnreadablePicture("unread-format", "HEIF or JPEG 2000") from error
         detail = f"none of {', '.join(FORMATS)} (first bytes: {data[:8]!r})"
         raise UnreadablePicture("undecodable", detail) from error
     except Exception as error:  # decoders raise nearly anything on damaged headers

@@ -9,16 +9,44 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from tlx.data.annotations import Item
+from tlx.data.annotations import Annotation, Item
 from tlx.data.duplicates import connected
 from tlx.data.split_notes import SplitNotes
 from tlx.errors import ConfigError, DataError
 
 TRUST = ("train", "val", "test")  # a picture in two splits stays in the later of them
 TOLERANCE = 0.1  # warn where a split that was cut misses its number of images by a larger part
+
+
+SPLITS = ("named", "cut")  # keep the splits that a set names, or divide all its pictures anew
+
+
+def without_splits(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Each picture once, of no named split; a list's mere mention of a picture is no picture."""
+    unique = {(a.image, a.unused): a for a in annotations}
+    return [replace(annotation, split=None) for annotation in unique.values()]
+
+
+def refuse_copied_splits(annotations: Sequence[Annotation]) -> None:
+    """A split that is a copy of another one would be measured on what was trained on.
+
+    Raises:
+        DataError: two splits name the same pictures.
+    """
+    named: dict[str, set[Path]] = defaultdict(set)
+    for annotation in annotations:
+        if annotation.split and not annotation.unused:
+            named[annotation.split].add(annotation.image)
+    alike = [s for s in named if any(t != s and named[t] == named[s] for t in named)]
+    if alike:
+        raise DataError(
+            f"the lists of {' and '.join(alike)} hold the same {len(named[alike[0]])} pictures: "
+            "what is trained on would be the test. Have all pictures divided with data.splits=cut"
+        )
 
 
 @dataclass
@@ -72,6 +100,11 @@ def split_items(
     parts: dict[str, list[Item]] = {split: [] for split in TRUST}
     for item in _without_leaks(items, notes):
         parts[item.split or "train"].append(item)
+    if emptied := [split for split in notes.named if not parts[split]]:
+        raise DataError(
+            f"every picture of {emptied[0]} is byte-identical to one of a more trusted split: "
+            "correct the lists, or have all pictures divided with data.splits=cut"
+        )
     wanted = {"test": test_fraction, "val": val_fraction}
     _cut(parts, {s: f for s, f in wanted.items() if not parts[s]}, group_of, seed, notes)
     if amend is not None:
@@ -122,7 +155,8 @@ def _cut(
     if len(members) <= len(fractions):
         raise DataError(
             f"{len(parts['train'])} images in {len(members)} different groups cannot fill train"
-            f"{''.join(f' and {split}' for split in fractions)}: add images or name the splits"
+            f"{''.join(f' and {split}' for split in fractions)}: add images, name the splits, or "
+            "(frames of a fixed camera) give data.group_near_duplicates=false"
         )
     pool = [members[key] for key in sorted(members)]
     random.Random(seed).shuffle(pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from tlx.data.formats.folders import (
 from tlx.data.formats.registry import reader
 from tlx.errors import DataError
 
+FIFTYONE = "labels.json"  # beside data/
 ROBOFLOW = "_annotations.coco.json"
 
 
@@ -51,6 +53,8 @@ def find_json(root: Path) -> list[tuple[str | None, Path]]:
     folder = subfolder(root, "annotations")
     named = _by_split(files_in(folder, {".json"})) if folder else []
     named = named or _by_split(files_in(root, {".json"}))
+    if not named and (root / FIFTYONE).is_file():
+        return [(None, root / FIFTYONE)]
     named = named or [
         (split, path / ROBOFLOW)
         for split, path in split_folders(root)
@@ -84,8 +88,8 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"{path}: no list {key!r}: is it a COCO instances file?")
     try:
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        images = {image["id"]: (image, str(image["file_name"])) for image in content["images"]}
+        names = {_id(category["id"]): str(category["name"]) for category in content["categories"]}
+        images = {_id(image["id"]): (image, str(image["file_name"])) for image in content["images"]}
         boxes: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: an image or category lacks {error}: export it again") from error
@@ -93,7 +97,7 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
         raise DataError(f"{path}: two images have the same id: export it again")
     for position, annotation in enumerate(content["annotations"], start=1):
         _check_annotation(path, position, annotation, boxes, names)
-        boxes[annotation["image_id"]].append(annotation)
+        boxes[_id(annotation["image_id"])].append(annotation)
     folders = _image_folders(root, path, split)
     annotations = []
     for key, (image, name) in images.items():
@@ -109,20 +113,47 @@ def _check_annotation(
     identifier = annotation.get("id") if isinstance(annotation, dict) else None
     where = f"{path} annotation {f'number {position}' if identifier is None else identifier}"
     try:
-        image, category, bbox = (annotation[key] for key in ("image_id", "category_id", "bbox"))
+        image, category = (_id(annotation[key]) for key in ("image_id", "category_id"))
         known_image, known_category = image in images, category in names
-        sensible = isinstance(bbox, list) and len([float(value) for value in bbox]) == 4
+        bbox = _bbox(annotation)
+        sensible = isinstance(annotation.get("bbox") or [], list) and len(bbox) in (0, 4)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{where}: needs image_id, category_id and a bbox of four numbers ({error!r}): "
             "correct or remove it"
         ) from error
     if not sensible:
-        raise DataError(f"{where}: bbox {bbox} is not [x, y, width, height]: correct or remove it")
+        raise DataError(
+            f"{where}: bbox {annotation['bbox']} is not [x, y, width, height]: correct or remove it"
+        )
     if not known_image:
         raise DataError(f"{where}: no image has the id {image}: remove it or add the image")
     if not known_category:
         raise DataError(f"{where}: no category has the id {category}: correct it")
+
+
+def _id(value: Any) -> Any:
+    """An id as what it says: PyLabel writes numbers as texts."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value) else value
+
+
+def _bbox(annotation: dict[str, Any]) -> list[float]:
+    """`bbox` as numbers, or the box of the polygons where there is none; empty without either.
+
+    Raises KeyError where the annotation has no such keys, TypeError or ValueError for no numbers.
+    """
+    if bbox := annotation.get("bbox"):
+        return [float(value) for value in bbox]
+    polygons = annotation.get("segmentation") or []
+    if "bbox" not in annotation and not polygons:
+        raise KeyError("bbox")
+    if not isinstance(polygons, list):  # run lengths
+        return []
+    points = np.array([float(v) for p in polygons for v in p]).reshape(-1, 2)
+    if not len(points):
+        return []
+    low, high = points.min(0), points.max(0)
+    return [*low.tolist(), *(high - low).tolist()]
 
 
 def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
@@ -131,7 +162,8 @@ def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
     own = [stem, *(name for name, of in SPLIT_OF_FOLDER.items() if split and of == split)]
     folders = [path.parent] if path.name == ROBOFLOW else []
     folders += [parent / name for name in own for parent in (root, root / "images")]
-    return [folder for folder in (*folders, root / "images", root) if folder.is_dir()]
+    usual = (root / "images", root / "data", root)
+    return [folder for folder in (*folders, *usual) if folder.is_dir()]
 
 
 def _find(root: Path, folders: list[Path], name: str, path: Path, key: Any) -> Path:
@@ -142,9 +174,20 @@ def _find(root: Path, folders: list[Path], name: str, path: Path, key: Any) -> P
     """
     windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
     if windows.drive or windows.root or ".." in windows.parts or not windows.name:
-        raise DataError(f"{path} image {key}: file_name {name!r} leaves the data folder {root}")
+        raise DataError(
+            f"{path} image {key}: file_name {name!r} leaves the data folder {root}: name pictures "
+            "relative to it (a/b.jpg), or by their last part where all lie in images/"
+        )
     candidates = [folder.joinpath(*windows.parts) for folder in folders]
-    return next((image for image in candidates if image.is_file()), candidates[0])
+    if found := next((image for image in candidates if image.is_file()), None):
+        return found
+    deeper = sorted(root.rglob(glob.escape(windows.name))) if len(windows.parts) == 1 else []
+    if len(deeper) > 1:
+        raise DataError(
+            f"{path} image {key}: {name} may be {deeper[0]} or {deeper[1]}: write the folder into "
+            "file_name"
+        )
+    return deeper[0] if deeper else candidates[0]
 
 
 def _to_annotation(
@@ -154,7 +197,10 @@ def _to_annotation(
     annotations: list[dict[str, Any]],
     names: dict[Any, str],
 ) -> Annotation:
-    corners = np.array([a["bbox"] for a in annotations], dtype=float).reshape(-1, 4)
+    boxes = [(a, bbox) for a in annotations if (bbox := _bbox(a))]
+    remarks = tuple(("empty-box", f"annotation {a.get('id')}") for a in annotations if not _bbox(a))
+    annotations = [a for a, _ in boxes]
+    corners = np.array([bbox for _, bbox in boxes], dtype=float).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
     try:
         size = (int(stated["width"]), int(stated["height"]))
@@ -163,8 +209,9 @@ def _to_annotation(
     return Annotation(
         image=image,
         boxes=corners,
-        names=[names[a["category_id"]] for a in annotations],
+        names=[names[_id(a["category_id"])] for a in annotations],
         difficult=np.array([bool(a.get("iscrowd")) for a in annotations], bool),
         source=source,
         size=size if min(size) > 0 else None,
+        remarks=remarks,
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tlx.data.annotations import Annotation
 from tlx.errors import DataError
 
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+# What Pillow opens (`tlx.data.pictures.FORMATS`): training, check and predict read the same.
+IMAGE_ENDINGS = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif",
+}  # fmt: skip
+UNREAD_ENDINGS = {".heic", ".heif", ".jp2", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef"}
 SPLIT_OF_FOLDER = {
     "train": "train",
     "val": "val",
@@ -97,6 +102,11 @@ class ImageFolder:
     def with_stem(self, stem: str) -> Path | None:
         """The first picture `stem`.(any image ending), or None."""
         return self._by_stem.get(stem)
+
+    def unread(self, name: str, stem: str) -> Path | None:
+        """The file of this name or stem whose ending says a format that is not read."""
+        found = (self.path / name, *sorted(self.path.glob(f"{glob.escape(stem)}.*")))
+        return next((p for p in found if p.suffix.lower() in UNREAD_ENDINGS and p.is_file()), None)
 
     def unlabelled(self, used: Iterable[Path], split: str | None = None) -> list[Annotation]:
         """A marker for each picture that is not in `used`: unlabelled is not empty."""

@@ -4,8 +4,9 @@ Challenge", 2010), in a VOCdevkit tree, in train/val/test folders or in one fold
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -14,6 +15,7 @@ from defusedxml.ElementTree import parse
 
 from tlx.data.annotations import Annotation
 from tlx.data.formats.folders import (
+    IMAGE_ENDINGS,
     ImageFolder,
     annotated_folders,
     files_in,
@@ -37,9 +39,10 @@ def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
     Raises:
         DataError: malformed XML or lists, or a folder with pictures but no XML.
     """
-    xml_folder = subfolder(root, "Annotations")
-    if xml_folder is not None and files_in(xml_folder, {".xml"}):
-        return _read_devkit(root, xml_folder)
+    for name in ("Annotations", "labels"):  # the second is FiftyOne's
+        xml_folder = subfolder(root, name)
+        if xml_folder is not None and files_in(xml_folder, {".xml"}):
+            return [*(found := _read_devkit(root, xml_folder)), *_unread(root, found)]
     annotations: list[Annotation] = []
     for split, folder in annotated_folders(root, ".xml"):
         images = ImageFolder(folder)
@@ -52,14 +55,33 @@ def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
         found = list(_read_folder(folder, images).values())
         annotations += [replace(annotation, split=split) for annotation in found]
         annotations += images.unlabelled((a.image for a in found), split)
-    return annotations
+    return [*annotations, *_unread(root, annotations)]
+
+
+def _unread(root: Path, read: list[Annotation]) -> list[Annotation]:
+    """A marker for each annotation file somewhere below `root` that no picture came from."""
+    known = {annotation.source for annotation in read}
+    return [
+        Annotation.without_boxes(path, str(path), unused="unread-annotation")
+        for path in sorted(root.rglob("*.xml"))
+        if str(path) not in known and not path.name.startswith(".") and _is_voc(path)
+    ]
+
+
+def _is_voc(path: Path) -> bool:
+    try:
+        top = parse(path).getroot()
+    except (ParseError, ValueError, OSError, LookupError):
+        return False
+    return top is not None and top.tag == "annotation"
 
 
 def _read_devkit(root: Path, xml_folder: Path) -> list[Annotation]:
-    images = ImageFolder(subfolder(root, "JPEGImages", "images") or xml_folder)
+    images = ImageFolder(subfolder(root, "JPEGImages", "images", "data") or xml_folder)
     by_id = _read_folder(xml_folder, images)
     unlabelled = mark_unlabelled(images.images, (a.image for a in by_id.values()))
-    listed = _read_lists(root)
+    stems = [*by_id, *(image.stem for image in images.images)]
+    listed = _read_lists(root, dict.fromkeys(stems))
     if not listed:
         return [*by_id.values(), *unlabelled]
     annotations, named = [], set()
@@ -69,8 +91,16 @@ def _read_devkit(root: Path, xml_folder: Path) -> list[Annotation]:
             annotations.append(replace(by_id[identifier], split=split))
         elif images.with_stem(identifier) is None:
             missing = images.path / f"{identifier}.jpg"
+            nearest = get_close_matches(identifier, by_id, n=1, cutoff=0.0)
+            detail = f"{identifier!r} is no picture of the set; the nearest is {nearest[0]!r}"
             annotations.append(
-                Annotation.without_boxes(missing, where, split=split, unused="unlabelled")
+                Annotation.without_boxes(
+                    missing,
+                    where,
+                    split=split,
+                    unused="unknown-line",
+                    remarks=(("unknown-line", detail),),
+                )
             )
     unlisted = (a for identifier, a in by_id.items() if identifier not in named)
     annotations += [
@@ -79,7 +109,7 @@ def _read_devkit(root: Path, xml_folder: Path) -> list[Annotation]:
     return annotations + unlabelled
 
 
-def _read_lists(root: Path) -> list[tuple[str, str | None, str]]:
+def _read_lists(root: Path, known: dict[str, None]) -> list[tuple[str, str | None, str]]:
     """(id, split, list:line) from ImageSets/Main; empty where it has no lists.
 
     `trainval` stands in for a missing train or val: what the other does not name.
@@ -89,15 +119,15 @@ def _read_lists(root: Path) -> list[tuple[str, str | None, str]]:
     if not main:
         return []
     lists = {
-        name: _read_list(main / f"{name}.txt")
+        name: _read_list(main / f"{name}.txt", known)
         for name in ("train", "val", "test", "trainval", "default")
         if (main / f"{name}.txt").is_file()
     }
     default, both = lists.pop("default", {}), lists.pop("trainval", {})
     if both and not ("train" in lists and "val" in lists):
         rest = "val" if "train" in lists else "train"
-        known = lists.get("train", {}) | lists.get("val", {})
-        lists[rest] = {name: where for name, where in both.items() if name not in known}
+        taken = lists.get("train", {}) | lists.get("val", {})
+        lists[rest] = {name: where for name, where in both.items() if name not in taken}
     listed: list[tuple[str, str | None, str]]
     listed = [(name, split, where) for split, ids in lists.items() for name, where in ids.items()]
     listed = listed or [(name, None, where) for name, where in default.items()]
@@ -106,30 +136,52 @@ def _read_lists(root: Path) -> list[tuple[str, str | None, str]]:
     return listed
 
 
-def _read_list(path: Path) -> dict[str, str]:
-    """{id: file:line} in the file's order. An id may hold spaces: it is the whole line."""
+def _read_list(path: Path, known: dict[str, None]) -> dict[str, str]:
+    """{id: file:line} in the file's order.
+
+    An id may hold spaces: it is the whole line, unless only a part of it is `known`: without
+    quotes, without the ending of a picture, without the class flag (1, 0, -1) of VOC's lists.
+    """
     ids: dict[str, str] = {}
     for number, identifier in read_lines(path):
         if re.search(r"[\\/]", identifier):
             raise DataError(f"{path}:{number}: {identifier!r} is a path: list names without folder")
-        ids.setdefault(identifier, f"{path}:{number}")
+        forms = dict.fromkeys(_forms(identifier))
+        ids.setdefault(
+            next((form for form in forms if form in known), identifier), f"{path}:{number}"
+        )
     return ids
+
+
+def _forms(line: str) -> Iterator[str]:
+    """The ids that a line of a list may mean, the whole line first."""
+    for text in (line, re.sub(r"\s+(-1|0|1)$", "", line)):
+        for bare in (text, text.strip("\"'")):
+            yield bare
+            if Path(bare).suffix.lower() in IMAGE_ENDINGS:
+                yield Path(bare).stem
 
 
 def _read_folder(xml_folder: Path, images: ImageFolder) -> dict[str, Annotation]:
     """{stem of the XML: annotation} with each XML's picture found in `images`.
 
-    `<filename>` names it, unless several XMLs claim the same name (files that were renamed or
-    copied after annotating) and the XML's own stem is a picture too.
+    The XML's own stem names it, and `<filename>` where there is no such picture: files are renamed
+    after annotating, and then `<filename>` may name another one.
     """
-    parsed = [(path.stem, *parse_xml(path)) for path in files_in(xml_folder, {".xml"})]
-    claims = Counter(name for _, name, _ in parsed)
     found = {}
-    for stem, name, annotation in parsed:
+    for path in files_in(xml_folder, {".xml"}):
+        stem = path.stem
+        name, annotation = parse_xml(path)
         named, own = images.named(name), images.with_stem(stem)
-        image = own if claims[name] > 1 and own else named or own
-        missing = name if re.search(r"[^.]\.\w+$", name) else f"{stem}.jpg"
-        found[stem] = replace(annotation, image=image or images.path / missing)
+        if named and own and named.stem != own.stem:
+            remark = "renamed-picture", f"<filename> says {name}"
+            annotation = replace(annotation, remarks=(*annotation.remarks, remark))
+        if named and own and named.stem == own.stem:
+            own = named  # of several endings of one stem, the one that it names
+        missing = images.path / (name if re.search(r"[^.]\.\w+$", name) else f"{stem}.jpg")
+        if (unread := images.unread(missing.name, stem)) and not (own or named):
+            missing = unread
+        found[stem] = replace(annotation, image=own or named or missing)
     return found
 
 
@@ -144,7 +196,7 @@ def parse_xml(path: Path) -> tuple[str, Annotation]:
         top = parse(path).getroot()
     except ParseError as error:
         raise DataError(f"{path}: malformed XML: {error}: correct or remove the file") from error
-    except ValueError as error:  # defusedxml's refusals and unknown encodings
+    except (ValueError, LookupError) as error:  # defusedxml's refusals, unknown encodings
         raise DataError(f"{path}: refused: {error!r}: write it without DTD or entities") from error
     if top is None or top.tag != "annotation":
         raise DataError(f"{path}: not a VOC annotation: its first element is not <annotation>")

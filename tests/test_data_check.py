@@ -1,0 +1,285 @@
+"""Sets as people have them, through `python -m tlx.data check`: read, mended, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tlx.data.__main__ import REPORT, main
+
+Box = tuple[str, tuple[float, float, float, float]]
+SIZE = (64, 48)
+
+
+def xml(filename: str, boxes: list[Box], size: tuple[int, int] = SIZE) -> str:
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax>"
+        f"<ymax>{d}</ymax></bndbox></object>"
+        for name, (a, b, c, d) in boxes
+    )
+    return (
+        f"<annotation><filename>{filename}</filename><size><width>{size[0]}</width>"
+        f"<height>{size[1]}</height></size>{objects}</annotation>"
+    )
+
+
+def picture(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(number).integers(0, 255, (6, 8, 3), np.uint8)
+    Image.fromarray(small).resize(SIZE).save(path)
+
+
+def boxes_of(number: int) -> list[Box]:
+    return [("gun", (number % 9 + 1, 2, number % 9 + 30, 40))]
+
+
+def devkit(root: Path, count: int = 12, stem: str = "img {:02d}", lists: bool = True) -> list[str]:
+    stems = [stem.format(i) for i in range(count)]
+    (root / "Annotations").mkdir(parents=True)
+    (root / "ImageSets/Main").mkdir(parents=True)
+    for number, name in enumerate(stems):
+        picture(root / "JPEGImages" / f"{name}.png", number)
+        write(root, name, xml(f"{name}.png", boxes_of(number)))
+    if lists:
+        write_lists(root, stems, "{}")
+    return stems
+
+
+def write(root: Path, stem: str, text: str) -> None:
+    (root / "Annotations" / f"{stem}.xml").write_text(text)
+
+
+def write_lists(root: Path, stems: list[str], line: str) -> None:
+    for name, part in (("train", stems[:6]), ("val", stems[6:9]), ("test", stems[9:])):
+        (root / f"ImageSets/Main/{name}.txt").write_text(
+            "".join(f"{line.format(s)}\n" for s in part)
+        )
+
+
+def coco(root: Path, count: int = 12, folder: str = "images") -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "images": [], "annotations": [], "categories": [{"id": 1, "name": "gun"}],
+    }  # fmt: skip
+    for i in range(count):
+        picture(root / folder / f"{i:02d}.png", i)
+        a, b, c, d = boxes_of(i)[0][1]
+        content["images"].append({"id": i, "file_name": f"{i:02d}.png"})
+        content["annotations"].append(
+            {"id": i, "image_id": i, "category_id": 1, "bbox": [a, b, c - a, d - b]}
+        )
+    return content
+
+
+Check = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+    """Run the program on `tmp_path/set`; what check.json says, with the exit code and stderr."""
+
+    def run(*overrides: str) -> dict[str, Any]:
+        code = main(
+            ["check", *overrides, f"data.root={tmp_path / 'set'}", f"output={tmp_path / 'out'}",
+             "data.group_near_duplicates=false", f"cache_dir={tmp_path / 'cache'}"]
+        )  # fmt: skip
+        report = json.loads((tmp_path / "out" / REPORT).read_text())
+        return report | {"code": code, "err": capsys.readouterr().err}
+
+    return run
+
+
+def images(report: dict[str, Any]) -> list[int]:
+    return [report["splits"][split]["images"] for split in ("train", "val", "test")]
+
+
+def refused(report: dict[str, Any], *words: str) -> None:
+    assert (report["code"], report["usable"]) == (2, False)
+    assert len(report["err"].strip().splitlines()) == 1
+    assert all(word in report["err"] for word in words), report["err"]
+
+
+def test_a_sound_set_is_told_whole(tmp_path: Path, check: Check) -> None:
+    devkit(tmp_path / "set")
+    report = check("data=voc")
+    assert (report["code"], report["classes"], report["faults"]) == (0, ["gun"], [])
+    assert images(report) == [6, 3, 3]
+    assert report["splits"]["test"]["boxes"] == 3
+
+
+def test_boxes_never_go_to_another_picture(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set")
+    for number, stem in enumerate(stems):
+        other = stems[(number + 1) % len(stems)]
+        write(tmp_path / "set", stem, xml(f"{other}.png", boxes_of(number)))
+    report = check("data=voc")
+    assert report["counts"] == {"renamed-picture": 12}
+    assert all(Path(f["image"]).stem == Path(f["where"]).stem for f in report["faults"])
+
+
+@pytest.mark.parametrize("line", ['"{}"', "'{}'", "{}.png", "{}  1", "{} -1", "{} 0", '"{}.png" 1'])
+def test_lists_as_other_tools_write_them(tmp_path: Path, check: Check, line: str) -> None:
+    stems = devkit(tmp_path / "set", lists=False)
+    write_lists(tmp_path / "set", stems, line)
+    assert images(check("data=voc")) == [6, 3, 3]
+
+
+def test_a_line_that_fits_nothing_is_named(tmp_path: Path, check: Check) -> None:
+    devkit(tmp_path / "set")
+    path = tmp_path / "set/ImageSets/Main/train.txt"
+    path.write_text(path.read_text() + "imq 03\n")
+    [fault] = check("data=voc")["faults"]
+    assert fault["kind"] == "unknown-line"
+    assert fault["where"] == f"{path}:7"
+    assert "img 03" in fault["detail"]
+    (path.parent / "val.txt").write_text("nothing\n")
+    refused(check("data=voc"), "names a val split", "val.txt:1", "data.splits=cut")
+
+
+def test_lists_that_are_copies(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set", count=40)
+    for name in ("train", "trainval", "val", "test"):
+        (tmp_path / f"set/ImageSets/Main/{name}.txt").write_text("\n".join(stems))
+    refused(check("data=voc"), "train and val and test hold the same 40", "data.splits=cut")
+    report = check("data=voc", "data.splits=cut")
+    assert sum(images(report)) == 40
+    assert min(images(report)) > 0
+    assert report["counts"] == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("BACKGROUND\nBACKGROUND\ngun\n", ["labels.txt:2", "BACKGROUND"]),
+        ("gun\nbackground\n", ["labels.txt:2", "background"]),
+        ("gun\ngun\n", ["labels.txt:2", "line 1"]),
+        ("Gun\n", ["'gun'", "'Gun'", "case"]),
+        ("background\ngun\nknife\n", []),
+        ("knife,gun\n", []),
+    ],
+)
+def test_class_lists(tmp_path: Path, check: Check, text: str, words: list[str]) -> None:
+    devkit(tmp_path / "set")
+    (tmp_path / "set" / "labels.txt").write_text(text)
+    report = check("data=voc")
+    if words:
+        refused(report, *words)
+    else:
+        names = [n for n in text.replace(",", "\n").split() if n != "background"]
+        assert report["classes"] == names
+
+
+@pytest.mark.parametrize("format", ["voc", "coco"])
+def test_fractions_are_refused(tmp_path: Path, check: Check, format: str) -> None:
+    if format == "voc":
+        for stem in devkit(tmp_path / "set"):
+            write(tmp_path / "set", stem, xml(f"{stem}.png", [("gun", (0.1, 0.1, 0.5, 1))]))
+    else:
+        content = coco(tmp_path / "set")
+        for annotation in content["annotations"]:
+            annotation["bbox"] = [0.1, 0.1, 0.5, 0.5]
+        (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    refused(check(f"data={format}"), "within one pixel", "fractions?")
+
+
+def test_a_box_that_stands_twice_counts_once(tmp_path: Path, check: Check) -> None:
+    for number, stem in enumerate(devkit(tmp_path / "set")):
+        write(tmp_path / "set", stem, xml(f"{stem}.png", boxes_of(number) * 2))
+    report = check("data=voc")
+    assert report["counts"] == {"duplicate-box": 12}
+    assert report["splits"]["train"]["boxes"] == 6
+
+
+def test_one_picture_under_two_ids_is_one_picture(tmp_path: Path, check: Check) -> None:
+    content = coco(tmp_path / "set")
+    content["images"] += [{**image, "id": 100 + image["id"]} for image in content["images"]]
+    content["annotations"] += [
+        {**a, "id": 100 + a["id"], "image_id": 100 + a["image_id"], "bbox": [1, 1, 9, 9]}
+        for a in content["annotations"]
+    ]
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    report = check("data=coco")
+    assert report["counts"] == {"joined-picture": 12}
+    assert sum(images(report)) == 12
+    assert sum(s["boxes"] for s in report["splits"].values()) == 24
+
+
+def test_coco_as_other_tools_write_it(tmp_path: Path, check: Check) -> None:
+    content = coco(tmp_path / "set", folder="data")  # FiftyOne's folder and file
+    first, second, third = content["annotations"][:3]
+    x, y, w, h = first.pop("bbox")
+    first["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    second["bbox"] = []
+    third["category_id"], third["image_id"] = "1", str(third["image_id"])
+    (tmp_path / "set/labels.json").write_text(json.dumps(content))
+    report = check("data=coco")
+    assert report["counts"] == {"empty-box": 1}
+    assert sum(s["boxes"] for s in report["splits"].values()) == 11
+
+
+def test_a_base_name_of_two_folders_is_refused(tmp_path: Path, check: Check) -> None:
+    content = coco(tmp_path / "set", folder="images/a")
+    coco(tmp_path / "set", folder="images/b")
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    refused(check("data=coco"), "images/a/00.png", "images/b/00.png")
+
+
+def test_yolo_trees(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    for offset, split in enumerate(("train", "valid", "test")):
+        (root / split / "labels").mkdir(parents=True)
+        for i in range(4):
+            picture(root / split / "images" / f"{i}.png", 10 * offset + i)
+            line = "0 0.5 0.5 0.5 0.25\n" if i else "0 .25 .25 .75 .25 .75 .75\n"
+            (root / split / "labels" / f"{i}.txt").write_text(line)
+    assert check("data=yolo")["classes"] == ["class_0"]
+    (root / "data.yaml").write_text("nc: 1\nnames: ['gun']\n")
+    report = check("data=yolo")
+    assert (images(report), report["classes"], report["faults"]) == ([4, 4, 4], ["gun"], [])
+    (root / "test/labels/0.txt").write_text("0 10 20 30 40\n")
+    refused(check("data=yolo"), "0.txt:1", "pixels")
+    refused(check("data=voc"), "data.format=yolo")
+    (root / "test/labels/0.txt").write_text("3 .5 .5 .1 .1\n")
+    refused(check("data=yolo"), "0.txt:1", "class 3 has no name")
+
+
+def test_another_format_is_named(tmp_path: Path, check: Check) -> None:
+    content = coco(tmp_path / "set")
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    refused(check("data=voc"), "1 .json", "data.format=coco", "12 .png in images/")
+
+
+def test_half_of_a_set_missing_stops(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set")
+    for stem in stems[:7]:
+        (tmp_path / "set/JPEGImages" / f"{stem}.png").unlink()
+    refused(check("data=voc"), "7 of 12 annotated pictures are missing", "complete the set")
+
+
+def test_annotations_one_folder_deeper_are_named(tmp_path: Path, check: Check) -> None:
+    devkit(tmp_path / "set")
+    deeper = tmp_path / "set/Annotations/more"
+    deeper.mkdir()
+    (deeper / "x.xml").write_text(xml("x.png", boxes_of(1)))
+    [fault] = check("data=voc")["faults"]
+    assert (fault["kind"], fault["image"]) == ("unread-annotation", str(deeper / "x.xml"))
+
+
+def test_a_format_that_is_not_read_is_a_fault_of_its_own(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    stem = devkit(root)[0]
+    (root / "JPEGImages" / f"{stem}.png").unlink()
+    (root / "JPEGImages" / f"{stem}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    write(root, stem, xml(f"{stem}.heic", boxes_of(0)))
+    [fault] = check("data=voc")["faults"]
+    assert (fault["kind"], Path(fault["image"]).suffix) == ("unread-format", ".heic")
+
+
+def test_the_sample_and_errors_of_the_command(tmp_path: Path, check: Check) -> None:
+    refused(check("data=voc"), "does not exist")
+    refused(check("data=nothing"), "nothing")

@@ -1,0 +1,118 @@
+"""Check a data set before anything trains on it.
+
+Usage
+  python -m tlx.data check data=voc data.root=/path/to/set [data.KEY=VALUE ...] [output=DIR]
+
+  data       sample, guns, ppe, voc, coco, yolo: as for tlx.train, with the same keys
+             (data.classes, data.splits, data.group_near_duplicates, …)
+  output     folder of check.json (default: the current one)
+  cache_dir  decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+
+Prints the splits with their pictures and boxes, the classes, and every kind of fault with its
+files; check.json has all of it. Exit code 0: the set can be trained on; 2: it cannot, and one line
+says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from rich.table import Table
+
+import tlx.train  # noqa: F401  registers the schema and the resolvers
+from tlx.config import conf_dir
+from tlx.console import stdout_console
+from tlx.data.faults import RULES, FaultReport
+from tlx.data.module import DetectionData, build_data
+from tlx.errors import ConfigError, TlxError, first_line
+from tlx.files import write_json
+
+SHOWN = 3  # files of a kind that are printed; check.json has all
+REPORT = "check.json"
+
+
+def check_set(overrides: list[str]) -> DetectionData:
+    """The data as training would get them; raises `TlxError` where it would get none."""
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("config", overrides=overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(first_line(error)) from error
+    if cfg.data.format != "sample" and cfg.data.root is None:
+        raise ConfigError(f"data={cfg.data.name} needs data.root=/path/to/the/set")
+    return build_data(cfg.data, Path(cfg.cache_dir).expanduser())
+
+
+def as_dict(data: DetectionData) -> dict[str, Any]:
+    """What check.json holds."""
+    return {
+        "usable": True,
+        "root": data.report["root"],
+        "classes": data.classes,
+        "splits": data.report["counts"],
+        "faults": data.faults.to_rows(),
+        "counts": data.faults.counts(),
+        "warnings": data.report["warnings"],
+    }
+
+
+def tell(data: DetectionData) -> None:
+    """Print the splits, classes, faults and warnings."""
+    table = Table("split", "pictures", "boxes", "negatives", title=data.report["root"])
+    for split, counts in data.report["counts"].items():
+        table.add_row(split, *(str(counts[key]) for key in ("images", "boxes", "negatives")))
+    console = stdout_console()
+    console.print(table)
+    print(f"classes: {', '.join(data.classes)}")
+    _tell_faults(data.faults)
+    for warning in data.report["warnings"]:
+        print(f"warning: {warning}")
+
+
+def _tell_faults(faults: FaultReport) -> None:
+    for kind, count in faults.counts().items():
+        word = "note" if RULES[kind].note else "fault"
+        print(f"{word}: {count} {kind}: {RULES[kind].action} ({RULES[kind].why})")
+        members = [fault for fault in faults.faults if fault.kind == kind]
+        for fault in members[:SHOWN]:
+            detail = f": {fault.detail}" if fault.detail else ""
+            print(f"  {fault.image} [{fault.where}]{detail}")
+        if count > SHOWN:
+            print(f"  … and {count - SHOWN} more in {REPORT}")
+    if not faults.serious:
+        print("no faults")
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point; returns the exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print((__doc__ or "").strip())
+        return 0 if arguments else 2
+    given = [a for a in arguments[1:] if not a.startswith("output=")]
+    outputs = [a.partition("=")[2] for a in arguments[1:] if a.startswith("output=")]
+    report = Path(outputs[-1] if outputs else ".").expanduser() / REPORT
+    logging.getLogger("tlx").setLevel(logging.ERROR)  # what it warns of is printed here
+    try:
+        if arguments[0] != "check":
+            raise ConfigError(f"{arguments[0]!r} is not a command: python -m tlx.data check …")
+        try:
+            data = check_set(given)
+        except TlxError as error:
+            write_json(report, {"usable": False, "error": str(error)})
+            raise
+        write_json(report, as_dict(data))
+        tell(data)
+    except (TlxError, OSError) as error:
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
