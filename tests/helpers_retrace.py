@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import scipy.stats
 
 Record = dict[str, Any]
 Arms = dict[str, list[Record]]
@@ -103,7 +104,80 @@ def loss_level(arms: Arms) -> float:
 
 
 def map_level(arms: Arms) -> float:
-    return min(validations(record)[:, 2].max() for records in arms.values() for record in records)
+    return min(
+        validations(record)[:, 2].max()
+        for name, records in arms.items()
+        if name != "scratch"
+        for record in records
+    )
+
+
+def half_width(gaps: np.ndarray, pictures: np.ndarray, resolved: float) -> float:
+    """Half of the 95 % interval of gaps [S] whose pictures add [S, P], by sums over the cells."""
+    seeds, count = pictures.shape
+    cells, mean = seeds * count, pictures.mean()
+    rows, columns = pictures.mean(1) - mean, pictures.mean(0) - mean
+    own = seeds * sum(c * c for c in columns) / (count - 1)
+    rest = sum(
+        (pictures[s, p] - mean - rows[s] - columns[p]) ** 2
+        for s in range(seeds)
+        for p in range(count)
+    ) / ((seeds - 1) * (count - 1))
+    by_seed = max(gaps.var(ddof=1), resolved**2) / seeds
+    by_picture = max(0.0, own - rest) / cells
+    total = by_seed + by_picture
+    free = total / (by_seed / (seeds - 1) + by_picture / (count - 1))
+    return float(scipy.stats.t.ppf(0.975, free) * np.sqrt(total))
+
+
+def pseudo(study: Path, record: Record, ious: list[float]) -> np.ndarray:
+    """Pictures' pseudo-values of mAP: average precision with and without each, [P]."""
+    images = json.loads((study / record["name"] / "predictions" / "test.json").read_text())[
+        "images"
+    ]
+    columns = []
+    for label in (1, 2):
+        for least in ious:
+            parts = [_judged(image, label, least) for image in images]
+            if not (total := sum(objects for _, objects in parts)):
+                continue
+            whole = _average_precision(parts)
+            columns.append(
+                [
+                    len(parts) * whole
+                    - (len(parts) - 1) * _average_precision(parts[:p] + parts[p + 1 :])
+                    if parts[p][1] < total
+                    else whole
+                    for p in range(len(parts))
+                ]
+            )
+    return np.mean(columns, axis=0)
+
+
+def _judged(image: dict[str, Any], label: int, least: float) -> tuple[list[Any], int]:
+    """Score and hit of each detection of a class, and how many objects there are; none ignored."""
+    truth, found = image["truth"], image["found"]
+    assert not any(truth["ignored"])
+    objects = [b for b, own in zip(truth["boxes"], truth["labels"], strict=True) if own == label]
+    free, judged = list(objects), []
+    rows = zip(found["scores"], found["boxes"], found["labels"], strict=True)
+    for score, box, own in sorted(rows, key=lambda row: -row[0]):
+        if own == label:
+            best = max(free, key=lambda other: iou(box, other), default=None)
+            hit = best is not None and iou(box, best) >= least
+            if hit:
+                free.remove(best)
+            judged.append((score, hit))
+    return judged, len(objects)
+
+
+def _average_precision(parts: list[tuple[list[Any], int]]) -> float:
+    judged = sorted((row for rows, _ in parts for row in rows), key=lambda row: -row[0])
+    hits = np.cumsum([hit for _, hit in judged])
+    total = sum(objects for _, objects in parts)
+    curve = [(h / total, h / (n + 1)) for n, h in enumerate(hits)]
+    levels = np.linspace(0, 1, 101)
+    return float(np.mean([max((p for r, p in curve if r >= x), default=0.0) for x in levels]))
 
 
 def seconds_to_loss(record: Record, level: float) -> float | None:

@@ -49,18 +49,25 @@ def test_a_clear_difference_is_told() -> None:
 
 def test_noise_makes_it_take_the_deeper() -> None:
     first = Rung(2, {"none": [0.1, 0.2], "4": [0.4, 0.3], "8": [0.2, 0.4], "all": [0.1, 0.0]})
-    decision = decide([first, Rung(4, {"4": [0.60, 0.50], "8": [0.50, 0.57]})])
+    decision = decide([first, Rung(4, {"4": [0.60, 0.49], "8": [0.50, 0.57]})])
     assert (decision.best, decision.choice, decision.told) == ("4", "8", False)
     assert "cannot tell" in decision.words
 
 
 def test_scores_of_zero_tell_nothing() -> None:
     decision = decide([Rung(1, {"none": [0.0, 0.0], "all": [0.0, 0.0]})])
-    assert (decision.choice, decision.told) == ("all", False)
+    assert (decision.choice, decision.told) == ("none", False)
+    assert decision.words.startswith("nothing has learned")
+
+
+def test_noise_does_not_take_a_depth_that_seems_to_lose_much() -> None:
+    decision = decide([Rung(1, {"none": [0.60, 0.40], "all": [0.30, 0.45]})])
+    assert (decision.choice, decision.told) == ("none", False)
+    assert "seems to lose more than 0.02" in decision.words
 
 
 def test_a_depth_that_diverged_is_out() -> None:
-    decision = decide([Rung(1, {"none": None, "4": [0.0, 0.0]})])
+    decision = decide([Rung(1, {"none": None, "4": [0.3, 0.3]})])
     assert (decision.choice, decision.told, decision.noise) == ("4", True, None)
     assert "did not diverge" in decision.words
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+BLOCKS, BLOCK_STEPS = 20, 10  # at most so many blocks, of at least so many steps
 PARTS = ("data", "forward", "backward", "optimizer")
 Mark = Any  # float seconds, or torch.cuda.Event
 
@@ -103,15 +104,21 @@ class StepTimer(pl.Callback):
             self.steps.append(tuple(spans))  # type: ignore[arg-type]
         self._pending = []
 
-    def summary(self) -> dict[str, float | int | None]:
-        """Median, 10th and 90th percentile of a step and the median of its parts, in seconds."""
+    def summary(self) -> dict[str, Any]:
+        """Median, 10th and 90th percentile of a step and the median of its parts, in seconds.
+
+        `block_medians_s` holds the medians of up to `BLOCKS` runs of consecutive steps: single
+        steps depend on their neighbours, means of long blocks hardly do.
+        """
         self._flush()
-        out: dict[str, float | int | None] = {"steps": len(self.steps), "warmup_steps": self.warmup}
+        out: dict[str, Any] = {"steps": len(self.steps), "warmup_steps": self.warmup}
         names = ["median_s", "p10_s", "p90_s", *(f"{part}_s" for part in PARTS)]
         if not self.steps:
-            return out | dict.fromkeys(names)
+            return out | dict.fromkeys(names) | {"block_medians_s": []}
         times = np.array(self.steps)
         figures = np.percentile(times.sum(1), [50, 10, 90]).tolist() + np.median(times, 0).tolist()
+        blocks = np.array_split(times.sum(1), max(1, min(BLOCKS, len(times) // BLOCK_STEPS)))
+        out["block_medians_s"] = [float(np.median(block)) for block in blocks]
         return out | dict(zip(names, figures, strict=True))
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tlx.learned import learned
 from tlx.report.records import Record
 
 _SPOKEN = ("backbone", "data")
@@ -39,6 +40,11 @@ class Arm:
     def machines(self) -> frozenset[tuple[str | None, ...]]:
         """The machines (CPU, cores, GPU) that the runs were made on."""
         return frozenset(machine_of(record) for record in self.records)
+
+    @property
+    def learned(self) -> bool:
+        """False where every run is known to have learned nothing."""
+        return any(learned(record.data) is not False for record in self.records)
 
     @property
     def by_seed(self) -> dict[str, Record]:

@@ -9,6 +9,8 @@ from tlx.report.statistics import SeedCount
 
 Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 PAIRED, LOG_RANK = "paired t test", "log-rank test by permutation"
+CROSSED, PICTURES = "seeds crossed with test pictures", "test pictures of one pair of runs"
+STEPS = "blocks of steps of one pair of runs"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Difference:
         seeds_needed: Seeds that show a difference as large as the one seen with 80 % power.
         verdict: For whoever wants more mAP and less of all else.
         method: The test; None where none was made.
+        picture_share: Share of the variance of the mean that the test pictures make up, the rest
+            being that of the seeds; None where the pictures' part is not known.
         drift: How the figure changed over the study by the drift of the machine alone, as a share;
             None where no model told it from the arms.
         reason: Why runs could not be compared, or what else may explain the difference.
@@ -57,6 +61,7 @@ class Difference:
     drift: float | None
     reason: str | None
     words: str = ""
+    picture_share: float | None = None
 
     @property
     def shown(self) -> bool:

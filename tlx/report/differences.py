@@ -11,7 +11,8 @@ from tlx.report.difference import Difference, Verdict
 from tlx.report.measures import Measure
 from tlx.report.outcomes import Outcome, drift_fit, outcome_of
 from tlx.report.pairing import has_figure, pair_up
-from tlx.report.statistics import ALPHA, holm, seeds_needed
+from tlx.report.statistics import ALPHA, Contrast, SeedCount, holm, seeds_needed
+from tlx.report.statistics.power import MOST_SEEDS, needed_noncentrality
 from tlx.report.words import sentence
 
 _LARGEST = 700.0  # its exponential is still a number
@@ -88,6 +89,8 @@ def _difference(
     alpha = ALPHA / max(1, family)
     tested = contrast if out.p is not None else None
     low, high = tested.interval if tested else (None, None)
+    if low is not None and high is not None and measure.ious:  # a mAP lies in 0..1
+        low, high = max(low, -1.0), min(high, 1.0)
     effect = tested.effect if tested else None
     found = Difference(
         arm=arm,
@@ -103,13 +106,37 @@ def _difference(
         family=family,
         effect=effect,
         detectable=_least(tested.detectable(alpha), measure) if tested else None,
-        seeds_needed=seeds_needed(effect, alpha),
+        seeds_needed=_seeds_needed(contrast, effect, alpha),
         verdict=_verdict(out, p_holm),
         method=out.method,
         drift=out.drift,
         reason=out.reason,
+        picture_share=_picture_share(contrast),
     )
     return replace(found, words=sentence(found, measure))
+
+
+def _seeds_needed(contrast: Contrast | None, effect: float | None, alpha: float) -> SeedCount:
+    """Seeds that settle the difference seen; `>100` where these test pictures never do."""
+    plain = seeds_needed(effect, alpha)
+    if contrast is None or not contrast.picture_part or not isinstance(plain, int):
+        return plain
+    for seeds in range(plain, MOST_SEEDS + 1):
+        needed = needed_noncentrality(seeds - 1, alpha)
+        if needed is None:
+            return None
+        if abs(contrast.mean) >= needed * math.hypot(
+            contrast.sd / math.sqrt(seeds), math.sqrt(contrast.picture_part)
+        ):
+            return seeds
+    return ">100"
+
+
+def _picture_share(contrast: Contrast | None) -> float | None:
+    """The part of the variance that the test pictures make up; 1 for one pair of runs."""
+    if contrast is None or contrast.picture_part is None or contrast.se == 0:
+        return None
+    return contrast.picture_part / contrast.se**2
 
 
 def _verdict(out: Outcome, p_holm: float | None) -> Verdict:

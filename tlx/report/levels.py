@@ -1,8 +1,8 @@
 """The loss and the mAP that arms are timed to.
 
-Frozen arms often end at another level than free ones, so time is measured to a level that all of
-them reach unless the user asks for another: the highest of the final smoothed losses, and the
-lowest of the best validation mAP@.5.
+Frozen arms often end at another level than free ones, so time is measured to a level that they
+reach unless the user asks for another: the highest of the final smoothed losses, and the lowest of
+the best validation mAP@.5 of the arms that learned from pretrained weights.
 """
 
 from __future__ import annotations
@@ -144,9 +144,16 @@ def _default_loss(arms: Sequence[Arm]) -> Level | None:
 
 
 def _default_map(arms: Sequence[Arm]) -> Level | None:
+    """Of the arms that learned from pretrained weights, where there are any with the series.
+
+    A baseline from scratch, or an arm that learned nothing, would set a level that the others pass
+    in their first epoch.
+    """
+    able = [arm for arm in arms if arm.depth != "scratch" and arm.learned]
+    measured = [arm for arm in able if any(len(validation_map(r)) for r in arm.records)]
     bests = [
         (float(series[:, 2].max()), arm.label)
-        for arm in arms
+        for arm in measured or arms
         for record in arm.records
         if len(series := validation_map(record))
     ]

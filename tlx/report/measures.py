@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tlx.predictions.influence import COCO_IOUS
 from tlx.report.formats import seconds, significant, three
 from tlx.report.levels import Levels, Reached, reach_loss, reach_map
 from tlx.report.records import Record
@@ -32,6 +33,9 @@ class Measure:
         higher_is_better: Whether more is better.
         speed: Whether it is a speed of the machine: compared by ratio, with its drift taken out.
         grain: What it cannot resolve, in its unit (as a share where `speed`).
+        ious: For a mAP of the test set, the IoUs that count as hits; what each test picture adds to
+            it comes from the predictions.
+        blocks: Whether a run has the figure by blocks of its steps as well.
         reach: For a time to a level, when it is reached or how long it is known not to be.
     """
 
@@ -44,6 +48,8 @@ class Measure:
     higher_is_better: bool = False
     speed: bool = False
     grain: Callable[[Record], float] = lambda _record: 0.0
+    ious: tuple[float, ...] = ()
+    blocks: bool = False
     reach: Callable[[Record], Reached | None] | None = None
 
 
@@ -59,6 +65,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
             _SAME_TRAINING,
             higher_is_better=True,
             grain=_one_box,
+            ious=(0.5,),
         ),
         Measure(
             "test_map",
@@ -69,6 +76,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
             _SAME_TRAINING,
             higher_is_better=True,
             grain=_one_box,
+            ious=COCO_IOUS,
         ),
         Measure(
             "step_s",
@@ -77,6 +85,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
             seconds,
             _SAME_STEP,
             speed=True,
+            blocks=True,
             grain=lambda _record: _CLOCK,
         ),
         Measure(

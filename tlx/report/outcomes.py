@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlx.report.arms import Arm, machine_of
-from tlx.report.difference import LOG_RANK, PAIRED
+from tlx.report.by_picture import gaps_by_picture
+from tlx.report.difference import CROSSED, LOG_RANK, PAIRED, PICTURES, STEPS
 from tlx.report.levels import times_of
 from tlx.report.measures import Measure
 from tlx.report.pairing import Pairs, has_figure, one_sided, running_times
-from tlx.report.records import Record
-from tlx.report.statistics import Contrast, DriftFit, fit_drift, log_rank, paired
+from tlx.report.records import Record, finite
+from tlx.report.statistics import Contrast, DriftFit, crossed, fit_drift, log_rank, paired
 
 _ROUNDING = 1 / math.sqrt(6)
 """Standard deviation of the difference of two figures that are rounded to a grain of 1."""
+
+
+_LEAST_BLOCKS = 3
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,23 @@ def outcome_of(
         return found
     sign = 1 if measure.higher_is_better else -1
     gaps = _values(pairs.one, measure) - _values(pairs.other, measure)
+    grain = max(map(measure.grain, (*pairs.one, *pairs.other)))
+    if (
+        measure.ious
+        and (pictures := gaps_by_picture(pairs.one, pairs.other, measure.ious)) is not None
+    ):
+        test = crossed(gaps, pictures, _ROUNDING * grain)
+        method = PICTURES if len(pairs) == 1 else CROSSED
+        return Outcome(pairs, sign * test.mean, test, test.p, method)
     if len(pairs) == 1:
+        steps = _by_blocks(pairs, float(gaps[0]), _ROUNDING * grain) if measure.blocks else None
+        if steps is not None:
+            return Outcome(pairs, sign * steps.mean, steps, steps.p, STEPS)
         return Outcome(pairs, contrast=Contrast(float(gaps[0]), 0.0, 0, 0.0, 1))
     if fit is not None and {one.label, other.label} <= set(fit.arms):
         contrast = fit.contrast(one.label, other.label, len(pairs))
         gain, drift = sign * contrast.mean, math.expm1(fit.slope)
         return Outcome(pairs, gain, contrast, contrast.p, fit.method, drift=drift)
-    grain = max(map(measure.grain, (*pairs.one, *pairs.other)))
     test = paired(gaps, _ROUNDING * grain)
     assert test is not None
     doubt = _order_doubt(one, other, pairs, measure)
@@ -98,6 +112,28 @@ def _censored(pairs: Pairs, measure: Measure) -> Outcome | None:
         return Outcome(pairs, reason=f"the level is reached by {counts} runs{few}")
     reason = f"the level is reached by {counts} runs"
     return Outcome(pairs, gain=test.excess, p=test.p, method=LOG_RANK, reason=reason)
+
+
+def _by_blocks(pairs: Pairs, gap: float, least_sd: float) -> Contrast | None:
+    """Two runs' speeds by the medians of their blocks of steps, as Welch's test of logarithms.
+
+    None where a run has fewer than three blocks, as runs of older versions have.
+    """
+    logs = [_blocks(runs[0]) for runs in (pairs.one, pairs.other)]
+    if any(len(values) < _LEAST_BLOCKS for values in logs):
+        return None
+    parts = [float(np.var(values, ddof=1)) / len(values) for values in logs]
+    variance = max(sum(parts), least_sd**2)
+    spread = sum(part**2 / (len(v) - 1) for part, v in zip(parts, logs, strict=True))
+    df = variance**2 / spread if spread > 0 else float(min(map(len, logs)) - 1)
+    df = min(df, float(sum(len(values) - 1 for values in logs)))
+    return Contrast(gap, math.sqrt(variance), df, 0.0, 1)
+
+
+def _blocks(record: Record) -> NDArray[np.float64]:
+    found = record.get("step_time", "block_medians_s")
+    known = [finite(value) for value in found] if isinstance(found, list) else []
+    return np.log([value for value in known if value is not None and value > 0])
 
 
 def _values(runs: Sequence[Record], measure: Measure) -> NDArray[np.float64]:

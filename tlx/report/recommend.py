@@ -18,11 +18,13 @@ from tlx.report.differences import chosen_pair
 from tlx.report.formats import significant
 from tlx.report.limits import Limits
 from tlx.report.proof import CHANGED
-from tlx.report.words import interval
+from tlx.report.verdict import nothing_has_learned
+from tlx.report.words import interval, spelled
 
 FIGURE = "test_map_50"
 TODAY = "If you have to choose today,"
 _GIGABYTE = 1e9
+_MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,17 @@ def recommend(
     limits, latencies = limits or Limits(), latencies or {}
     if "data" in comparison.differs:
         return _none(limits, {}, "the runs are of several data sets; report them apart")
+    if line := nothing_has_learned(comparison.rows):
+        return Recommendation(None, [line], limits, {})
+    idle = {
+        row.arm.label: "it has learned nothing" for row in comparison.rows if not row.arm.learned
+    }
     ranked = _ranked(comparison)
     if len(ranked) < 2:
-        return _none(limits, {}, "fewer than two arms have a test mAP@.5, a fit time and a proof")
-    refused = {row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))}
+        return _none(limits, idle, "fewer than two arms have a test mAP@.5, a fit time and a proof")
+    refused = idle | {
+        row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))
+    }
     allowed = [row for row in ranked if row.arm.label not in refused]
     if not allowed:
         return _none(limits, refused, "no arm keeps the limits")
@@ -79,7 +88,7 @@ def recommend(
             refused[row.arm.label] = why
     cheap = min((row for row in allowed if row.arm.label in passed), key=_minutes, default=None)
     if cheap is None:
-        lean = _to_choose_today(comparison, allowed, differences)
+        lean = _to_choose_today(comparison, allowed, differences, limits)
         return _none(limits, refused, _nothing_shown(ranked, limits), lean)
     label = cheap.arm.label
     for other in passed.keys() - {label}:
@@ -106,22 +115,85 @@ def _none(
 
 
 def _to_choose_today(
-    comparison: Comparison, allowed: Sequence[Row], differences: Mapping[str, Difference]
+    comparison: Comparison,
+    allowed: Sequence[Row],
+    differences: Mapping[str, Difference],
+    limits: Limits,
 ) -> list[str]:
-    """What the evidence leans to where it settles nothing: the cheapest arm not shown to lose."""
-    left = [
-        row
-        for row in allowed
-        if (high := differences[row.arm.label].high) is not None and high >= 0
-    ]
+    """What the evidence leans to where it settles nothing, and what would settle it.
+
+    The lean is the cheapest arm that is not seen to lose more than is accepted, and whose interval
+    leaves out twice that loss: at a true loss of twice what is accepted, few leans are wrong.
+    """
+    measure, accepted = comparison.measures[FIGURE], limits.accepted_map_loss
+    left = []
+    for row in allowed:
+        found = differences[row.arm.label]
+        if found.mean is None or found.mean < -accepted:
+            continue
+        if found.pairs >= 2 and found.low is not None and found.low >= -2 * accepted:
+            left.append(row)
+    single = all(found.pairs < 2 for found in differences.values())
+    if single:
+        # Seeds are unknown: only the best figure seen is no loss in sight.
+        best = [row for row in allowed if (differences[row.arm.label].mean or -1.0) >= 0]
+        left = best[:1]
+    settle = _what_settles(allowed, differences, limits)
     if not left:
-        return []
+        return [
+            f"{TODAY} nothing speaks for an arm: of none can a loss of {2 * accepted:g}, twice "
+            "what is accepted, be left out.",
+            *settle,
+        ]
     row = min(left, key=_minutes)
-    difference = differences[row.arm.label]
+    found = differences[row.arm.label]
+    regret = max(0.0, -(found.mean or 0.0))
+    told = spelled(found, measure)
+    if single:
+        why = "a lean from one seed: the best figure seen, and another seed may turn it round"
+    else:
+        why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest fit"
     return [
-        f"{TODAY} {row.arm.label}: the shortest fit ({significant(_minutes(row))} min) of the arms "
-        f"that are not shown to lose mAP. It may lose some: its test mAP@.5 differs from that of "
-        f"{difference.reference} by {interval(difference, comparison.measures[FIGURE])}."
+        f"{TODAY} {row.arm.label} ({significant(_minutes(row))} min): {why}. Its test mAP@.5 "
+        f"differs from that of {found.reference} by {told}; what it seems to lose is {regret:.3f}.",
+        *settle,
+    ]
+
+
+def _what_settles(
+    allowed: Sequence[Row], differences: Mapping[str, Difference], limits: Limits
+) -> list[str]:
+    """The next command: seeds, or test pictures, that narrow the interval to what is accepted."""
+    accepted = limits.accepted_map_loss
+    if not allowed or accepted <= 0:
+        return []
+    seeds = {str(r.get("seed")) for row in allowed for r in row.arm.records}
+    start = 1 + max((int(seed) for seed in seeds if seed.isdecimal()), default=-1)
+    minutes = sum(_minutes(row) for row in allowed)
+    repeat = "python -m tlx.train -m, with the study's settings and seed="
+    known = [d for d in differences.values() if d.pairs >= 2 and d.low is not None]
+    if not known:
+        listed = ",".join(str(start + place) for place in range(2))
+        return [
+            f"Next: two more seeds give a first interval ({repeat}{listed}: about "
+            f"{significant(2 * minutes)} min)."
+        ]
+    found = min(known, key=lambda d: (d.high or 0.0) - (d.low or 0.0))
+    half = ((found.high or 0.0) - (found.low or 0.0)) / 2
+    goal, share = (accepted / half) ** 2 if half > 0 else math.inf, found.picture_share or 0.0
+    if goal <= share:
+        return [
+            f"Next: more seeds alone cannot settle {accepted:g}: the test pictures make up "
+            f"{100 * share:.0f} % of the variance. About {math.ceil(2 * share / goal)} times as "
+            "many test pictures would."
+        ]
+    more = max(1, math.ceil((1 - share) * found.pairs / (goal - share)) - found.pairs)
+    if more > _MOST_SEEDS:
+        return [f"Next: more than {_MOST_SEEDS} seeds would be needed to settle {accepted:g}."]
+    listed = ",".join(str(start + place) for place in range(more))
+    return [
+        f"Next: about {more} more seed{'s' if more > 1 else ''} settle {accepted:g} "
+        f"({repeat}{listed}: about {significant(more * minutes)} min)."
     ]
 
 
@@ -130,7 +202,7 @@ def _ranked(comparison: Comparison) -> list[Row]:
     known = [
         (row.test_map_50.mean, row)
         for row in comparison.rows
-        if row.test_map_50 and row.fit_min and row.frozen_proof != CHANGED
+        if row.test_map_50 and row.fit_min and row.frozen_proof != CHANGED and row.arm.learned
     ]
     return [row for _, row in sorted(known, key=lambda pair: -pair[0])]
 
@@ -165,7 +237,7 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
     """Why the loss is not shown to be within what is accepted, None where it is."""
     if difference.verdict == "not comparable":
         return f"not comparable with {difference.reference} ({difference.reason})"
-    if difference.low is None:
+    if difference.pairs < 2 or difference.low is None:
         return f"one seed cannot bound its loss against {difference.reference}"
     if difference.low < -limits.accepted_map_loss:
         measure = comparison.measures[FIGURE]
@@ -178,7 +250,7 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
 
 
 def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
-    fewest = min(len(row.arm.records) for row in ranked)
+    fewest = min(row.figures for row in ranked)
     return (
         f"of no arm within the limits is the loss shown to be at most {limits.accepted_map_loss:g} "
         f"(down to {fewest} seeds an arm); more seeds narrow the intervals, a larger accepted loss "

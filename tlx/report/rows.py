@@ -35,12 +35,17 @@ class Row:
     energy_measured: bool | None
     frozen_proof: str
 
+    @property
+    def figures(self) -> int:
+        """How many runs have the test mAP@.5; where none has, how many runs there are."""
+        return self.test_map_50.n if self.test_map_50 else len(self.arm.records)
+
     def as_dict(self) -> dict[str, Any]:
         """The row for `report.json`, unrounded."""
         first, records = self.arm.first, self.arm.records
         plain: dict[str, Any] = {
             "arm": self.arm.label,
-            "n": len(records),
+            "n": self.figures,
             "seeds": [record.get("seed") for record in records],
             "runs": [record.name for record in records],
             "freeze": first.freeze,

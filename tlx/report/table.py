@@ -30,7 +30,7 @@ def columns(levels: Levels) -> list[Column]:
     """The columns in reading order, with the levels in their headings."""
     return [
         Column("arm", lambda row: row.arm.label),
-        Column("n", lambda row: str(len(row.arm.records))),
+        Column("n", lambda row: str(row.figures)),
         Column("mAP@[.5:.95]", lambda row: figure(row.test_map, three)),
         Column("mAP@.5", lambda row: figure(row.test_map_50, three)),
         Column("s/step", lambda row: figure(row.step_s, significant)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tlx.learned import FLOOR, NEXT
 from tlx.report.compare import Comparison, Row
 from tlx.report.differences import chosen_pair
 from tlx.report.formats import seconds
@@ -14,6 +15,11 @@ from tlx.report.words import judgement, sentence
 def verdict(comparison: Comparison) -> list[str]:
     """Sentences that answer which arm is best, which is fastest, and whether that is shown."""
     lines = []
+    if line := nothing_has_learned(comparison.rows):
+        return [line]
+    for row in comparison.rows:
+        if not row.arm.learned:
+            lines.append(f"{row.arm.label} has learned nothing (mAP@.5 below {FLOOR:g}).")
     if comparison.differs:
         lines.append(
             f"Unlike runs are compared (they differ in {', '.join(comparison.differs)}): read the "
@@ -27,6 +33,16 @@ def verdict(comparison: Comparison) -> list[str]:
     lines += _against_reference(comparison)
     lines += _against_scratch(comparison)
     return lines + _grain(comparison.rows)
+
+
+def nothing_has_learned(rows: Sequence[Row]) -> str | None:
+    """The verdict where no arm found anything, None where one did."""
+    if any(row.arm.learned for row in rows):
+        return None
+    return (
+        f"Nothing has learned: no run reaches a mAP@.5 of {FLOOR:g}, so no arm can be preferred; "
+        f"next: {NEXT}."
+    )
 
 
 def best_and_worst(rows: Sequence[Row]) -> tuple[Row, Row] | None:

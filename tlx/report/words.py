@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tlx.report.difference import LOG_RANK, Difference
+from tlx.report.difference import LOG_RANK, STEPS, Difference
 from tlx.report.measures import Measure
 from tlx.report.statistics.power import SMALLEST_EFFECT
 
@@ -19,12 +19,16 @@ def judgement(difference: Difference, measure: Measure) -> str:
     """The same without the names, to follow words that give them."""
     if difference.verdict == "not comparable":
         return f"not comparable ({difference.reason})."
+    if difference.pairs < 2 and difference.p_holm is not None:
+        return _of_one_pair(difference, measure)
     if difference.pairs < 2:
         return (
             f"with n=1 seed a difference of {change(difference, measure)} is not evidence: no "
             "interval can be given, so no difference is established."
         )
     text = f"{_evidence(difference, measure)}: {difference.verdict} at {difference.pairs} seeds"
+    if measure.ious:
+        text += _sources(difference)
     if difference.reason and difference.method != LOG_RANK:
         text += f", but {difference.reason}"
     return f"{text}.{_prospect(difference, measure)}"
@@ -68,10 +72,35 @@ def _evidence(difference: Difference, measure: Measure) -> str:
     return f"{interval(difference, measure)[:-1]}, {p}{drift})"
 
 
+def _of_one_pair(difference: Difference, measure: Measure) -> str:
+    """A verdict on two runs, with what it does not cover."""
+    told = f"{_evidence(difference, measure)}: {difference.verdict}. "
+    if difference.method == STEPS:
+        return f"{told}This is about these two runs on this machine, by blocks of their steps."
+    return (
+        f"{told}This is about these two runs on these and like pictures; another seed may give "
+        "another difference, by how much one seed cannot tell."
+    )
+
+
+def _sources(difference: Difference) -> str:
+    """How much of the uncertainty is the pictures', and which to add: seeds or pictures."""
+    share = difference.picture_share
+    if share is None:
+        return " (of seeds alone: without predictions the test pictures' part is unknown)"
+    add = "test pictures" if share > 0.5 else "seeds"
+    return (
+        f" ({100 * share:.0f} % of the variance is the test pictures', the rest the seeds': "
+        f"more {add} would narrow it most)"
+    )
+
+
 def _prospect(difference: Difference, measure: Measure) -> str:
     """What a verdict of no difference is worth, and what would settle the question."""
     if difference.shown or difference.detectable is None:
         return ""
+    if measure.ious and difference.detectable > 1:
+        return f" {difference.pairs} seeds could not show any difference that a mAP can have."
     least = _show(difference, measure)(difference.detectable)
     size = f"a reduction of {least}" if difference.relative else f"a difference of {least}"
     can = f" {difference.pairs} seeds show {size} or more in 80 of 100 studies"

@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from tlx.learned import FLOOR
+
 PILOT = "pilot.json"
 _CONFIDENCE = 0.95
+ACCEPTED = 0.02  # val mAP that the deeper of two may seem to lose where noise hides the answer
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,24 @@ class Decision:
 def decide(rungs: Sequence[Rung]) -> Decision:
     """The best depth of the last rung, or the deeper of the two best where noise hides the answer.
 
+    The deeper is not taken where it seems to lose more than `ACCEPTED`, and where nothing has
+    learned it is the shallowest that is.
+
     At least one depth must have scores there.
     """
     last = rungs[-1]
     best, *others = last.ranking()
+    if all(max(rung.scores[d] or [0.0]) < FLOOR for rung in rungs for d in rung.scores):
+        # Nothing is given up by freezing least; the first rung holds every depth.
+        choice = next(d for d, scores in rungs[0].scores.items() if scores is not None)
+        return Decision(
+            choice,
+            False,
+            f"nothing has learned: no depth reaches {FLOOR:g} val mAP after {last.epochs} epochs, "
+            f"so none can be preferred; freeze={choice}, the shallowest, is taken because it gives "
+            "nothing up. Give the pilot more epochs (policy.epochs)",
+            choice,
+        )
     if not others:
         return Decision(best, True, f"freeze={best} is the only depth that did not diverge", best)
     second = others[0]
@@ -83,16 +100,21 @@ def decide(rungs: Sequence[Rung]) -> Decision:
     difference = fmean(a - b for a, b in zip(one, other, strict=True))
     noise, freedom = paired_noise(rungs)
     told = difference > noise
-    choice = best if told else next(d for d in reversed(last.scores) if d in (best, second))
+    deeper = next(d for d in reversed(last.scores) if d in (best, second))
+    choice = best if told or difference > ACCEPTED else deeper
     figures = (
         f"{fmean(one):.3f} against {fmean(other):.3f} val mAP after {last.epochs} epochs with "
         f"{len(one)} paired seeds, a difference of {difference:.3f} against a noise of {noise:.3f}"
     )
+    why = (
+        f"freeze={choice}, the deeper one, is taken because its steps are cheaper"
+        if choice == deeper
+        else f"freeze={choice} is taken because the deeper one seems to lose more than {ACCEPTED:g}"
+    )
     words = (
         f"freeze={best} is better than freeze={second}: {figures}"
         if told
-        else f"the pilot cannot tell freeze={best} from freeze={second}: {figures}; "
-        f"freeze={choice}, the deeper one, is taken because its steps are cheaper"
+        else f"the pilot cannot tell freeze={best} from freeze={second}: {figures}; {why}"
     )
     return Decision(choice, told, words, best, second, difference, noise, freedom)
 

@@ -42,7 +42,7 @@ def _cells(comparison: Comparison, row: Row) -> list[Cell]:
     kind = row.memory_kind if row.peak_memory_bytes else ""
     memory = Cell(f"{memory.text} {kind}".strip(), memory.note)
     return [
-        Cell(str(len(row.arm.records))),
+        Cell(str(row.figures)),
         over("test_map_50", three),
         _against(comparison, row),
         over("test_map", three),

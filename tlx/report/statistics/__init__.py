@@ -6,6 +6,7 @@ The definitions and their sources are in `docs/statistics.md`.
 from __future__ import annotations
 
 from tlx.report.statistics.contrast import Contrast, holm, paired
+from tlx.report.statistics.crossed import crossed
 from tlx.report.statistics.drift import DriftFit, fit_drift
 from tlx.report.statistics.estimate import Estimate, estimate
 from tlx.report.statistics.power import ALPHA, POWER, SeedCount, power, seeds_needed
@@ -20,6 +21,7 @@ __all__ = [
     "LogRank",
     "SeedCount",
     "Times",
+    "crossed",
     "estimate",
     "fit_drift",
     "holm",

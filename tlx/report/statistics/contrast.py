@@ -18,14 +18,17 @@ from tlx.report.statistics.power import ALPHA, needed_noncentrality
 class Contrast:
     """A mean difference, its standard error and degrees of freedom.
 
-    `sd` is the standard deviation of the difference of one pair, `pairs` their number.
+    `sd` is the standard deviation of the difference of one pair, `pairs` their number. The parts
+    of se² that seeds and test pictures make up are None where they are not known.
     """
 
     mean: float
     se: float
-    df: int
+    df: float
     sd: float
     pairs: int
+    seed_part: float | None = None
+    picture_part: float | None = None
 
     @property
     def p(self) -> float:
@@ -46,10 +49,11 @@ class Contrast:
 
         None where it cannot be had: one degree of freedom (two pairs), or no spread at all.
         """
-        if self.df < 2 or self.sd == 0:
+        df = self.df if self.picture_part is None else self.pairs - 1
+        if df < 2 or self.sd == 0:
             return None
-        log_gammas = gammaln(self.df / 2) - gammaln((self.df - 1) / 2)
-        return self.mean / self.sd * math.exp(log_gammas) / math.sqrt(self.df / 2)
+        log_gammas = gammaln(df / 2) - gammaln((df - 1) / 2)
+        return self.mean / self.sd * math.exp(log_gammas) / math.sqrt(df / 2)
 
     def detectable(self, alpha: float = ALPHA) -> float | None:
         """The smallest difference shown with 80 % power; None where it cannot be computed."""

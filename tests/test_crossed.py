@@ -1,0 +1,82 @@
+"""Simulated studies whose test pictures are a sample too; all bounds are binomial, as elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from tlx.report.statistics import crossed, paired
+from tlx.report.statistics.contrast import Contrast
+
+# Standard deviations of a seed's part and, of one picture, of its part and of the rest. A picture's
+# part of .21 makes a difference over 50 pictures uncertain by .03.
+NOISES = {"seeds": (0.02, 0.0, 0.0), "pictures": (0.0, 0.21, 0.1), "both": (0.02, 0.21, 0.2)}
+
+
+def drawn(
+    rng: np.random.Generator, seeds: int, pictures: int, noise: str, true: float = 0.0
+) -> tuple[Contrast, np.ndarray]:
+    seed, picture, rest = NOISES[noise]
+    parts = (
+        true
+        + rng.normal(0, seed, (seeds, 1))
+        + rng.normal(0, picture, (1, pictures))
+        + rng.normal(0, rest, (seeds, pictures))
+    )
+    gaps = parts.mean(1)
+    return crossed(gaps, parts), gaps
+
+
+def check(seeds: int, pictures: int, noise: str, studies: int) -> None:
+    rng = np.random.default_rng(seeds * pictures)
+    false = sum(drawn(rng, seeds, pictures, noise)[0].p <= 0.05 for _ in range(studies))
+    assert false <= binom.ppf(0.999, studies, 0.05)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_few_studies_show_what_is_not_there(noise: str) -> None:
+    check(3, 50, noise, 500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("pictures", [50, 200, 1000])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_rate_is_kept_over_the_whole_grid(seeds: int, pictures: int, noise: str) -> None:
+    check(seeds, pictures, noise, 1000)
+
+
+def test_seeds_alone_would_show_what_the_pictures_made() -> None:
+    rng = np.random.default_rng(1)
+    false = 0
+    for _ in range(500):
+        alone = paired(drawn(rng, 5, 50, "both")[1])
+        assert alone is not None
+        false += alone.p <= 0.05
+    assert false > 500 * 0.15
+
+
+def test_one_seed_keeps_the_rate_of_its_pictures() -> None:
+    rng = np.random.default_rng(2)
+    false = 0
+    for _ in range(500):
+        parts = rng.normal(0, 0.2, (1, 60))
+        false += crossed(parts.mean(1), parts).p <= 0.05
+    assert false <= binom.ppf(0.999, 500, 0.05)
+
+
+def test_a_large_difference_is_found() -> None:
+    rng = np.random.default_rng(3)
+    shown = [drawn(rng, 5, 200, "both", 0.08)[0].p <= 0.05 for _ in range(300)]
+    assert np.mean(shown) > 0.8
+
+
+def test_the_parts_are_those_of_the_analysis_of_variance() -> None:
+    parts = np.array([[0.1, 0.3], [0.2, 0.6]])
+    found = crossed(parts.mean(1), parts)
+    # Means of the seeds .2 and .4; of the pictures .15 and .45: mean square .09; of the rest .01
+    assert found.seed_part == pytest.approx(0.02 / 2)
+    assert found.picture_part == pytest.approx((0.09 - 0.01) / 4)
+    assert found.se == pytest.approx(np.sqrt(0.03))
+    assert found.df == pytest.approx(1.0)

@@ -1,0 +1,93 @@
+"""What every test picture adds to the mAP of a run: delete-one jackknife pseudo-values.
+
+The pseudo-value of picture p is P·mAP − (P − 1)·mAP without p (Tukey 1958). Matching is COCO's and
+within a picture, so leaving one out changes no other picture's hits. A class whose only picture is
+left out keeps its figure, since none could be computed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from tlx.predictions.file import ImagePredictions, Predictions
+
+COCO_IOUS = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
+# As torchmetrics rounds them (torch.linspace in float32), so that a tie falls to the same side.
+_STEPS = np.arange(51, dtype=np.float32) * np.float32(0.01)
+_RECALLS = np.concatenate([_STEPS[:50], (np.float32(1) - _STEPS)[::-1]]).astype(float)
+
+
+def pseudo_values(predictions: Predictions, ious: tuple[float, ...] = (0.5,)) -> np.ndarray | None:
+    """Pseudo-values of the mean AP over classes and IoUs, float64 [P], in the pictures' order.
+
+    None for fewer than two pictures, or no object that counts. Detections below the file's score
+    floor are missing, so that the level is a little below the record's figure.
+    """
+    count = len(predictions.images)
+    columns = [
+        values
+        for label in range(1, len(predictions.classes) + 1)
+        for iou in ious
+        if (values := _of_class(predictions.images, label, iou)) is not None
+    ]
+    return np.mean(columns, axis=0) if columns and count > 1 else None
+
+
+def _of_class(images: list[ImagePredictions], label: int, iou: float) -> np.ndarray | None:
+    objects = np.array([((i.truth.labels == label) & ~i.truth.ignored).sum() for i in images])
+    if not objects.sum():
+        return None
+    parts = [_hits(image, label, iou) for image in images]
+    scores = np.concatenate([part[0] for part in parts])
+    hits = np.concatenate([part[1] for part in parts])
+    owner = np.repeat(np.arange(len(images)), [len(part[0]) for part in parts])
+    order = np.argsort(-scores, kind="stable")
+    hits, owner = hits[order], owner[order]
+    whole = _ap(hits, int(objects.sum()))
+    values = np.full(len(images), whole)
+    for place in np.union1d(np.flatnonzero(objects), owner):
+        left = int(objects.sum() - objects[place])
+        if left:
+            without = _ap(hits[owner != place], left)
+            values[place] = len(images) * whole - (len(images) - 1) * without
+    return values
+
+
+def _ap(hits: np.ndarray, objects: int) -> float:
+    """COCO's AP of detections in order of score: mean of 101 interpolated precisions."""
+    if not len(hits):
+        return 0.0
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    return float(envelope[np.searchsorted(found / objects, _RECALLS)].mean())
+
+
+def _hits(image: ImagePredictions, label: int, iou: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the class's detections that count, and whether each is a hit."""
+    mine, true = image.found.labels == label, image.truth.labels == label
+    scores, hit, counts = (
+        image.found.scores[mine],
+        np.zeros(mine.sum(), bool),
+        np.ones(mine.sum(), bool),
+    )
+    ignored = image.truth.ignored[true]
+    if not len(ignored) or not len(scores):
+        return scores, hit
+    overlap = np.asarray(
+        coco_mask.iou(_xywh(image.found.boxes[mine]), _xywh(image.truth.boxes[true]), ignored)
+    )
+    taken = np.zeros(len(ignored), bool)
+    for place in np.argsort(-scores, kind="stable"):
+        row = np.where(taken & ~ignored, -1.0, overlap[place])
+        real = np.where(ignored, -1.0, row)
+        if real.max() >= iou:
+            taken[real.argmax()] = hit[place] = True
+        elif row.max() >= iou:
+            counts[place] = False
+    return scores[counts], hit[counts]
+
+
+def _xywh(boxes: np.ndarray) -> np.ndarray:
+    return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])

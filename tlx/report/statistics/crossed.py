@@ -1,0 +1,61 @@
+"""A difference measured over seeds on one set of test pictures: both are samples, both count.
+
+Two-way crossed random effects: D[s, p], what picture p adds to the difference of the two runs of
+seed s, is the mean plus a part of the seed, one of the picture and a rest, so that
+
+    Var(mean) = seed / S + picture / P + rest / (S P).
+
+The spread over seeds of the runs' differences holds the first and the last, the analysis of
+variance gives the second. The degrees of freedom are weighted as in Cochran and Cox's test of two
+unlike variances, which errs on the side of caution.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlx.report.statistics.contrast import Contrast
+
+
+def crossed(
+    differences: NDArray[np.float64], influences: NDArray[np.float64], least_sd: float = 0.0
+) -> Contrast:
+    """The mean difference with the uncertainty of seeds and pictures; one seed: of pictures alone.
+
+    Args:
+        differences: One difference a pair of runs, [S]; S may be 1.
+        influences: What each picture adds, [S, P], on a scale whose mean over P is the difference
+            (jackknife pseudo-values); P is at least 2. Their level is not used.
+        least_sd: What the measure cannot resolve, as in `paired`.
+    """
+    seeds, pictures = influences.shape
+    mean = float(np.mean(differences))
+    by_picture = influences.mean(0)
+    own = seeds * float(np.var(by_picture, ddof=1))  # mean square of the pictures
+    if seeds == 1:
+        se = math.sqrt(max(own / pictures, least_sd**2))
+        return Contrast(mean, se, pictures - 1, 0.0, 1, seed_part=None, picture_part=se**2)
+    centred = influences - influences.mean(1, keepdims=True) - by_picture + influences.mean()
+    free = (seeds - 1) * (pictures - 1)
+    rest = float((centred**2).sum()) / free
+    cells = seeds * pictures
+    sd = max(float(np.std(differences, ddof=1)), least_sd)
+    seed_part = sd**2 / seeds
+    picture_part = max(0.0, own - rest) / cells
+    variance = seed_part + picture_part
+    # Weighted by the parts themselves; by their squares (Satterthwaite), a seed part that is small
+    # by luck makes three seeds pass for many: false verdicts rise to 8 %.
+    share = seed_part / variance if variance > 0 else 1.0
+    df = 1 / (share / (seeds - 1) + (1 - share) / (pictures - 1))
+    return Contrast(
+        mean,
+        math.sqrt(variance),
+        df,
+        sd,
+        seeds,
+        seed_part=seed_part,
+        picture_part=picture_part,
+    )
