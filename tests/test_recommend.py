@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def test_noise_recommends_nothing(tmp_path: Path) -> None:
     assert "more seeds narrow the intervals" in said(advice)
     assert "choose today, nothing speaks for an arm" in advice.words[1]
     assert advice.words[2].startswith("Next: ")
+
+
+def test_what_settles_is_about_the_arm_that_leads(tmp_path: Path) -> None:
+    """A distant arm with a narrow interval says nothing of how many seeds the leaders need."""
+    noisy = [*arm("none", 30, 0.71, noise=0.02), *arm("4", 20, 0.7, noise=0.02)]
+    words = recommend(compared(tmp_path, *noisy, *arm("all", 10, 0.1, noise=0.02))).words
+    told = next(line for line in words if line.startswith("Next: "))
+    half = 4.302653 * 0.034641 / 3**0.5  # gaps of -.04, .02 and .02 beside the mean
+    assert f"about {math.ceil(3 * (half / 0.02) ** 2) - 3} more seeds" in told
 
 
 def test_a_lean_never_seems_to_lose_more_than_is_accepted(tmp_path: Path) -> None:

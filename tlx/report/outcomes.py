@@ -76,9 +76,9 @@ def outcome_of(
         measure.ious
         and (pictures := gaps_by_picture(pairs.one, pairs.other, measure.ious)) is not None
     ):
-        test = crossed(gaps, pictures, _ROUNDING * grain)
+        both = crossed(gaps, pictures, _ROUNDING * grain)
         method = PICTURES if len(pairs) == 1 else CROSSED
-        return Outcome(pairs, sign * test.mean, test, test.p, method)
+        return Outcome(pairs, sign * both.mean, both, both.p, method)
     if len(pairs) == 1:
         steps = _by_blocks(pairs, float(gaps[0]), _ROUNDING * grain) if measure.blocks else None
         if steps is not None:

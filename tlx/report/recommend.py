@@ -171,28 +171,31 @@ def _what_settles(
     start = 1 + max((int(seed) for seed in seeds if seed.isdecimal()), default=-1)
     minutes = sum(_minutes(row) for row in allowed)
     repeat = "python -m tlx.train -m, with the study's settings and seed="
-    known = [d for d in differences.values() if d.pairs >= 2 and d.low is not None]
+    # In order of their figures: the first is the one that more evidence would recommend.
+    found_all = [differences[row.arm.label] for row in allowed]
+    known = [d for d in found_all if d.pairs >= 2 and d.low is not None]
     if not known:
         listed = ",".join(str(start + place) for place in range(2))
         return [
             f"Next: two more seeds give a first interval ({repeat}{listed}: about "
             f"{significant(2 * minutes)} min)."
         ]
-    found = min(known, key=lambda d: (d.high or 0.0) - (d.low or 0.0))
+    found = known[0]
     half = ((found.high or 0.0) - (found.low or 0.0)) / 2
     goal, share = (accepted / half) ** 2 if half > 0 else math.inf, found.picture_share or 0.0
     if goal <= share:
+        images = max(r.number("test", "images") or 0 for row in allowed for r in row.arm.records)
+        count = f"{math.ceil(2 * share / goal * images)} test pictures instead of {images:.0f}"
         return [
             f"Next: more seeds alone cannot settle {accepted:g}: the test pictures make up "
-            f"{100 * share:.0f} % of the variance. About {math.ceil(2 * share / goal)} times as "
-            "many test pictures would."
+            f"{100 * share:.0f} % of the variance. About {count} would."
         ]
     more = max(1, math.ceil((1 - share) * found.pairs / (goal - share)) - found.pairs)
     if more > _MOST_SEEDS:
         return [f"Next: more than {_MOST_SEEDS} seeds would be needed to settle {accepted:g}."]
     listed = ",".join(str(start + place) for place in range(more))
     return [
-        f"Next: about {more} more seed{'s' if more > 1 else ''} settle {accepted:g} "
+        f"Next: about {more} more seed{'s' if more > 1 else ''} would settle {accepted:g} "
         f"({repeat}{listed}: about {significant(more * minutes)} min)."
     ]
 
