@@ -11,7 +11,6 @@ missing is made again by the run that needs it. A run that is using a cache keep
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from tlx.activations.store import CHECKS, META
 from tlx.cli import parse, run_program
 from tlx.console import stdout_console
 from tlx.errors import ConfigError
+from tlx.files import read_json
 
 KINDS = ("activations", "images")
 
@@ -51,7 +51,7 @@ def size(path: Path) -> int:
 def describe(path: Path) -> str:
     """What a cache of activations holds, as far as it can be read."""
     try:
-        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        meta = read_json(path / META)
         filled = np.count_nonzero(np.fromfile(path / CHECKS, np.uint32))
         slots = meta["views"] * meta["count"]
         return (

@@ -102,15 +102,18 @@ def load_detector(path: Path) -> tuple[SSD, dict[str, Any]]:
             "`python -m tlx.train backbone.weights=…`"
         )
     meta = checkpoint["tlx"]
-    if meta.get("task") == "classification":
+    if isinstance(meta, dict) and meta.get("task") == "classification":
         raise WeightsError(
             f"{path} is a classifier, not a detector: python -m tlx.classify.export exports it"
         )
-    conventions = Conventions(**meta["conventions"])
-    detector = SSD(
-        backbone_spec(meta["backbone"]), conventions, len(meta["classes"]), meta["input_size"]
-    )
-    load_weights(detector, checkpoint, path)
+    try:
+        conventions = Conventions(**meta["conventions"])
+        detector = SSD(
+            backbone_spec(meta["backbone"]), conventions, len(meta["classes"]), meta["input_size"]
+        )
+        load_weights(detector, checkpoint, path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} does not describe a detector: {error!r}") from error
     return detector.eval(), meta
 
 

@@ -34,7 +34,7 @@ def closing(record: Mapping[str, Any], folder: Path) -> str:
         "test": _tested(record),
         "folder": str(folder),
     }
-    lines = [f"{record['name']} is finished"]
+    lines = [f"{record.get('name')} is finished"]
     lines += [f"  {name:<9}{fact}" for name, fact in facts.items() if fact]
     lines += [f"  ! {warning}" for warning in warnings_of(record)]
     return "\n".join([*lines, "next:", *(f"  {line}" for line in next_commands(record, folder))])
@@ -45,7 +45,7 @@ def one_line(record: Mapping[str, Any]) -> str:
     facts = [_trained(record), _best(record) and f"best {_best(record)}"]
     facts.append(_tested(record) and f"test {_tested(record)}")
     told = "; ".join(fact for fact in facts if fact)
-    return f"{record['name']} is finished: " + " ! ".join([told, *_failures(record)])
+    return f"{record.get('name')} is finished: " + " ! ".join([told, *_failures(record)])
 
 
 def next_commands(record: Mapping[str, Any], folder: Path) -> list[str]:
@@ -101,14 +101,14 @@ def _trained(record: Mapping[str, Any]) -> str | None:
     of = f"{images} pictures, " if images is not None else ""
     seconds = _get(record, "time", "fit_s")
     took = f", {seconds:.0f} s" if isinstance(seconds, int | float) else ""
-    return f"{of}{steps} steps in {record['epochs']} epochs{took}"
+    return f"{of}{steps} steps in {record.get('epochs')} epochs{took}"
 
 
 def _best(record: Mapping[str, Any]) -> str | None:
     epoch = _count(record, "best", "epoch")
     if epoch is None:
         return None
-    return f"epoch {epoch + 1} of {record['epochs']}, on val {_figures(record.get('best'))}"
+    return f"epoch {epoch + 1} of {record.get('epochs')}, on val {_figures(record.get('best'))}"
 
 
 def _tested(record: Mapping[str, Any]) -> str | None:

@@ -39,6 +39,19 @@ def remove_partials(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def read_json(path: Path, encoding: str = "utf-8") -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged; also where it is nested deeper than Python can follow.
+    """
+    try:
+        return json.loads(path.read_text(encoding=encoding))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """JSON by the standard: NaN is refused, because other readers would choke on it."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from tlx.errors import TlxError
-from tlx.files import write_json
+from tlx.files import read_json, write_json
 from tlx.freeze.bound import Cost
 from tlx.freeze.depth import freeze_label
 from tlx.identity import fingerprint, run_label
@@ -79,7 +78,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
 def read_record(run_dir: Path) -> Record | None:
     """The record of a run's folder, or None where there is none (or it is damaged)."""
     try:
-        record = json.loads((run_dir / RECORD).read_text(encoding="utf-8"))
+        record = read_json(run_dir / RECORD)
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import tlx
 from tlx.backbones.weights import read_torch
@@ -72,7 +73,7 @@ def find_resume(folder: Path, of: str) -> Resume | None:
         except WeightsError as error:
             faults.append(error)
             continue
-        if fingerprint(OmegaConf.create(found.meta["config"])) != of:
+        if _fingerprint(found) != of:
             raise ConfigError(
                 f"{path} belongs to a run of another configuration: give this one a folder of its "
                 f"own, or delete {folder} to start anew in it"
@@ -88,6 +89,14 @@ def find_resume(folder: Path, of: str) -> Resume | None:
         return None
     told = "; ".join(map(str, faults))
     raise WeightsError(f"{told}. To start this run anew, delete the folder {folder}")
+
+
+def _fingerprint(found: Resume) -> str | None:
+    """Of the run that the checkpoint belongs to; None where its configuration is another task's."""
+    try:
+        return fingerprint(OmegaConf.create(found.meta["config"]))
+    except (OmegaConfBaseException, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _read(path: Path) -> Resume:

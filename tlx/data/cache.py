@@ -25,6 +25,7 @@ import torch
 from tlx.data.annotations import Item
 from tlx.data.pictures import decode
 from tlx.errors import DataError
+from tlx.files import read_json
 
 __all__ = ["ImageCache", "decode"]
 
@@ -54,7 +55,7 @@ class ImageCache:
         self.path = Path(path)
         self._pixels: np.ndarray | None = None
         try:
-            index = json.loads((self.path / INDEX).read_text())
+            index = read_json(self.path / INDEX)
             places = {digest: tuple(map(int, place)) for digest, place in index["images"].items()}
             total = sum(3 * height * width for _, height, width in places.values())
             whole = index["version"] == VERSION and total == (self.path / PIXELS).stat().st_size

@@ -32,6 +32,7 @@ import numpy as np
 
 from tlx.data.scene import Points, render_scene
 from tlx.errors import ConfigError, DataError
+from tlx.files import read_json
 
 CLASSES = ("plate",)
 SPLITS = ("train", "val", "test")
@@ -167,7 +168,7 @@ def _voc_xml(filename: str, boxes: Points) -> bytes:
 def _is_complete(root: Path, seed: int, counts: dict[str, int]) -> bool:
     """Whether the manifest is that of this set and each file it names is there and not empty."""
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(root / MANIFEST)
         named = set(manifest["files"])
         settings = (manifest["version"], manifest["seed"], manifest["counts"])
         found = {

@@ -7,7 +7,6 @@ The file is JSON: `version` (1), `model` (`sha256`, `name`), `preprocess`, `scor
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.errors import DataError
 from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.files import read_json
 from tlx.runtime.postprocess import Found, keep_best
 from tlx.runtime.preprocess import DETECTNET
 from tlx.runtime.tensors import as_tensors
@@ -41,7 +41,7 @@ class DeviceDetections:
 def read_detections(path: Path) -> DeviceDetections:
     """Read a file; `DataError` where it is damaged or of another version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the detections cannot be read: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):

@@ -14,7 +14,6 @@ finds too (same class, IoU at least .5); mAP is of checkpoint and artefact. None
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,7 @@ from tlx.errors import ConfigError, ExportError
 from tlx.evaluation.evaluator import Evaluator
 from tlx.export.parity_judge import TOLERANCES, faults
 from tlx.export.parity_pictures import Pictures, parity_pictures
-from tlx.files import write_json
+from tlx.files import read_json, write_json
 from tlx.runtime.base import Raw, Runtime
 from tlx.runtime.meta import MODEL_JSON
 from tlx.runtime.opening import default_backend, open_model
@@ -144,7 +143,7 @@ def _normalised(images: np.ndarray, runtime: Runtime) -> np.ndarray:
 def _stored(artefact: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Put the result into `model.json`."""
     path = artefact.parent / MODEL_JSON
-    description = json.loads(path.read_text(encoding="utf-8"))
+    description = read_json(path)
     plain = {key: _finite(value) for key, value in result.items()}
     write_json(path, {**description, "parity": plain})
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, 
 from tlx.export.network import Normalisation
 from tlx.export.pictures import calibration_pictures
 from tlx.export.source import BACKGROUND, Source, load_source
-from tlx.files import write_json, write_text
+from tlx.files import read_json, write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ def check_folder(output: Path, format: str, precision: str) -> None:
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
     try:
-        there = json.loads((output / "model.json").read_text(encoding="utf-8"))
+        there = read_json(output / "model.json")
     except (OSError, ValueError):
         return
     held = there.get("format"), there.get("precision")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.errors import DataError
+from tlx.files import read_json
 from tlx.mirror.runs import TABLE, MirroredRun, merge, split_media
 
 _LIMIT_S = 600
@@ -103,5 +104,5 @@ def _take(run: MirroredRun, kind: str, record: Mapping[str, Any], files: Path) -
 
 
 def _table(file: Path) -> dict[str, Any]:
-    table = json.loads(file.read_text(encoding="utf-8"))
+    table = read_json(file)
     return {"columns": table["columns"], "data": table["data"]}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from tlx.errors import DataError
+from tlx.files import read_json
 from tlx.mirror.runs import TABLE, MirroredRun, split_media
 
 ADDRESS = re.compile(r"(?P<entity>[^/\s]+)/(?P<project>[^/\s]+)(?:/(?P<group>[^/\s]+))?")
@@ -69,5 +69,5 @@ def _read_run(run: Any) -> MirroredRun:
 def _table(run: Any, path: str) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         run.file(path).download(root=folder, replace=True)
-        table = json.loads((Path(folder) / path).read_text(encoding="utf-8"))
+        table = read_json(Path(folder) / path)
     return {"columns": table["columns"], "data": table["data"]}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlx.errors import DataError
-from tlx.files import path_below, write_text
+from tlx.files import path_below, read_json, write_text
 
 if TYPE_CHECKING:  # torch takes seconds to import, and readers of the file do not need it
     from tlx.data.annotations import Item
@@ -168,7 +168,7 @@ def read_predictions(run_dir: Path, split: str = "test") -> Predictions:
     """
     path = predictions_path(run_dir, split)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except FileNotFoundError:
         raise DataError(
             f"{run_dir} has no predictions/{split}.json: the run is not finished, or it was made "
@@ -186,7 +186,7 @@ def read_predictions(run_dir: Path, split: str = "test") -> Predictions:
         for number, row in enumerate(data["images"], start=1):
             place = f"picture {number}"
             predictions.images.append(_read_image(row, len(classes)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: {place} is damaged ({error!r}): run the test again") from error
     return predictions
 

@@ -13,13 +13,13 @@ Other keys are not read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tlx.errors import DataError
+from tlx.files import read_json
 from tlx.report.arms import Arm
 from tlx.report.records import finite
 
@@ -49,7 +49,7 @@ def read_latencies(path: Path, arms: Sequence[Arm]) -> list[Latency]:
             rows stand for the same arm and device, or no row belongs to an arm.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the benchmark cannot be read: {error}") from error
     rows = content.get("rows") if isinstance(content, dict) else content

@@ -7,7 +7,6 @@ used becomes a warning that names the file and the reason.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tlx.files import read_json
 
 FILE_NAME = "record.json"
 VERSION = 1
@@ -141,7 +142,7 @@ def _of_pilot(file: Path, asked: Path) -> bool:
 
 def _load_into(loaded: LoadedRuns, file: Path) -> None:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
     except (OSError, ValueError, RecursionError) as error:
         loaded.warnings.append(f"{file}: cannot be read ({error}); left out")
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.errors import WeightsError, first_line
+from tlx.files import read_json
 
 MODEL_JSON = "model.json"
 
@@ -79,7 +79,7 @@ def find_meta(path: Path) -> ModelMeta:
             f"{path} does not say what it detects: keep the {MODEL_JSON} of its export beside it"
         )
     try:
-        values = json.loads(stored.read_text(encoding="utf-8"))
+        values = read_json(stored)
     except ValueError as error:
         raise WeightsError(f"{stored} is no JSON ({error}): export the model again") from error
     if not isinstance(values, dict):

@@ -5,7 +5,6 @@ Successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tlx.files import read_json
 from tlx.learned import FLOOR
 
 PILOT = "pilot.json"
@@ -147,7 +147,7 @@ def paired_noise(rungs: Sequence[Rung]) -> tuple[float, int]:
 def read_decision(run_dir: Path) -> dict[str, Any] | None:
     """The decision that a run's folder holds, or None where no pilot has come to one."""
     try:
-        decision = json.loads((run_dir / PILOT).read_text(encoding="utf-8"))
+        decision = read_json(run_dir / PILOT)
     except (OSError, ValueError):
         return None
     return decision if isinstance(decision, dict) else None

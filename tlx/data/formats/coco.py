@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
@@ -21,7 +20,8 @@ from tlx.data.formats.folders import (
     subfolder,
 )
 from tlx.data.formats.registry import reader
-from tlx.errors import DataError
+from tlx.errors import DataError, first_line
+from tlx.files import read_json
 
 FIFTYONE = "labels.json"  # beside data/
 ROBOFLOW = "_annotations.coco.json"
@@ -81,7 +81,7 @@ def _by_split(paths: Iterable[Path]) -> list[tuple[str, Path]]:
 
 def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path, "utf-8-sig")
     except (ValueError, RecursionError) as error:  # ValueError: JSON's and Unicode's errors too
         raise DataError(f"{path}: malformed JSON: {error}: correct or export it again") from error
     for key in ("images", "annotations", "categories"):
@@ -117,7 +117,7 @@ def _check_annotation(
         known_image, known_category = image in images, category in names
         bbox = _bbox(annotation)
         sensible = isinstance(annotation.get("bbox") or [], list) and len(bbox) in (0, 4)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{where}: needs image_id, category_id and a bbox of four numbers ({error!r}): "
             "correct or remove it"
@@ -179,7 +179,13 @@ def _find(root: Path, folders: list[Path], name: str, path: Path, key: Any) -> P
             "relative to it (a/b.jpg), or by their last part where all lie in images/"
         )
     candidates = [folder.joinpath(*windows.parts) for folder in folders]
-    if found := next((image for image in candidates if image.is_file()), None):
+    try:
+        found = next((image for image in candidates if image.is_file()), None)
+    except (OSError, ValueError) as error:  # longer than a name may be, a zero byte, …
+        raise DataError(
+            f"{path} image {key}: file_name cannot be one: {first_line(error)}"
+        ) from error
+    if found:
         return found
     deeper = sorted(root.rglob(glob.escape(windows.name))) if len(windows.parts) == 1 else []
     if len(deeper) > 1:
