@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_report import compared, make_record
+from helpers_report import compared, make_record, write_runs
 from helpers_study import in_turn, interleaved, lean_arms
 from scipy.stats import ttest_rel
 
-from tlx.report.compare import Comparison
-from tlx.report.difference import LOG_RANK, PAIRED, Difference
+from tlx.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
+from tlx.report import load_records
+from tlx.report.compare import Comparison, compare
+from tlx.report.difference import LOG_RANK, PAIRED, PICTURES, STEPS, Difference
 from tlx.report.differences import against_references
 from tlx.report.levels import Levels
 from tlx.report.measures import measures
@@ -210,3 +212,34 @@ def test_differences_are_written_as_they_are(tmp_path: Path) -> None:
         text = json.dumps(difference.as_dict(), allow_nan=False)
         assert json.loads(text) == vars(difference)
         assert difference.words
+
+
+def test_two_runs_are_compared_by_the_blocks_of_their_steps(tmp_path: Path) -> None:
+    def timed(freeze: str, step: float) -> dict[str, Any]:
+        blocks = [step * factor for factor in (0.98, 1.0, 1.02, 1.01, 0.99)]
+        return make_record(freeze, step_time={"median_s": step, "block_medians_s": blocks})
+
+    difference = found(compared(tmp_path, timed("none", 0.3), timed("4", 0.1)), "step_s")
+    assert (difference.verdict, difference.method, difference.pairs) == ("better", STEPS, 1)
+    assert difference.mean == pytest.approx(-2 / 3)
+    assert "these two runs on this machine" in difference.words
+
+
+def test_two_runs_are_compared_by_their_test_pictures(tmp_path: Path) -> None:
+    """Of 30 pictures one run finds every object and the other every tenth."""
+    study = write_runs(tmp_path, make_record(test_map_50=1.0), make_record("4", test_map_50=0.1))
+    for folder, every in (("00", 1), ("01", 10)):
+        images = []
+        for number in range(30):
+            box, label = np.array([[10.0, 10, 50, 50]]), np.array([1])
+            hit = slice(0, 1 if number % every == 0 else 0)
+            truth = Truth(box, label, np.array([False]))
+            seen = Found(box[hit], label[hit], np.array([0.9])[hit])
+            images.append(ImagePredictions(f"{number}.png", str(number), 99, 99, truth, seen))
+        predictions = Predictions("test", 0.05, ["plate"], images)
+        write_predictions(study / "nested" / folder, predictions)
+    difference = found(compare(load_records([study]).records), "test_map_50")
+    assert (difference.verdict, difference.method) == ("worse", PICTURES)
+    assert "these two runs on these and like pictures" in difference.words
+    assert difference.low is not None
+    assert difference.low >= -1
