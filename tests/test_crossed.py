@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
+from helpers_report import make_record
 from scipy.stats import binom
 
+from tlx.report import outcomes
+from tlx.report.compare import compare
+from tlx.report.recommend import TODAY, recommend
+from tlx.report.records import Record
 from tlx.report.statistics import crossed, paired
 from tlx.report.statistics.contrast import Contrast
 
@@ -80,3 +89,51 @@ def test_the_parts_are_those_of_the_analysis_of_variance() -> None:
     assert found.picture_part == pytest.approx((0.09 - 0.01) / 4)
     assert found.se == pytest.approx(np.sqrt(0.03))
     assert found.df == pytest.approx(1.0)
+
+
+def wrong(
+    seeds: int, pictures: int, noise: str, studies: int, monkeypatch: pytest.MonkeyPatch
+) -> int:
+    """Studies that name a cheap arm which truly loses twice what is accepted, as advice or lean."""
+    kept: dict[str, np.ndarray] = {}
+
+    def stored(one: Sequence[Record], other: Sequence[Record], _: object) -> np.ndarray:
+        return np.stack([kept[a.name] - kept[b.name] for a, b in zip(one, other, strict=True)])
+
+    monkeypatch.setattr(outcomes, "gaps_by_picture", stored)
+    module = importlib.import_module("tlx.report.compare")
+    monkeypatch.setattr(module, "estimate", lambda _: None)  # its bootstrap takes long
+    rng, count = np.random.default_rng(seeds * pictures), 0
+    seed_sd, picture_sd, rest = NOISES[noise]
+    for _ in range(studies):
+        gaps = (
+            rng.normal(-0.04, seed_sd, (seeds, 1))
+            + rng.normal(0, picture_sd, (1, pictures))
+            + rng.normal(0, rest, (seeds, pictures))
+        )
+        records = []
+        for seed in range(seeds):
+            for arm, values, minutes in (("none", gaps[seed] * 0, 30), ("all", gaps[seed], 10)):
+                figure = float(np.clip(0.6 + values.mean(), 0.02, 1))
+                time = {"fit_s": 60.0 * minutes, "test_s": 1.0}
+                data = make_record(arm, seed, test_map_50=figure, time=time)
+                records.append(Record(Path(arm), data))
+                kept[records[-1].name] = values
+        advice = recommend(compare(records))
+        lean = any(line.startswith(f"{TODAY} freeze=all") for line in advice.words)
+        count += advice.arm == "freeze=all" or lean
+    return count
+
+
+def test_leans_are_seldom_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wrong(3, 50, "both", 100, monkeypatch) <= binom.ppf(0.999, 100, 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("pictures", [50, 200, 1000])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_leans_are_seldom_wrong_over_the_whole_grid(
+    seeds: int, pictures: int, noise: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wrong(seeds, pictures, noise, 500, monkeypatch) <= 500 * 0.05
