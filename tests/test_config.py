@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Compose
 from hydra.errors import HydraException
-from omegaconf import ValidationError
+from omegaconf import OmegaConf, ValidationError
 
 from tlx.backbones.base import backbone_spec
 from tlx.config import check_config, conf_dir
@@ -138,3 +138,18 @@ def test_a_wrong_command_line_is_one_readable_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "past the last block of efficientnet_lite0" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_values_at_the_root_of_an_experiment_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the command, with a folder of one's own; the command line still comes last."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nfreeze: 8\nseed: 5\nname: mine\ntrainer:\n  epochs: 3\n"
+    )
+    command = [sys.executable, "-m", "tlx.train", "--config-dir", str(tmp_path),
+               "experiment=mine", "seed=7", "--cfg", "job"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    cfg = OmegaConf.create(done.stdout)
+    assert (cfg.freeze, cfg.seed, cfg.name, cfg.trainer.epochs) == (8, 7, "mine", 3)

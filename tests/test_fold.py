@@ -69,3 +69,18 @@ def test_what_cannot_be_folded_stays() -> None:
     copy = folded(net)
     assert [isinstance(m, nn.BatchNorm2d) for m in copy] == [i in (0, 6) for i in range(7)]
     assert torch.allclose(copy(pictures()), net(pictures()), atol=1e-5)
+
+
+class SamePadded(nn.Conv2d):
+    """Pads by the input's size, as timm's `Conv2dSame`: 4x4 stays 4x4."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(x, (1, 1, 1, 1)))
+
+
+def test_a_subclass_that_does_more_is_not_folded() -> None:
+    torch.manual_seed(0)
+    block = nn.Sequential(SamePadded(3, 5, 3), nn.BatchNorm2d(5)).eval()
+    x = torch.rand(2, 3, 4, 4)
+    assert folded(block)(x).shape == (2, 5, 4, 4)
+    assert torch.equal(folded(block)(x), block(x))

@@ -23,6 +23,7 @@ from PIL import Image
 
 from tlx.detector.postprocess import Detections
 from tlx.errors import ConfigError
+from tlx.files import output_names
 from tlx.live.frame import Frame
 from tlx.live.json_writer import JsonArray, JsonLines
 from tlx.live.meter import Meter
@@ -209,3 +210,22 @@ def test_an_output_is_told_by_its_ending(
 def test_a_counter_needs_a_picture(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"picture's ending"):
         open_outputs(str(tmp_path / "%i"), Numbered(1), threading.Event())
+
+
+@pytest.mark.parametrize("output", ["set", "set/a.png", "set/%i.png", "link", "x/../set/a.png"])
+def test_the_source_is_never_overwritten(tmp_path: Path, output: str) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    paths = [folder / "a.png", folder / "0.png"]
+    for path in paths:
+        Image.new("RGB", (8, 8)).save(path)
+    with pytest.raises(ConfigError, match="would overwrite it"):
+        open_outputs(str(tmp_path / output), Pictures(paths), threading.Event())
+
+
+def test_pictures_of_one_stem_never_share_an_output() -> None:
+    paths = [Path(name) for name in ("a.jpg", "a-2.jpg", "a.png", "x/A.jpg", "a-2.png")]
+    names = output_names(paths)
+    assert names == ["a.png", "a-2.png", "a-3.png", "A-4.png", "a-2-2.png"]

@@ -66,6 +66,8 @@ def test_an_unknown_scheme_is_refused(text: str) -> None:
 def test_passwords_are_not_shown() -> None:
     assert hide_password("rtsp://me:pass@host/1") == "rtsp://me:…@host/1"
     assert hide_password("rtsp://host:554/1@2") == "rtsp://host:554/1@2"
+    shown = hide_password("http://host/a.mp4?user=me&Password=pass&channel=1&access_token=abc#x")
+    assert shown == "http://host/a.mp4?user=…&Password=…&channel=1&access_token=…#x"
 
 
 def test_wishes_to_a_camera() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,18 @@ def path_below(path: Path, root: Path) -> str:
     """`path` relative to `root`, in POSIX form; the absolute path where it lies elsewhere."""
     path, root = path.absolute(), root.absolute()
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A file name NAME.png for each picture, told apart by a number where names repeat.
+
+    Also where they repeat but for their case, for some file systems take these for one.
+    """
+    taken: set[str] = set()
+    names = []
+    for path in paths:
+        candidates = (f"{path.stem}{f'-{n}' if n > 1 else ''}.png" for n in itertools.count(1))
+        name = next(name for name in candidates if name.casefold() not in taken)
+        taken.add(name.casefold())
+        names.append(name)
+    return names

@@ -26,7 +26,7 @@ from tlx.engine.plan import make_plan
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
 from tlx.errors import ConfigError
 from tlx.evaluation.prefix_memory import memory_budget
-from tlx.files import remove_partials, write_json, write_text
+from tlx.files import output_names, remove_partials, write_json, write_text
 from tlx.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
@@ -224,7 +224,9 @@ def keep_predictions(
 def save_predictions(task: DetectionTask, data: DetectionData, folder: Path, count: int) -> None:
     """Evenly spaced test pictures with ground truth (white) and detections of score >= 0.3."""
     items = data.splits["test"]
-    for index in evenly_spaced(len(items), count):
+    shown = list(evenly_spaced(len(items), count))
+    names = output_names([items[index].image for index in shown])
+    for index, name in zip(shown, names, strict=True):
         item, picture = items[index], task.evaluator.pictures[index]
         scale = torch.tensor([item.size[0], item.size[1]] * 2)
         keep = picture.scores >= 0.3
@@ -232,4 +234,4 @@ def save_predictions(task: DetectionTask, data: DetectionData, folder: Path, cou
             data.cache[item.digest], picture.boxes[keep] / scale, picture.labels[keep],
             picture.scores[keep], data.classes, truth=picture.true_boxes / scale,
         )  # fmt: skip
-        save_picture(image, folder / f"{item.image.stem}.png")
+        save_picture(image, folder / name)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 class Float32Conv2d(nn.Conv2d):
     """A convolution that computes in float32 whatever autocast says."""
 
+    folds = True  # see tlx.engine.fold
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W'); float32 where autocast would have chosen otherwise."""
         if not torch.is_autocast_enabled(x.device.type):

@@ -36,9 +36,18 @@ def pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
     previous: tuple[str, nn.Module] | None = None
     for name, child in parent.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            fits = previous is not None and isinstance(previous[1], nn.Conv2d)
+            fits = previous is not None and _is_plain(previous[1])
             if fits and previous and previous[1].out_channels == child.num_features:
                 yield parent, previous[0], name
         else:
             yield from pairs(child)
         previous = (name, child)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a layer computes what `nn.Conv2d` does, and may become one.
+
+    A subclass may do more (timm's `Conv2dSame` pads by the input's size), which folding would lose.
+    Our own say of themselves that they do not.
+    """
+    return type(layer) is nn.Conv2d or "folds" in vars(type(layer))

@@ -18,6 +18,8 @@ from tlx.engine.fold import pairs
 class ScaledConv2d(nn.Conv2d):
     """A convolution that applies the frozen batch norm `norm` behind it by scaling its weights."""
 
+    folds = True  # see tlx.engine.fold
+
     norm: tuple[nn.BatchNorm2d]  # in a tuple, so that it is not registered a second time
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from tlx.errors import ConfigError, DataError
 from tlx.live.camera import Camera
 from tlx.live.frame import Source
 from tlx.live.opencv import TIMEOUT_MS, Capture, import_cv2, open_capture, to_rgb
+from tlx.live.passwords import hide_password
 from tlx.live.pictures import Pictures, find_pictures
 from tlx.live.video import VideoFile
 
@@ -108,11 +109,6 @@ def csi_pipeline(sensor: str, options: CameraOptions) -> str:
         "video/x-raw, format=(string)BGRx ! videoconvert ! video/x-raw, format=(string)BGR ! "
         "appsink drop=true max-buffers=1 sync=false"
     )
-
-
-def hide_password(text: str) -> str:
-    """An address as messages may show it."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:…@", text)
 
 
 def _is_video(path: str) -> bool:

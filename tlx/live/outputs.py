@@ -10,9 +10,10 @@ from tlx.errors import ConfigError
 from tlx.live.frame import Source
 from tlx.live.json_writer import JsonArray, JsonLines
 from tlx.live.pictures import Pictures
+from tlx.live.video import VideoFile
 from tlx.live.video_writer import CODECS, VideoWriter
 from tlx.live.window import Window
-from tlx.live.writers import NumberedPictures, OnePicture, PictureFolder, Writer
+from tlx.live.writers import NumberedPictures, OnePicture, PictureFolder, Writer, numbered
 
 
 def open_outputs(
@@ -29,7 +30,7 @@ def open_outputs(
     | `x.json`, `x.jsonl` | no pictures |
     | `none` | nothing |
 
-    Raises `ConfigError` for a name that means none of these.
+    Raises `ConfigError` for a name that means none of these, and for one that is the source's.
     """
     shown: list[Writer] = [Window(stop)] if window else []
     if output == "none":
@@ -58,4 +59,32 @@ def open_outputs(
             # Matroska needs no index at the end: a camera may be switched off at any moment.
             video = path / (source.name + (".mkv" if source.live else ".mp4"))
             writer = VideoWriter(video, source.fps, paced=source.live)
+    _spare_source(writer, source)
     return [writer, *shown, JsonArray(json_path) if ending == ".json" else JsonLines(json_path)]
+
+
+def _spare_source(writer: Writer, source: Source) -> None:
+    """Refuse an output that would overwrite what it is made from, by whatever path it is named."""
+    if isinstance(source, Pictures):
+        sources = source.paths
+    elif isinstance(source, VideoFile):
+        sources = [Path(source.address)]
+    else:
+        return
+    if isinstance(writer, PictureFolder):
+        targets = [writer.folder / name for name in writer.names]
+    elif isinstance(writer, NumberedPictures):
+        targets = [
+            writer.pattern.with_name(numbered(writer.pattern.name, i)) for i in range(len(sources))
+        ]
+    elif isinstance(writer, (OnePicture, VideoWriter)):
+        targets = [writer.path]
+    else:
+        return
+    there = {(s.st_dev, s.st_ino): p for p in sources if p.is_file() and (s := p.stat())}
+    for target in targets:
+        if target.is_file() and (stat := target.stat()) and (stat.st_dev, stat.st_ino) in there:
+            raise ConfigError(
+                f"output={target} is the source {there[stat.st_dev, stat.st_ino]} and would "
+                "overwrite it: give another folder or name"
+            )

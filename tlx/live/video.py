@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from tlx.errors import DataError
 from tlx.live.frame import Frame
 from tlx.live.opencv import import_cv2, open_capture, to_rgb
+from tlx.live.passwords import hide_password
 
 log = logging.getLogger(__name__)
 ENOUGH = 0.98  # of the announced frames: containers announce estimates
@@ -23,10 +24,10 @@ class VideoFile:
     live = False
 
     def __init__(self, address: str, name: str) -> None:
-        self.address, self.name = address, name
+        self.address, self.name, self.shown = address, name, hide_password(address)
         cv2 = import_cv2()
         self._time_key = cv2.CAP_PROP_POS_MSEC
-        self._capture = open_capture(address, "FFMPEG", address)
+        self._capture = open_capture(address, "FFMPEG", self.shown)
         self.fps: float | None = self._capture.get(cv2.CAP_PROP_FPS) or None
         self.announced = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._closed = threading.Event()
@@ -48,11 +49,11 @@ class VideoFile:
     def _ended(self, frames: int) -> None:
         """OpenCV does not tell an end from damage: the announced number does."""
         if not frames:
-            raise DataError(f"{self.address}: no frame can be decoded: damaged, or an odd codec")
+            raise DataError(f"{self.shown}: no frame can be decoded: damaged, or an odd codec")
         if frames < ENOUGH * self.announced:
             log.warning(
                 "%s ends after %d of about %d frames: is it damaged?",
-                self.address, frames, self.announced,
+                self.shown, frames, self.announced,
             )  # fmt: skip
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tlx.drawing import save_picture
 from tlx.errors import ConfigError
+from tlx.files import output_names
 from tlx.live.frame import Frame
 
 COUNTER = re.compile(r"%0?(\d*)[id]")
@@ -99,17 +100,6 @@ class OnePicture:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def output_names(paths: list[Path]) -> list[str]:
-    """A file name for each picture, told apart by a number where stems repeat."""
-    seen: dict[str, int] = {}
-    names = []
-    for path in paths:
-        seen[path.stem] = seen.get(path.stem, 0) + 1
-        count = seen[path.stem]
-        names.append(f"{path.stem}.png" if count == 1 else f"{path.stem}-{count}.png")
-    return names
 
 
 def numbered(pattern: str, number: int) -> str:
