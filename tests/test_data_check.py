@@ -283,3 +283,26 @@ def test_a_format_that_is_not_read_is_a_fault_of_its_own(tmp_path: Path, check: 
 def test_the_sample_and_errors_of_the_command(tmp_path: Path, check: Check) -> None:
     refused(check("data=voc"), "does not exist")
     refused(check("data=nothing"), "nothing")
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_a_camera_of_few_bits_never_gives_black_pictures(
+    tmp_path: Path, check: Check, bits: int, ending: str
+) -> None:
+    stems = devkit(tmp_path / "set", lists=False)
+    values = np.linspace(0, 2**bits - 1, SIZE[0] * SIZE[1]).reshape(SIZE[::-1])
+    (tmp_path / "set/JPEGImages" / f"{stems[0]}.png").unlink()
+    deep = tmp_path / "set/JPEGImages" / f"{stems[0]}.{ending}"
+    Image.fromarray(values.astype(np.uint16)).save(deep)
+    report = check("data=voc")
+    assert (report["code"], report["counts"]) == (0, {"narrow-range": 1})
+    assert report["faults"][0]["image"] == str(deep)
+    assert f"values up to {2**bits - 1} of 65535" in report["faults"][0]["detail"]
+
+
+def test_sixteen_bits_that_are_used_are_read(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set", lists=False)
+    values = np.linspace(0, 2**16 - 1, SIZE[0] * SIZE[1]).reshape(SIZE[::-1])
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "set/JPEGImages" / f"{stems[0]}.png")
+    assert check("data=voc")["counts"] == {}

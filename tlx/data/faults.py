@@ -42,6 +42,9 @@ RULES = {
     "unknown-line": Rule("line ignored", "a list names what the set does not hold"),
     "unread-annotation": Rule("file ignored", "it lies where the layout of the set has no place"),
     "unread-format": Rule("image ignored", "not a format that is read: convert it"),
+    "narrow-range": Rule(
+        "image dropped", "16-bit gray with its upper bits unused is black: scale it to 0..65535"
+    ),
     "label-conflict": Rule("image dropped", "its copies lie in folders of different classes"),
     "fix-image": Rule("image left out", "a data fix: `remove`", note=True),
     "fix-box": Rule("box dropped", "a data fix: `remove`, or `wrong box` in train", note=True),

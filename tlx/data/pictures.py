@@ -17,6 +17,7 @@ from tlx.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
+FULL_RANGE = 2**14  # 10- to 14-bit cameras stay below it: >> 8 would make their pictures black
 ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A: 1 is upright, 2..8 are flips and quarter turns
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,7 +66,8 @@ def probe(path: Path) -> Probe:
     is found, at a fraction of the time.
 
     Raises:
-        UnreadablePicture: missing, empty, undecodable, or so large that it may be a bomb.
+        UnreadablePicture: missing, empty, undecodable, so large that it may be a bomb, or 16-bit
+            gray of which the upper bits are unused.
     """
     data = _read(path)
     image = _open(data)
@@ -141,6 +143,10 @@ def _load(image: Image.Image) -> None:
         image.load()
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise UnreadablePicture("undecodable", str(error) or repr(error)) from error
+    if image.mode.startswith("I"):
+        peak = int(np.asarray(image).max())
+        if peak < FULL_RANGE:
+            raise UnreadablePicture("narrow-range", f"values up to {peak} of 65535")
 
 
 def _orientation(image: Image.Image) -> int:
