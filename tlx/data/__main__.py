@@ -97,7 +97,9 @@ def main(arguments: list[str]) -> int:
     given = [a for a in arguments[1:] if not a.startswith("output=")]
     outputs = [a.partition("=")[2] for a in arguments[1:] if a.startswith("output=")]
     report = Path(outputs[-1] if outputs else ".").expanduser() / REPORT
-    logging.getLogger("tlx").setLevel(logging.ERROR)  # what it warns of is printed here
+    logger = logging.getLogger("tlx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # what it warns of is printed here
     try:
         if arguments[0] != "check":
             raise ConfigError(f"{arguments[0]!r} is not a command: python -m tlx.data check …")
@@ -111,6 +113,8 @@ def main(arguments: list[str]) -> int:
     except (TlxError, OSError) as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    finally:
+        logger.setLevel(level)
     return 0
 
 
