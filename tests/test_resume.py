@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -72,17 +73,26 @@ def course(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
     return dict(state)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without the clock."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 def assert_equal_runs(a: Path, b: Path) -> None:
     one, two = (json.loads((folder / "record.json").read_text()) for folder in (a, b))
     assert course(one) == course(two)
     assert one["frozen"]["hash_before"] == one["frozen"]["hash_after"] is not None
-    first, second = weights(a), weights(b)
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert rows(a) == rows(b)
+    for name in ("last.ckpt", "best.ckpt"):
+        first, second = weights(a, name), weights(b, name)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 POLICIES = {
@@ -195,9 +205,9 @@ def test_crash_loses_only_the_steps_since_the_last_checkpoint(
 
 
 def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -> None:
-    """With a cache of activations, which the kill catches half filled."""
+    """With a loader process, as is the default, and a cache that the kill catches half filled."""
     overrides = [*tiny_overrides(tiny_set, tmp_path), "freeze=8", "trainer.checkpoint_minutes=0"]
-    overrides += ["cache=disk", "cache.views=2"]
+    overrides += ["cache=disk", "cache.views=2", "trainer.workers=1"]
     train = [sys.executable, "-m", "tlx.train", *overrides, "trainer.epochs=3"]
     killed = tmp_path / "killed"
     process = subprocess.Popen(
@@ -219,8 +229,7 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
     whole = [*train, f"hydra.run.dir={tmp_path / 'whole'}"]
     subprocess.run(whole, check=True, capture_output=True, timeout=300, env=ONE_THREAD)
     assert_equal_runs(tmp_path / "whole", killed)
-    rows = (killed / "metrics.csv").read_text().splitlines()
-    steps = [row.split(",")[0] for row in rows[1:] if row.split(",")[3]]
+    steps = [row["step"] for row in rows(killed) if row["loss"]]
     assert steps == [str(i) for i in range(1, 10)]
 
 
@@ -263,6 +272,16 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
         content[: (i := len(content) // 2)] + bytes([content[i] ^ 4]) + content[i + 1 :]
     ),
 }
+
+
+def test_damage_to_one_checkpoint_leaves_the_other(tiny_config: Compose, tmp_path: Path) -> None:
+    """Also after an epoch that was the best, when both hold the same."""
+    run(tiny_config("freeze=8", "trainer.epochs=1"), tmp_path / "run")
+    last, best = (tmp_path / "run" / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    assert last.read_bytes() == best.read_bytes()
+    with last.open("r+b") as file:
+        file.write(bytes(100))
+    assert last.read_bytes() != best.read_bytes()
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

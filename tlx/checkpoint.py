@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -70,10 +70,8 @@ class Checkpoints(pl.Callback):
         def write(partial: Path) -> None:
             trainer.save_checkpoint(partial)
             if best:
-                link = partial.with_name(f".{BEST}.{os.getpid()}.partial")
-                link.unlink(missing_ok=True)
-                os.link(partial, link)
-                os.replace(link, self.folder / BEST)
+                # A copy and no link: what damages one of the two must not damage the other.
+                write_atomically(self.folder / BEST, lambda copy: shutil.copyfile(partial, copy))
 
         write_atomically(self.folder / LAST, write)
         self._saved_at = time.monotonic()

@@ -46,7 +46,7 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
 def seen(root: Path) -> str:
     """What a folder holds, for the message that the format looked for is not there."""
     kinds: dict[tuple[str, str], list[Path]] = {}
-    for path in islice(sorted(root.rglob("*")), MOST_SEEN):
+    for path in sorted(islice(root.rglob("*"), MOST_SEEN)):
         if path.is_file() and not path.name.startswith("."):
             kinds.setdefault((path.suffix.lower(), str(path.parent)), []).append(path)
     found = sorted(kinds.items(), key=lambda item: -len(item[1]))[:4]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import re
+from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -98,10 +99,10 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
     for position, annotation in enumerate(content["annotations"], start=1):
         _check_annotation(path, position, annotation, boxes, names)
         boxes[_id(annotation["image_id"])].append(annotation)
-    folders = _image_folders(root, path, split)
+    pictures = _Pictures(root, _image_folders(root, path, split))
     annotations = []
     for key, (image, name) in images.items():
-        place = _find(root, folders, name, path, key)
+        place = pictures.find(name, f"{path} image {key}")
         annotations.append(_to_annotation(f"{path} image {key}", place, image, boxes[key], names))
         annotations[-1].split = split
     return annotations
@@ -166,34 +167,52 @@ def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
     return [folder for folder in (*folders, *usual) if folder.is_dir()]
 
 
-def _find(root: Path, folders: list[Path], name: str, path: Path, key: Any) -> Path:
-    """The picture `name`, or where it was to be expected.
+class _Pictures:
+    """Where the pictures of a JSON file lie.
 
-    Raises:
-        DataError: the name is absolute or climbs: a stranger's file must not choose what is read.
+    Args:
+        folders: where to look for them, the most likely first.
     """
-    windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
-    if windows.drive or windows.root or ".." in windows.parts or not windows.name:
-        raise DataError(
-            f"{path} image {key}: file_name {name!r} leaves the data folder {root}: name pictures "
-            "relative to it (a/b.jpg), or by their last part where all lie in images/"
-        )
-    candidates = [folder.joinpath(*windows.parts) for folder in folders]
-    try:
-        found = next((image for image in candidates if image.is_file()), None)
-    except (OSError, ValueError) as error:  # longer than a name may be, a zero byte, …
-        raise DataError(
-            f"{path} image {key}: file_name cannot be one: {first_line(error)}"
-        ) from error
-    if found:
+
+    def __init__(self, root: Path, folders: list[Path]) -> None:
+        self.root, self.folders = root, folders
+
+    @cached_property
+    def _anywhere(self) -> dict[str, list[Path]]:
+        """Every picture below the root by its bare name; one walk, and only where it is needed."""
+        found: dict[str, list[Path]] = defaultdict(list)
+        for image in sorted(self.root.rglob("*")):
+            if image.suffix.lower() in IMAGE_ENDINGS and image.is_file():
+                found[image.name].append(image)
         return found
-    deeper = sorted(root.rglob(glob.escape(windows.name))) if len(windows.parts) == 1 else []
-    if len(deeper) > 1:
-        raise DataError(
-            f"{path} image {key}: {name} may be {deeper[0]} or {deeper[1]}: write the folder into "
-            "file_name"
-        )
-    return deeper[0] if deeper else candidates[0]
+
+    def find(self, name: str, where: str) -> Path:
+        """The picture `name`, or where it was to be expected.
+
+        Raises:
+            DataError: the name is absolute or climbs: a stranger's file must not choose what is
+                read; or it is a bare name of several pictures.
+        """
+        windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
+        if windows.drive or windows.root or ".." in windows.parts or not windows.name:
+            raise DataError(
+                f"{where}: file_name {name!r} leaves the data folder {self.root}: name pictures "
+                "relative to it (a/b.jpg), or by their last part where all lie in images/"
+            )
+        candidates = [folder.joinpath(*windows.parts) for folder in self.folders]
+        try:
+            found = next((image for image in candidates if image.is_file()), None)
+        except (OSError, ValueError) as error:  # longer than a name may be, a zero byte, …
+            raise DataError(f"{where}: file_name cannot be one: {first_line(error)}") from error
+        if found:
+            return found
+        deeper = self._anywhere.get(name, []) if len(windows.parts) == 1 else []
+        if len(deeper) > 1:
+            raise DataError(
+                f"{where}: {name} may be {deeper[0]} or {deeper[1]}: write the folder into "
+                "file_name"
+            )
+        return deeper[0] if deeper else candidates[0]
 
 
 def _to_annotation(
