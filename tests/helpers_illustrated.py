@@ -86,6 +86,7 @@ def run_record(arm: str, seed: int, number: int = 0) -> dict[str, Any]:
         "started": f"2025-01-01T{number // 60 % 24:02d}:{number % 60:02d}:00+00:00",
         "finished": f"2025-01-01T{number // 60 % 24:02d}:{number % 60:02d}:59+00:00",
         "resumes": seed,
+        "resumed": [{"step": 1}] * seed,
         "best": {"epoch": 5, "step": course[-1][1], "map": map_50 / 2.1, "map_50": map_50 * 1.01},
         "test": {
             "map": map_50 / 1.9,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from helpers_report import make_record, study, write_runs
 
 from tlx.report import load_records
+from tlx.report.arms import Arm
+from tlx.report.cautions import cautions
+from tlx.report.records import Record
 
 
 def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
@@ -26,3 +30,15 @@ def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
     assert "absent: no such file or folder" in text
     for name in bad:
         assert str(tmp_path / name / "record.json") in text
+
+
+@pytest.mark.parametrize(
+    ("resumes", "resumed", "told"),
+    [(0, None, False), (2, None, True), (2, [{"step": 3}], True), (1, [{"step": 3}], False)],
+)
+def test_a_resume_of_which_no_note_was_taken_is_a_caution(
+    tmp_path: Path, resumes: int, resumed: list[dict[str, int]] | None, told: bool
+) -> None:
+    record = Record(tmp_path, {"name": "old", "resumes": resumes, "resumed": resumed})
+    lines = cautions([Arm("freeze=4", (record,))])
+    assert any("went on from a checkpoint" in line for line in lines) is told

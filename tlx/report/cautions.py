@@ -14,7 +14,7 @@ def cautions(arms: Sequence[Arm]) -> list[str]:
     """Warnings that hold for the study as a whole, each once."""
     records = [record for arm in arms for record in arm.records]
     lines: list[str] = []
-    for say in (_runs, _label_noise, _leaks, _faults, _notes):
+    for say in (_runs, _label_noise, _leaks, _faults, _notes, _resumes):
         lines += dict.fromkeys(line for record in records for line in say(record))
     return lines
 
@@ -81,3 +81,16 @@ def _notes(record: Record) -> list[str]:
     warnings = record.get("data_report", "warnings") or []
     told = "more trusted split"
     return [f"Data: {line}." for line in warnings if isinstance(line, str) and told not in line]
+
+
+def _resumes(record: Record) -> list[str]:
+    """Versions before 0.2.0 took no note of a resume, and could go on with the wrong batches."""
+    count, notes = record.number("resumes") or 0, record.get("resumed")
+    unknown = int(count) - (len(notes) if isinstance(notes, Sequence) else 0)
+    if unknown <= 0:
+        return []
+    return [
+        f"{record.name} went on from a checkpoint {unknown}x under a version of tlx that then "
+        "trained on other batches than an undisturbed run, if it had loader processes "
+        "(trainer.workers of 1 or more, the default): run it again before comparing it."
+    ]
