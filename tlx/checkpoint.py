@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from tlx.backbones.base import Conventions, backbone_spec
 from tlx.backbones.weights import read_torch
 from tlx.detector.ssd import SSD
 from tlx.errors import WeightsError
-from tlx.files import write_atomically
+from tlx.files import write_atomically, write_bytes
 from tlx.recorder import Recorder
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -71,7 +70,7 @@ class Checkpoints(pl.Callback):
             trainer.save_checkpoint(partial)
             if best:
                 # A copy and no link: what damages one of the two must not damage the other.
-                write_atomically(self.folder / BEST, lambda copy: shutil.copyfile(partial, copy))
+                write_bytes(self.folder / BEST, partial.read_bytes())
 
         write_atomically(self.folder / LAST, write)
         self._saved_at = time.monotonic()

@@ -61,7 +61,8 @@ def _folders(root: Path) -> list[tuple[str | None, Path, Path]]:
         parts = [(s, p, found) for s, p, found in inner if found]
         return [*parts] or [(None, images, labels)]
     found: list[tuple[str | None, Path, Path]] = []
-    for split, folder in split_folders(root) or [(None, root)]:
+    outer: list[tuple[str | None, Path]] = [*split_folders(root)]
+    for split, folder in outer or [(None, root)]:
         pictures = subfolder(folder, "images") or folder
         found.append((split, pictures, subfolder(folder, "labels") or pictures))
     return found
@@ -81,8 +82,8 @@ def _names(root: Path) -> list[str] | None:
             return [str(name) for name in names]
         if names is not None:
             raise DataError(f"{path}: `names` must list the classes from 0 on, not {names!r}")
-    path = next((root / name for name in NAMES if (root / name).is_file()), None)
-    return [line for _, line in read_lines(path)] if path else None
+    listed = next((root / name for name in NAMES if (root / name).is_file()), None)
+    return [line for _, line in read_lines(listed)] if listed else None
 
 
 def _read(path: Path, image: Path, split: str | None, names: list[str] | None) -> Annotation:
