@@ -53,9 +53,38 @@ def names(items: list[Item]) -> list[str]:
 def test_all_three_are_cut_where_nothing_is_named() -> None:
     items = plain(100)
     result = split_items(items)
-    assert sizes(result) == (70, 15, 15)
     assert sorted(names(result.train + result.val + result.test)) == sorted(names(items))
-    assert sizes(split_items(items, val_fraction=0.1, test_fraction=0.25)) == (65, 10, 25)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sizes_are_near_their_fractions(seed: int) -> None:
+    """Each picture is drawn by itself, so that sizes are binomial: five deviations are allowed."""
+    n = 4000
+    result = split_items(plain(n), val_fraction=0.1, test_fraction=0.25, seed=seed)
+    for size, fraction in zip(sizes(result), (0.65, 0.1, 0.25), strict=True):
+        assert abs(size - fraction * n) < 5 * (n * fraction * (1 - fraction)) ** 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_set_that_grows_keeps_its_members_where_they_were(seed: int) -> None:
+    items = plain(60)
+    before = split_items(items, seed=seed)
+    grown = [replace(i, split=None) for i in plain(90, "new")] + items
+    after = split_items(grown, seed=seed)
+    for split in ("train", "val", "test"):
+        was, now = set(names(getattr(before, split))), set(names(getattr(after, split)))
+        assert was <= now
+        assert now - was
+    fewer = split_items(items[:45], seed=seed)
+    assert set(names(fewer.test)) <= set(names(before.test))
+
+
+def test_a_group_keeps_its_split_when_a_copy_joins() -> None:
+    items = plain(60)
+    before = split_items(items)
+    after = split_items([*items, *(item(f"copy{i}", copy=f"None{i}") for i in range(60))])
+    assert set(names(before.test)) <= set(names(after.test))
+    assert len(after.test) == 2 * len(before.test)
 
 
 def test_result_depends_on_seed_and_contents_only() -> None:
@@ -77,7 +106,7 @@ def test_copies_never_straddle_splits(seed: int) -> None:
     result = split_items(items, seed=seed)
     digests = [{i.digest for i in part} for part in (result.train, result.val, result.test)]
     assert len(set.union(*digests)) == sum(len(part) for part in digests)
-    assert sizes(result) == (42, 9, 9)
+    assert sum(sizes(result)) == 60
     assert (result.notes.duplicate_groups, result.notes.duplicate_files) == (20, 40)
 
 
@@ -99,19 +128,18 @@ def test_given_groups_stay_together_and_join_with_copies() -> None:
 def test_groups_that_do_not_fit_stay_in_train() -> None:
     items = plain(100)
     groups = [0] * 60 + list(range(1, 41))
-    for seed in range(5):
+    for seed in range(20):
         result = split_items(items, groups=groups, seed=seed)
-        assert sizes(result) == (70, 15, 15)
         assert {f"None{i}" for i in range(60)} <= set(names(result.train))
 
 
 def test_groups_too_large_for_a_split_fill_it_all_the_same_with_a_warning() -> None:
-    groups = [0] * 50 + [1] * 30 + [2] * 20
+    groups = [0] * 34 + [1] * 33 + [2] * 33
     result = split_items(plain(100), groups=groups)
-    assert sizes(result) == (50, 30, 20)
+    assert sorted(sizes(result)) == [33, 33, 34]
     assert [w.split(":")[0] for w in result.notes.warnings] == [
-        "test holds 20 images, not 15",
-        "val holds 30 images, not 15",
+        f"test holds {len(result.test)} of 100 images, and not about 15",
+        f"val holds {len(result.val)} of 100 images, and not about 15",
     ]
 
 
@@ -126,11 +154,11 @@ def test_named_splits_are_kept() -> None:
 def test_missing_val_or_test_is_cut_from_train() -> None:
     test = plain(10, "test")
     result = split_items(plain(40, "train") + test)
-    assert sizes(result) == (34, 6, 10)
+    assert result.val
     assert set(result.test) == set(test)
     val = plain(10, "val")
     result = split_items(plain(40, "train") + val, test_fraction=0.25)
-    assert sizes(result) == (30, 10, 10)
+    assert result.test
     assert set(result.val) == set(val)
 
 
@@ -182,8 +210,10 @@ def test_small_sets_fill_every_split(n: int, fraction: float) -> None:
     assert sum(sizes(result)) == n
 
 
-def test_greedy_fractions_leave_one_for_each_split() -> None:
-    assert sizes(split_items(plain(5), val_fraction=0.05, test_fraction=0.94)) == (1, 1, 3)
+@pytest.mark.parametrize("seed", range(10))
+def test_greedy_fractions_leave_one_for_each_split(seed: int) -> None:
+    result = split_items(plain(5), val_fraction=0.05, test_fraction=0.94, seed=seed)
+    assert min(sizes(result)) >= 1
 
 
 def test_too_few_different_images() -> None:
@@ -233,7 +263,7 @@ def test_counts_negatives_and_missing_classes() -> None:
 def test_guns_split_keeps_its_29_duplicate_groups_together() -> None:
     result = check(read_annotations("voc", SHARED / "guns", None), None)
     split = split_items(result.items, classes=result.classes)
-    assert sizes(split) == (233, 50, 50)
+    assert sum(sizes(split)) == 333
     assert (split.notes.duplicate_groups, split.notes.duplicate_files) == (29, 60)
     assert sum(counts["boxes"] for counts in split.notes.counts.values()) == 428
     assert not {i.digest for i in split.train} & {i.digest for i in split.val + split.test}
@@ -245,7 +275,7 @@ def test_ppe_leaks() -> None:
     items = check(read_annotations("voc", SHARED / "ppe", None), None).items
     groups = near_duplicate_groups(decode(i.image, rotate=i.rotate, max_side=64) for i in items)
     split = split_items(items, groups=groups)
-    assert sizes(split) == (309, 55, 49)
+    assert (len(split.train) + len(split.val), len(split.test)) == (364, 49)
     leaks = {Path(leak["image"]).stem for leak in split.notes.leaks}
     assert leaks == {"gwrht", "hv", "kio"}
     [near] = split.notes.near_leaks

@@ -6,9 +6,9 @@ So byte-identical pictures, and where asked near-identical ones, are dealt out a
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tlx.data.split_notes import SplitNotes
 from tlx.errors import ConfigError, DataError
 
 TRUST = ("train", "val", "test")  # a picture in two splits stays in the later of them
-TOLERANCE = 0.1  # warn where a split that was cut misses its number of images by a larger part
+TOLERANCE = 2.0  # warn where a split that was cut misses its number of images by this factor
 
 
 SPLITS = ("named", "cut")  # keep the splits that a set names, or divide all its pictures anew
@@ -71,15 +71,17 @@ def split_items(
 ) -> SplitResult:
     """Keep the splits that the set names and cut val and test, where it names none, from train.
 
-    The pictures are ordered by digest and shuffled by `seed`, so neither paths nor the order of
-    `items` matter. Groups go to test until it is full, then to val; one that does not fit any
-    more stays in train, so that large series train and do not crowd the evaluation.
+    Where a picture goes follows from a hash of its group's contents and of `seed`, and from nothing
+    else in the set: a set that grows keeps its old members where they were, and the sizes of the
+    splits are near their fractions, not equal to them. Two things move members: a group of more
+    pictures than a whole split should have trains, so that long series do not crowd the evaluation,
+    and a split that would be empty takes a group from the largest one.
 
     Args:
         items: all checked items.
         val_fraction: part of the images that are divided, in (0, 1).
         test_fraction: likewise.
-        seed: of the shuffle.
+        seed: of the hash.
         groups: a group number per item (`tlx.data.duplicates`), kept together when cutting. Splits
             that the set names are not changed by them: such near leaks are only noted.
         classes: class names for the notes; label numbers without them.
@@ -105,8 +107,8 @@ def split_items(
             f"every picture of {emptied[0]} is byte-identical to one of a more trusted split: "
             "correct the lists, or have all pictures divided with data.splits=cut"
         )
-    wanted = {"test": test_fraction, "val": val_fraction}
-    _cut(parts, {s: f for s, f in wanted.items() if not parts[s]}, group_of, seed, notes)
+    if not all(parts.values()):
+        _cut(parts, {"test": test_fraction, "val": val_fraction}, group_of, seed, notes)
     if amend is not None:
         amend(parts)
     notes.add_near_leaks(parts, group_of)
@@ -143,52 +145,61 @@ def _without_leaks(items: Sequence[Item], notes: SplitNotes) -> list[Item]:
 
 def _cut(
     parts: dict[str, list[Item]],
-    fractions: dict[str, float],
+    fractions: Mapping[str, float],
     group_of: dict[Item, str],
     seed: int,
     notes: SplitNotes,
 ) -> None:
-    """Move whole groups from parts["train"] to each split in `fractions`."""
+    """Move whole groups from parts["train"] to each split of `fractions` that is empty."""
+    empty = [split for split in fractions if not parts[split]]
     members: dict[str, list[Item]] = defaultdict(list)
     for item in parts["train"]:
         members[group_of[item]].append(item)
-    if len(members) <= len(fractions):
+    if len(members) <= len(empty):
         raise DataError(
             f"{len(parts['train'])} images in {len(members)} different groups cannot fill train"
-            f"{''.join(f' and {split}' for split in fractions)}: add images, name the splits, or "
+            f"{''.join(f' and {split}' for split in empty)}: add images, name the splits, or "
             "(frames of a fixed camera) give data.group_near_duplicates=false"
         )
-    pool = [members[key] for key in sorted(members)]
-    random.Random(seed).shuffle(pool)
     total = len(parts["train"])
-    for position, (split, fraction) in enumerate(fractions.items()):
-        wanted = max(1, round(fraction * total))
-        taken, pool = _fill(pool, wanted, spare=len(fractions) - position)
-        parts[split] = [item for group in taken for item in group]
-        if abs(len(parts[split]) - wanted) > TOLERANCE * wanted:
-            notes.warnings.append(
-                f"{split} holds {len(parts[split])} images, not {wanted}: the groups of duplicates "
-                "are too large to meet it"
-            )
-    parts["train"] = [item for group in pool for item in group]
+    wanted = {split: max(1, round(fractions[split] * total)) for split in empty}
+    homes: dict[str, list[str]] = {split: [] for split in (*empty, "train")}
+    for key in sorted(members, key=lambda key: _draw(key, seed)):
+        split = _interval(_draw(key, seed), fractions)
+        fits = split in wanted and len(members[key]) <= wanted[split]
+        homes[split if fits else "train"].append(key)
+    _fill_empty(homes, {key: len(group) for key, group in members.items()})
+    for split, keys in homes.items():
+        parts[split] = [item for key in keys for item in members[key]]
+    notes.warnings += [
+        f"{split} holds {len(parts[split])} of {total} images, and not about {count}: another "
+        f"data.split_seed or data.{split}_fraction divides them otherwise"
+        for split, count in wanted.items()
+        if not count / TOLERANCE <= len(parts[split]) <= count * TOLERANCE
+    ]
 
 
-def _fill(
-    pool: list[list[Item]], wanted: int, spare: int
-) -> tuple[list[list[Item]], list[list[Item]]]:
-    """(groups of together at most `wanted` images, the rest, at least `spare` groups).
+def _draw(key: str, seed: int) -> float:
+    """A number in 0..1 that a group's name and the seed decide, whatever else the set holds."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
-    Where not even the smallest group fits, it is taken all the same: no split stays empty.
-    """
-    taken: list[list[Item]] = []
-    rest: list[list[Item]] = []
-    room = wanted
-    for group in pool:
-        if len(group) <= room and len(taken) < len(pool) - spare:
-            taken.append(group)
-            room -= len(group)
-        else:
-            rest.append(group)
-    if not taken:
-        taken.append(rest.pop(min(range(len(rest)), key=lambda i: len(rest[i]))))
-    return taken, rest
+
+def _interval(drawn: float, fractions: Mapping[str, float]) -> str:
+    """The split whose part of 0..1 the number lies in; what no split claims is train."""
+    end = 0.0
+    for split, fraction in fractions.items():
+        end += fraction
+        if drawn < end:
+            return split
+    return "train"
+
+
+def _fill_empty(homes: dict[str, list[str]], sizes: Mapping[str, int]) -> None:
+    """Give every split without a group the smallest one of the split that has most."""
+    for keys in homes.values():
+        if not keys:
+            donor = max(homes.values(), key=len)
+            smallest = min(donor, key=lambda key: sizes[key])
+            donor.remove(smallest)
+            keys.append(smallest)
