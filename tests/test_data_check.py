@@ -306,3 +306,44 @@ def test_sixteen_bits_that_are_used_are_read(tmp_path: Path, check: Check) -> No
     values = np.linspace(0, 2**16 - 1, SIZE[0] * SIZE[1]).reshape(SIZE[::-1])
     Image.fromarray(values.astype(np.uint16)).save(tmp_path / "set/JPEGImages" / f"{stems[0]}.png")
     assert check("data=voc")["counts"] == {}
+
+
+def test_boxes_under_a_pixel_at_the_input_are_counted(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set")
+    for number, stem in enumerate(stems):
+        Image.open(tmp_path / "set/JPEGImages" / f"{stem}.png").resize((3000, 300)).save(
+            tmp_path / "set/JPEGImages" / f"{stem}.png"
+        )
+        tiny = ("gun", (100, 100, 102, 140)) if number % 2 else ("gun", (100, 100, 900, 140))
+        write(tmp_path / "set", stem, xml(f"{stem}.png", [tiny], (3000, 300)))
+    report = check("data=voc")
+    assert (report["code"], report["counts"]) == (0, {"tiny-box": 6})
+    assert "0.2x40 px at the input size 300" in report["faults"][0]["detail"]
+    assert "the smallest that keeps it is 1500" in report["faults"][0]["detail"]
+    assert report["splits"]["train"]["boxes"] == 6, "in the figures all count"
+    [warning] = report["warnings"]
+    assert "6 box(es) (3 of train, 1 of val, 2 of test)" in warning
+    assert "is 1500" in warning
+    assert check("data=voc", "detector.input_size=1500")["counts"] == {}
+
+
+def test_a_class_that_only_val_has_is_one_line(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set")
+    for number, stem in enumerate(stems[6:9]):
+        boxes = boxes_of(number) + [("knife", (1.0, 1.0, 20.0, 20.0))]
+        write(tmp_path / "set", stem, xml(f"{stem}.png", boxes))
+    [warning] = check("data=voc")["warnings"]
+    assert warning.startswith("train has no box of classes that are measured: knife (3 box(es) in")
+
+
+@pytest.mark.parametrize("difficult", [False, True])
+def test_a_val_split_without_boxes_that_count_is_said(
+    tmp_path: Path, check: Check, difficult: bool
+) -> None:
+    stems = devkit(tmp_path / "set")
+    for number, stem in enumerate(stems[6:9]):
+        text = xml(f"{stem}.png", boxes_of(number) if difficult else [])
+        write(tmp_path / "set", stem, text.replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+    told = check("data=voc")["warnings"][-1]
+    assert "all its boxes are difficult" in told if difficult else "it has none at all" in told
+    assert "last.ckpt is the result" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +14,14 @@ import torch
 import tlx
 from tlx.backbones.base import Conventions, backbone_spec
 from tlx.backbones.weights import read_torch
+from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.detector.ssd import SSD
 from tlx.errors import WeightsError
 from tlx.files import write_atomically, write_bytes
+from tlx.record import read_record
 from tlx.recorder import Recorder
 
+log = logging.getLogger(__name__)
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
@@ -80,10 +84,25 @@ class Checkpoints(pl.Callback):
 
 
 def find_checkpoint(path: Path) -> Path:
-    """A checkpoint file, or the best checkpoint of a run's folder."""
+    """A checkpoint file, or the best checkpoint of a run's folder.
+
+    A finished run whose val split has no object that counts has none; its last one is the result
+    then, and a warning says so.
+
+    Raises:
+        WeightsError: there is none, or the run is not finished and has no best one yet.
+    """
     for candidate in (path, path / "checkpoints" / BEST, path / BEST):
         if candidate.is_file():
             return candidate
+    last = path / "checkpoints" / LAST
+    if last.is_file():
+        if (read_record(path) or {}).get("status") != "finished":
+            raise WeightsError(
+                f"{path} is not finished and has no {BEST} yet: let it finish, or give {last}"
+            )
+        log.warning("%s: %s: %s", path, NO_FIGURE, NO_BEST)
+        return last
     raise WeightsError(f"{path} is neither a checkpoint nor a run folder with checkpoints/{BEST}")
 
 

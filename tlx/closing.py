@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.cli import command
+from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.learned import diverged, nothing_learned
 
 FEW_STEPS = 200
@@ -106,6 +107,8 @@ def _trained(record: Mapping[str, Any]) -> str | None:
 
 def _best(record: Mapping[str, Any]) -> str | None:
     epoch = _count(record, "best", "epoch")
+    if epoch is None and record.get("status") == "finished":
+        return f"none: {NO_FIGURE}: {NO_BEST}"
     if epoch is None:
         return None
     return f"epoch {epoch + 1} of {record.get('epochs')}, on val {_figures(record.get('best'))}"

@@ -122,7 +122,7 @@ def _train_and_test(
     pl.seed_everything(cfg.seed, verbose=False)
     reset_peak_rss()
     record["environment"] = environment() | host
-    data = build_data(cfg.data, Path(cfg.cache_dir).expanduser())
+    data = build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
     write_json(run_dir / "faults.json", data.faults.to_rows())
     detector = build_detector(cfg, data.classes, record)
     check_phases(detector, phases)

@@ -47,7 +47,7 @@ def build_folders(cfg: FoldersConfig, cache_dir: Path) -> DetectionData:
         seed=cfg.split_seed, groups=groups, classes=classes,
     )  # fmt: skip
     for warning in split.notes.warnings:
-        log.warning("%s", warning.replace("box", "picture"))
+        log.warning("%s", warning.replace("box(es)", "picture(s)").replace("box", "picture"))
     trained = {int(item.labels[0]) for item in split.train}
     if absent := [name for k, name in enumerate(classes, start=1) if k not in trained]:
         raise DataError(

@@ -46,7 +46,7 @@ def check_set(overrides: list[str]) -> DetectionData:
         raise ConfigError(first_line(error)) from error
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs data.root=/path/to/the/set")
-    return build_data(cfg.data, Path(cfg.cache_dir).expanduser())
+    return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
 
 
 def as_dict(data: DetectionData) -> dict[str, Any]:

@@ -7,6 +7,8 @@ distorted before or after the resize, wherever there are fewer pixels: it comes 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,20 @@ VERSION = 2  # of the views: caches of other versions are not used
 MIN_SIZE = 1.0  # px of the input: smaller boxes are dropped
 _PIXELS = 8  # that share a row of the colour map's matrix product
 Sample = tuple[Tensor, Tensor, Tensor]
+
+
+def input_size_for(boxes: np.ndarray, size: tuple[int, int], input_size: int) -> int | None:
+    """The smallest square input, px, at which no box is dropped; None where this one drops none.
+
+    Args:
+        boxes: (n, 4) in pixels of a picture of `size`, (width, height).
+    """
+    sides = (boxes[:, 2:] - boxes[:, :2]) / np.array(size)  # fractions of the picture
+    if not len(sides) or sides.min() * input_size >= MIN_SIZE:
+        return None
+    return math.ceil(
+        round(MIN_SIZE / float(sides.min()), 6)
+    )  # 2/3000 is 1/1500 but for its last bit
 
 
 def view_rng(seed: int, view: int, index: int) -> np.random.Generator:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tlx.data.annotations import Annotation, Item
+from tlx.data.augment import input_size_for
 from tlx.data.faults import FaultReport
 from tlx.data.pictures import Probe, UnreadablePicture, probe
 from tlx.errors import ConfigError, DataError
@@ -31,7 +32,11 @@ class CheckResult:
 
 
 def check(
-    annotations: Sequence[Annotation], classes: list[str] | None, *, strict: bool = False
+    annotations: Sequence[Annotation],
+    classes: list[str] | None,
+    *,
+    strict: bool = False,
+    input_size: int | None = None,
 ) -> CheckResult:
     """Read each picture once and apply `tlx.data.faults.RULES`.
 
@@ -39,6 +44,7 @@ def check(
         annotations: of all splits, so that they share one mapping of labels.
         classes: the class names in order of their labels; None takes the sorted names found.
         strict: refuse a set with faults instead of mending it.
+        input_size: of the network, px; boxes that would be under a pixel there are a fault.
 
     Raises:
         ConfigError: `classes` is empty, has repetitions or names the background.
@@ -52,7 +58,7 @@ def check(
         _check_names(annotation, classes)
     probes = _probe_all(annotations)
     faults = FaultReport()
-    checked = [_check_one(a, probes.get(a.image), labels, faults) for a in annotations]
+    checked = [_check_one(a, probes.get(a.image), labels, faults, input_size) for a in annotations]
     items = [item for item in checked if item]
     _refuse_losses(annotations, probes)
     if strict and faults.serious:
@@ -160,6 +166,7 @@ def _check_one(
     found: Probe | UnreadablePicture | None,
     labels: dict[str, int],
     faults: FaultReport,
+    input_size: int | None,
 ) -> Item | None:
     image, where = annotation.image, annotation.source
     for kind, detail in annotation.remarks:
@@ -186,6 +193,8 @@ def _check_one(
     if len(kept) and not kept.any():
         faults.add("no-box-left", image, where, f"{len(kept)} boxes")
         return None
+    if input_size:
+        _note_tiny(annotation, boxes, kept, size, input_size, faults)
     names = [name for name, keep in zip(annotation.names, kept, strict=True) if keep]
     return Item(
         image=image,
@@ -256,6 +265,25 @@ def _check_boxes(
             faults.add(kind, annotation.image, f"{annotation.source} box {i + 1}", detail)
             kept[i] = kind == "clipped-box"
     return clipped, kept
+
+
+def _note_tiny(
+    annotation: Annotation,
+    boxes: np.ndarray,
+    kept: np.ndarray,
+    size: tuple[int, int],
+    input_size: int,
+    faults: FaultReport,
+) -> None:
+    """Report the kept boxes that the resize to the square input makes smaller than a pixel."""
+    for i in np.flatnonzero(kept).tolist():
+        width, height = (boxes[i, 2:] - boxes[i, :2]) * input_size / np.array(size)
+        if needed := input_size_for(boxes[i : i + 1], size, input_size):
+            detail = (
+                f"{width:.2g}x{height:.2g} px at the input size {input_size}; the smallest that "
+                f"keeps it is {needed}"
+            )
+            faults.add("tiny-box", annotation.image, f"{annotation.source} box {i + 1}", detail)
 
 
 def _box_fault(box: np.ndarray, clipped: np.ndarray) -> str | None:

@@ -49,12 +49,16 @@ class DetectionData:
     faults: FaultReport
 
 
-def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
+def build_data(cfg: DataConfig, cache_dir: Path, input_size: int | None = None) -> DetectionData:
     """Read, check, cache and split a data set; a fault is reported and follows a stated rule.
+
+    Args:
+        input_size: of the network, px; None takes the data set's own.
 
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
-    root, annotations, checked = read_checked(cfg, cache_dir)
+    input_size = input_size or cfg.input_size
+    root, annotations, checked = read_checked(cfg, cache_dir, input_size)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
@@ -77,11 +81,13 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
     )
     if fixes:
         log.info("%d data fixes of %s: see faults.json", len(fixes), cfg.fixes)
+    parts = {"train": split.train, "val": split.val, "test": split.test}
+    split.notes.add_tiny_boxes(parts, input_size)
     for warning in split.notes.warnings:
         log.warning("%s", warning)
     return DetectionData(
         classes=checked.classes,
-        splits={"train": split.train, "val": split.val, "test": split.test},
+        splits=parts,
         cache=cache,
         report={
             "root": str(root),
@@ -93,7 +99,9 @@ def build_data(cfg: DataConfig, cache_dir: Path) -> DetectionData:
     )
 
 
-def read_checked(cfg: DataConfig, cache_dir: Path) -> tuple[Path, list[Annotation], CheckResult]:
+def read_checked(
+    cfg: DataConfig, cache_dir: Path, input_size: int
+) -> tuple[Path, list[Annotation], CheckResult]:
     """The folder, its annotations as written, and what the check left of them."""
     if cfg.format == "sample":
         root, format = ensure_sample(cache_dir), "voc"
@@ -106,7 +114,7 @@ def read_checked(cfg: DataConfig, cache_dir: Path) -> tuple[Path, list[Annotatio
     if cfg.splits == "cut":
         annotations = without_splits(annotations)
     refuse_copied_splits(annotations)
-    checked = check(annotations, classes, strict=cfg.strict)
+    checked = check(annotations, classes, strict=cfg.strict, input_size=input_size)
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):
             sources = [a.source for a in annotations if a.split == split]

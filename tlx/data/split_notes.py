@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tlx.data.annotations import Item
+from tlx.data.augment import input_size_for
 
 Parts = dict[str, list[Item]]
+
+NO_FIGURE = "no validation gave a figure (val has no box that counts, or there was no validation)"
+NO_BEST = "no epoch can be picked as the best, and last.ckpt is the result"
 
 
 @dataclass
@@ -71,6 +75,28 @@ class SplitNotes:
                 "more trusted split; they are kept, because the set names these splits"
             )
 
+    def add_tiny_boxes(self, parts: Parts, input_size: int) -> None:
+        """Note boxes that are under a pixel at the network's input (px, square)."""
+        needed = {
+            split: [
+                size
+                for item in items
+                for box in item.boxes
+                if (size := input_size_for(box[None], item.size, input_size))
+            ]
+            for split, items in parts.items()
+        }
+        total = sum(len(sizes) for sizes in needed.values())
+        if total:
+            of = ", ".join(f"{len(sizes)} of {split}" for split, sizes in needed.items() if sizes)
+            self.warnings.append(
+                f"{total} box(es) ({of}) are under a pixel at the input size {input_size}: the "
+                "loss sees them in enlarged views only, and in the figures they count as objects "
+                "that were missed; the smallest detector.input_size that keeps them all is "
+                f"{max(max(sizes) for sizes in needed.values() if sizes)} (with data.max_side not "
+                "below it)"
+            )
+
     def add_counts(self, parts: Parts, classes: list[str] | None) -> None:
         """Count images and boxes; `classes` None names each class by its label."""
         labels = {
@@ -87,11 +113,36 @@ class SplitNotes:
                 "negatives": sum(len(item.boxes) == 0 for item in items),
                 "per_class": per_class,
             }
-            self.warnings += [
-                f"{split} has no box of class {name}: figures of that class mean nothing there"
-                for name, boxes in per_class.items()
-                if not boxes
-            ]
+        self._warn_of_classes(names)
+        for split, result in (("val", NO_BEST), ("test", "the run has no test figures")):
+            if items := parts.get(split):
+                if not any((~item.difficult).any() for item in items):
+                    held = "all its boxes are difficult" if labels[split] else "it has none at all"
+                    self.warnings.append(f"{split} has no box that counts ({held}): {result}")
+
+    def _warn_of_classes(self, names: Sequence[str]) -> None:
+        """Warn of classes that cannot be learned, or not be measured."""
+        boxes = {
+            name: {split: counts["per_class"][name] for split, counts in self.counts.items()}
+            for name in names
+        }
+        unlearned = {
+            name: " and ".join(f"{n} box(es) in {split}" for split, n in found.items() if n)
+            for name, found in boxes.items()
+            if not found.get("train") and any(found.values())
+        }
+        if unlearned:
+            told = ", ".join(f"{name} ({held})" for name, held in unlearned.items())
+            self.warnings.append(
+                f"train has no box of classes that are measured: {told}: nothing can learn them, "
+                "and they lower every mean over classes"
+            )
+        self.warnings += [
+            f"{split} has no box of class {name}: figures of that class mean nothing there"
+            for split in self.counts
+            for name, found in boxes.items()
+            if not found[split] and name not in unlearned
+        ]
 
 
 def _leak(item: Item, split: str, kept_in: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ def read_subject(
     # The classes, and so the labels, are the model's, whatever this copy of the data names.
     if data_cfg.format != "sample":
         data_cfg.classes = list(classes)
-    data = build_data(data_cfg, cache_dir)  # type: ignore[arg-type]
+    data = build_data(data_cfg, cache_dir, detector_cfg.input_size)  # type: ignore[arg-type]
     return data, detector_cfg  # type: ignore[return-value]
 
 
