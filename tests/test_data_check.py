@@ -330,7 +330,7 @@ def test_boxes_under_a_pixel_at_the_input_are_counted(tmp_path: Path, check: Che
 def test_a_class_that_only_val_has_is_one_line(tmp_path: Path, check: Check) -> None:
     stems = devkit(tmp_path / "set")
     for number, stem in enumerate(stems[6:9]):
-        boxes = boxes_of(number) + [("knife", (1.0, 1.0, 20.0, 20.0))]
+        boxes = [*boxes_of(number), ("knife", (1.0, 1.0, 20.0, 20.0))]
         write(tmp_path / "set", stem, xml(f"{stem}.png", boxes))
     [warning] = check("data=voc")["warnings"]
     assert warning.startswith("train has no box of classes that are measured: knife (3 box(es) in")

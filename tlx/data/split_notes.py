@@ -115,10 +115,10 @@ class SplitNotes:
             }
         self._warn_of_classes(names)
         for split, result in (("val", NO_BEST), ("test", "the run has no test figures")):
-            if items := parts.get(split):
-                if not any((~item.difficult).any() for item in items):
-                    held = "all its boxes are difficult" if labels[split] else "it has none at all"
-                    self.warnings.append(f"{split} has no box that counts ({held}): {result}")
+            held = parts.get(split, [])
+            if held and not any((~item.difficult).any() for item in held):
+                why = "all its boxes are difficult" if labels[split] else "it has none at all"
+                self.warnings.append(f"{split} has no box that counts ({why}): {result}")
 
     def _warn_of_classes(self, names: Sequence[str]) -> None:
         """Warn of classes that cannot be learned, or not be measured."""
