@@ -4,32 +4,138 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
+from tlx.classify.schema import ClassifyConfig
 from tlx.freeze.depth import freeze_label
+from tlx.policies.base import POLICIES
+from tlx.schema import Config
 
 # What may differ between two runs of the same experiment without changing a number of it.
-_NOT_IDENTITY = {"runs_dir", "cache_dir", "resume", "name", "logger", "hydra"}
-_LATER_DATA = {"fixes": None, "splits": "named"}
-_NOT_IDENTITY_TRAINER = {"workers", "progress", "checkpoint_minutes", "timer_warmup"}
+_NOT_IDENTITY = {"runs_dir", "cache_dir", "resume", "name", "logger", "hydra"} | {
+    f"trainer.{key}" for key in ("workers", "progress", "checkpoint_minutes", "timer_warmup")
+}
+# The keys that were in the schema when fingerprints were first taken: they always count. A key that
+# came later says nothing while it has its default, so that earlier runs stay what they are. Add
+# nothing here.
+_FIRST_GROUPS = {
+    "backbone": ("name", "weights"),
+    "policy": ("name", "unfreeze_at", "then", "lr_scale", "bn", "depths", "seeds", "epochs"),
+    "data": (
+        "name", "format", "root", "classes", "val_fraction", "test_fraction", "split_seed",
+        "group_near_duplicates", "strict", "zoom_out", "least_area", "max_side", "input_size",
+        "epochs", "batch_size",
+    ),
+    "detector": (
+        "input_size", "min_negatives", "score_threshold", "nms_iou", "max_detections",
+    ),
+    "classifier": ("input_size", "dropout", "label_smoothing"),
+    "trainer": (
+        "epochs", "batch_size", "base_lr", "head_lr", "momentum", "weight_decay", "warmup_steps",
+        "clip_norm", "precision", "freeze_bn", "ema_decay", "threads", "accelerator", "select_by",
+        "val_every",
+    ),
+    "cache": ("mode", "views", "dtype", "max_gb"),
+}  # fmt: skip
+_FIRST_KEYS = {"freeze", "seed"} | {
+    f"{group}.{key}" for group, keys in _FIRST_GROUPS.items() for key in keys
+}
+_FIRST_POLICIES = ("fixed", "two_phase", "auto")  # of any other policy all keys always count
 
 
 def fingerprint(cfg: DictConfig) -> str:
     """sha256 (12 digits) of all that decides a run's numbers; equal runs share their folder."""
-    plain: dict[str, Any] = {
+    plain = identity(cfg)
+    policy = plain.get("policy")
+    pinned = isinstance(policy, dict) and policy.get("name") in _FIRST_POLICIES
+    later = {
+        key: value
+        for key, value in default_settings(plain).items()
+        if key not in _FIRST_KEYS and (pinned or not key.startswith("policy."))
+    }
+    text = json.dumps(_without(plain, later), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def identity(cfg: Mapping[Any, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides a run's numbers, resolved, as plain containers."""
+    plain = {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in ((str(k), cfg[k]) for k in cfg if k not in _NOT_IDENTITY)
     }
-    plain["freeze"] = freeze_label(plain["freeze"])
-    # Keys that came later: with the default they say nothing, and earlier runs stay what they are.
-    for key, default in _LATER_DATA.items():
-        if plain["data"].get(key) == default:
-            plain["data"].pop(key, None)
-    plain["trainer"] = {k: v for k, v in plain["trainer"].items() if k not in _NOT_IDENTITY_TRAINER}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+    if "freeze" in plain:
+        plain["freeze"] = freeze_label(plain["freeze"])
+    return _pruned(plain)
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity by full key (`trainer.head_lr`); a key that is left out has its default."""
+    plain = identity(config)
+    return default_settings(plain) | flat(plain)
+
+
+def flat(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Values by full key; an empty mapping is a value."""
+    found: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
+
+
+def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of the schema and of the policy that a configuration follows, by full key."""
+    found = _defaults(ClassifyConfig if "classifier" in config else Config)
+    policy = config.get("policy")
+    known = POLICIES.get(str(policy.get("name"))) if isinstance(policy, Mapping) else None
+    if known is None:
+        return dict(found)
+    own = {f"policy.{f.name}": f for f in fields(known)}  # type: ignore[arg-type]
+    return found | {
+        key: f.default if f.default_factory is NO_DEFAULT else f.default_factory()
+        for key, f in own.items()
+    }
+
+
+@cache
+def _defaults(schema: type) -> dict[str, Any]:
+    plain = OmegaConf.to_container(OmegaConf.structured(schema))
+    assert isinstance(plain, dict)
+    values = flat(_pruned({str(key): value for key, value in plain.items()}))
+    return {key: value for key, value in values.items() if value not in (MISSING, {})}
+
+
+def _pruned(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Without what is no identity."""
+    return {
+        key: _pruned(value, f"{above}{key}.") if isinstance(value, Mapping) else value
+        for key, value in nested.items()
+        if f"{above}{key}" not in _NOT_IDENTITY
+    }
+
+
+def _without(
+    nested: dict[str, Any], defaults: Mapping[str, Any], above: str = ""
+) -> dict[str, Any]:
+    """Without the keys that have these defaults, and the groups that hold nothing else."""
+    kept: dict[str, Any] = {}
+    for key, value in nested.items():
+        full = f"{above}{key}"
+        if isinstance(value, dict) and value:
+            if inner := _without(value, defaults, f"{full}."):
+                kept[key] = inner
+        elif full not in defaults or value != defaults[full]:
+            kept[key] = value
+    return kept
 
 
 def run_label(cfg: DictConfig) -> str:

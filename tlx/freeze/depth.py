@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tlx.backbones.base import BackboneSpec
-from tlx.detector.heads import EXTRA_NAMES
 from tlx.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tlx.backbones.base import BackboneSpec
 
 SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, or heads"
 
@@ -32,6 +33,8 @@ def frozen_blocks(value: Any, spec: BackboneSpec) -> int:
     if label == "all":
         return len(spec.blocks)
     if label == "heads":
+        from tlx.detector.heads import EXTRA_NAMES  # it imports torch, which a report does without
+
         return len(spec.blocks) + len(EXTRA_NAMES)
     if label == "scratch":
         raise ConfigError(
