@@ -58,9 +58,10 @@ def broken_files(folder: Path) -> dict[str, str]:
 
 def test_unusable_files_are_dropped_and_reported(tmp_path: Path) -> None:
     expected = broken_files(tmp_path)
-    annotations = [annotated(tmp_path / name, (1, 1, 9, 9)) for name in [*expected, "whole.jpg"]]
+    sound = [picture(tmp_path / f"whole{i}.jpg", (200, 160)).name for i in range(len(expected) + 1)]
+    annotations = [annotated(tmp_path / name, (1, 1, 9, 9)) for name in [*expected, *sound]]
     result = check(annotations, None)
-    assert [item.image.name for item in result.items] == ["whole.jpg"]
+    assert [item.image.name for item in result.items] == sound
     assert {Path(f.image).name: f.kind for f in result.faults.faults} == expected
     assert result.faults.counts()["undecodable"] == 6
     rows = result.faults.to_rows()

@@ -261,6 +261,28 @@ def test_half_of_a_set_missing_stops(tmp_path: Path, check: Check) -> None:
     refused(check("data=voc"), "7 of 12 annotated pictures are missing", "complete the set")
 
 
+def test_half_of_a_set_unusable_stops_whatever_the_reason(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    stems = devkit(root)
+    (root / "JPEGImages" / f"{stems[0]}.png").unlink()
+    for stem in stems[1:5]:
+        (root / "JPEGImages" / f"{stem}.png").write_bytes(b"<html>404</html>")
+    assert check("data=voc")["code"] == 0
+    write(root, stems[5], xml("a.png", [("gun", (40, 40, 10, 10))]))
+    told = ("6 of 12", "cannot be used", "4 undecodable", "1 missing-image", "1 no-box-left")
+    refused(check("data=voc"), *told, str(root / "JPEGImages" / f"{stems[1]}.png"))
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "klingon"])
+def test_an_encoding_that_is_not_known_is_named(
+    tmp_path: Path, check: Check, encoding: str
+) -> None:
+    stem = devkit(tmp_path / "set")[0]
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + xml("a.png", boxes_of(0))
+    write(tmp_path / "set", stem, text)
+    refused(check("data=voc"), f"{stem}.xml", "encoding", "save it as UTF-8")
+
+
 def test_annotations_one_folder_deeper_are_named(tmp_path: Path, check: Check) -> None:
     devkit(tmp_path / "set")
     deeper = tmp_path / "set/Annotations/more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 
 from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import input_size_for
-from tlx.data.faults import FaultReport
+from tlx.data.faults import Fault, FaultReport
 from tlx.data.pictures import Probe, UnreadablePicture, probe
 from tlx.errors import ConfigError, DataError
 
@@ -58,9 +59,15 @@ def check(
         _check_names(annotation, classes)
     probes = _probe_all(annotations)
     faults = FaultReport()
-    checked = [_check_one(a, probes.get(a.image), labels, faults, input_size) for a in annotations]
-    items = [item for item in checked if item]
-    _refuse_losses(annotations, probes)
+    items: list[Item] = []
+    lost: list[Fault] = []  # why a picture with an annotation is not used
+    for annotation in annotations:
+        item = _check_one(annotation, probes.get(annotation.image), labels, faults, input_size)
+        if item:
+            items.append(item)
+        elif not annotation.unused:
+            lost.append(faults.faults[-1])
+    _refuse_losses(lost, len(items))
     if strict and faults.serious:
         raise DataError(_refusal(faults))
     if not items:
@@ -117,18 +124,19 @@ def _refuse_fractions(annotations: Sequence[Annotation]) -> None:
         )
 
 
-def _refuse_losses(
-    annotations: Sequence[Annotation], probes: dict[Path, Probe | UnreadablePicture]
-) -> None:
-    """A set of which half is missing was copied or unpacked by halves: it is not the one meant."""
-    used = [(a, probes[a.image]) for a in annotations if a.image in probes]
-    lost = [a for a, p in used if isinstance(p, UnreadablePicture) and p.kind == "missing-image"]
-    if len(lost) >= LEAST_LOSS and 2 * len(lost) > len(used):
-        named = ", ".join(a.image.name for a in lost[:3])
-        raise DataError(
-            f"{len(lost)} of {len(used)} annotated pictures are missing ({named}, …; the first is "
-            f"expected at {lost[0].image}): complete the set"
-        )
+def _refuse_losses(lost: Sequence[Fault], used: int) -> None:
+    """A set of which half cannot be used is not the one meant: unpacked by halves, converted, …"""
+    if len(lost) < LEAST_LOSS or len(lost) < used:
+        return
+    kinds = Counter(fault.kind for fault in lost).most_common()
+    first = next(fault for fault in lost if fault.kind == kinds[0][0])
+    missing = [kind for kind, _ in kinds] == ["missing-image"]
+    raise DataError(
+        f"{len(lost)} of {len(lost) + used} annotated pictures "
+        f"{'are missing' if missing else 'cannot be used'} "
+        f"({', '.join(f'{count} {kind}' for kind, count in kinds)}; {first.image} "
+        f"[{first.where}]: {first.detail}): {'complete' if missing else 'correct'} the set"
+    )
 
 
 def _check_names(annotation: Annotation, classes: list[str]) -> None:

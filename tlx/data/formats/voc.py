@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
+from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from tlx.data.annotations import Annotation
@@ -196,8 +197,13 @@ def parse_xml(path: Path) -> tuple[str, Annotation]:
         top = parse(path).getroot()
     except ParseError as error:
         raise DataError(f"{path}: malformed XML: {error}: correct or remove the file") from error
-    except (ValueError, LookupError) as error:  # defusedxml's refusals, unknown encodings
+    except DefusedXmlException as error:
         raise DataError(f"{path}: refused: {error!r}: write it without DTD or entities") from error
+    except (ValueError, LookupError) as error:  # encodings that the parser does not know
+        raise DataError(
+            f"{path}: its first line states an encoding that cannot be read ({error}): save it as "
+            "UTF-8"
+        ) from error
     if top is None or top.tag != "annotation":
         raise DataError(f"{path}: not a VOC annotation: its first element is not <annotation>")
     objects = top.findall("object")
