@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from tlx.data.__main__ import REPORT, main
+from tlx.data.annotations import Item
+from tlx.data.cache import ImageCache
+from tlx.data.pictures import decode, probe
 
 Box = tuple[str, tuple[float, float, float, float]]
 SIZE = (64, 48)
@@ -308,26 +312,63 @@ def test_the_sample_and_errors_of_the_command(tmp_path: Path, check: Check) -> N
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_a_camera_of_few_bits_never_gives_black_pictures(
-    tmp_path: Path, check: Check, bits: int, ending: str
+    tmp_path: Path, check: Check, bits: int, channels: int, ending: str
 ) -> None:
-    stems = devkit(tmp_path / "set", lists=False)
-    values = np.linspace(0, 2**bits - 1, SIZE[0] * SIZE[1]).reshape(SIZE[::-1])
-    (tmp_path / "set/JPEGImages" / f"{stems[0]}.png").unlink()
-    deep = tmp_path / "set/JPEGImages" / f"{stems[0]}.{ending}"
-    Image.fromarray(values.astype(np.uint16)).save(deep)
+    deep, values = deep_picture(tmp_path / "set", bits, channels, ending)
     report = check("data=voc")
     assert (report["code"], report["counts"]) == (0, {"narrow-range": 1})
     assert report["faults"][0]["image"] == str(deep)
     assert f"values up to {2**bits - 1} of 65535" in report["faults"][0]["detail"]
+    assert check("data=voc", f"data.bits={bits}")["counts"] == {}
+    shown = decode(deep, rotate=False, max_side=640, bits=bits)
+    assert (shown == (values >> (bits - 8)).reshape(*values.shape[:2], channels)).all()
+    report = check("data=voc", f"data.bits={bits - 1}")
+    assert report["counts"] == {"wide-range": 1}
+    assert f"data.bits={bits - 1}" in report["faults"][0]["detail"]
 
 
-def test_sixteen_bits_that_are_used_are_read(tmp_path: Path, check: Check) -> None:
-    stems = devkit(tmp_path / "set", lists=False)
-    values = np.linspace(0, 2**16 - 1, SIZE[0] * SIZE[1]).reshape(SIZE[::-1])
-    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "set/JPEGImages" / f"{stems[0]}.png")
+def deep_picture(
+    root: Path, bits: int, channels: int, ending: str = "png"
+) -> tuple[Path, np.ndarray]:
+    """A set with one picture of 16-bit values, all of `bits` among them; its file and values."""
+    stem = devkit(root, lists=False)[0]
+    (root / "JPEGImages" / f"{stem}.png").unlink()
+    path = root / "JPEGImages" / f"{stem}.{ending}"
+    line = np.linspace(0, 2**bits - 1, SIZE[0] * SIZE[1] * channels).astype(np.uint16)
+    values = line.reshape(SIZE[1], SIZE[0], channels)
+    cv2.imwrite(str(path), values[..., ::-1])  # BGR
+    return path, values
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_that_are_used_are_read(tmp_path: Path, check: Check, channels: int) -> None:
+    deep, values = deep_picture(tmp_path / "set", 16, channels)
     assert check("data=voc")["counts"] == {}
+    assert (decode(deep, rotate=False, max_side=640) == values >> 8).all()
+    refused(check("data=voc", "data.bits=7"), "data.bits=7", "8 to 16")
+
+
+def test_pixels_that_are_no_8_or_16_bits_are_refused(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    stems = devkit(root, lists=False)
+    for stem, kind in zip(stems, (np.float32, np.int32), strict=False):
+        (root / "JPEGImages" / f"{stem}.png").unlink()
+        values = np.full(SIZE[::-1], 0.5 if kind is np.float32 else 10**6, kind)
+        Image.fromarray(values).save(root / "JPEGImages" / f"{stem}.tif")
+    assert check("data=voc")["counts"] == {"unread-format": 2}
+
+
+def test_stated_bits_are_another_cache(tmp_path: Path) -> None:
+    deep, values = deep_picture(tmp_path / "set", 12, 3)
+    none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
+    digest = probe(deep, 12).digest
+    for bits in (12, 13):
+        item = Item(deep, *none, SIZE, digest, bits=bits)
+        pixels = ImageCache.build([item], tmp_path / "cache")[digest]
+        assert (pixels == values >> (bits - 8)).all()
 
 
 def test_boxes_under_a_pixel_at_the_input_are_counted(tmp_path: Path, check: Check) -> None:

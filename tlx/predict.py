@@ -86,6 +86,8 @@ def predict(cfg: PredictConfig, stop: threading.Event | None = None) -> tuple[Su
     model = load_model(Path(path), cfg.device, cfg.backend)
     source = open_source(cfg.source, camera)
     stills = isinstance(source, Pictures)
+    if isinstance(source, Pictures):
+        source.bits = model.bits
     overlay = Overlay(parse_parts(cfg.overlay, OF_PICTURES if stills else PARTS), model.classes)
     writers = open_outputs(cfg.output, source, stop, window=cfg.window)
     summary = run(

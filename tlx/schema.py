@@ -26,6 +26,7 @@ class DataConfig:
     group_near_duplicates: bool = True  # frames of one series stay in one split
     splits: str = "named"  # named: those of the set, where it names any; cut: all divided anew
     strict: bool = False  # every fault is an error
+    bits: int | None = None  # that 16-bit picture files use, 8 to 16; default: all, or refused
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
     zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels

@@ -27,7 +27,8 @@ def ingredients(
     """
     pictures = hashlib.sha256()
     for item in items:
-        pictures.update(f"{item.digest} {item.rotate} {item.size}".encode())
+        bits = f" {item.bits}" if item.bits else ""
+        pictures.update(f"{item.digest} {item.rotate} {item.size}{bits}".encode())
         pictures.update(item.boxes.tobytes())
     return {
         "store": VERSION,

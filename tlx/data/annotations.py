@@ -67,6 +67,7 @@ class Item:
         digest: SHA-256 of the file's bytes, in hex.
         rotate: whether the file's EXIF orientation is to be applied when it is decoded.
         split: "train", "val" or "test" where the set itself says so.
+        bits: that a file of 16 uses, 8..16; None: all.
     """
 
     image: Path
@@ -77,3 +78,4 @@ class Item:
     digest: str
     rotate: bool = False
     split: str | None = None
+    bits: int | None = None

@@ -147,7 +147,10 @@ def _unique(items: Sequence[Item]) -> dict[str, Item]:
 
 
 def _name(unique: dict[str, Item], max_side: int) -> str:
-    pictures = [(digest, item.rotate) for digest, item in unique.items()]
+    pictures = [
+        (digest, item.rotate, *([item.bits] if item.bits else []))
+        for digest, item in unique.items()
+    ]
     key = json.dumps([VERSION, max_side, pictures])
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
@@ -182,7 +185,9 @@ def _decoded(
     unique: dict[str, Item], max_side: int, workers: int | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     def one(item: Item) -> tuple[str, np.ndarray]:
-        pixels = decode(item.image, rotate=item.rotate, max_side=max_side, digest=item.digest)
+        pixels = decode(
+            item.image, rotate=item.rotate, max_side=max_side, digest=item.digest, bits=item.bits
+        )
         return item.digest, pixels
 
     waiting = iter(unique.values())

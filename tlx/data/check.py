@@ -38,6 +38,7 @@ def check(
     *,
     strict: bool = False,
     input_size: int | None = None,
+    bits: int | None = None,
 ) -> CheckResult:
     """Read each picture once and apply `tlx.data.faults.RULES`.
 
@@ -46,6 +47,7 @@ def check(
         classes: the class names in order of their labels; None takes the sorted names found.
         strict: refuse a set with faults instead of mending it.
         input_size: of the network, px; boxes that would be under a pixel there are a fault.
+        bits: that 16-bit files use, 8..16; None: all.
 
     Raises:
         ConfigError: `classes` is empty, has repetitions or names the background.
@@ -57,14 +59,14 @@ def check(
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
-    probes = _probe_all(annotations)
+    probes = _probe_all(annotations, bits)
     faults = FaultReport()
     items: list[Item] = []
     lost: list[Fault] = []  # why a picture with an annotation is not used
     for annotation in annotations:
         item = _check_one(annotation, probes.get(annotation.image), labels, faults, input_size)
         if item:
-            items.append(item)
+            items.append(replace(item, bits=bits))
         elif not annotation.unused:
             lost.append(faults.faults[-1])
     _refuse_losses(lost, len(items))
@@ -155,12 +157,14 @@ def _check_names(annotation: Annotation, classes: list[str]) -> None:
             )
 
 
-def _probe_all(annotations: Sequence[Annotation]) -> dict[Path, Probe | UnreadablePicture]:
+def _probe_all(
+    annotations: Sequence[Annotation], bits: int | None
+) -> dict[Path, Probe | UnreadablePicture]:
     """One pass over the files; threads help, for hashing and decoding release the GIL."""
 
     def attempt(path: Path) -> Probe | UnreadablePicture:
         try:
-            return probe(path)
+            return probe(path, bits)
         except UnreadablePicture as error:
             return error
 

@@ -47,8 +47,11 @@ RULES = {
     "unread-annotation": Rule("file ignored", "it lies where the layout of the set has no place"),
     "unread-format": Rule("image ignored", "not a format that is read: convert it"),
     "narrow-range": Rule(
-        "image dropped", "16-bit gray with its upper bits unused is black: scale it to 0..65535"
+        "image dropped",
+        "its upper bits are unused, so that it would be black: data.bits=12 says that a "
+        "camera has 12 bits (16: that all are used)",
     ),
+    "wide-range": Rule("image dropped", "it has values above what data.bits says: raise that"),
     "label-conflict": Rule("image dropped", "its copies lie in folders of different classes"),
     "fix-image": Rule("image left out", "a data fix: `remove`", note=True),
     "fix-box": Rule("box dropped", "a data fix: `remove`, or `wrong box` in train", note=True),

@@ -24,6 +24,7 @@ from tlx.data.faults import FaultReport
 from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import read_annotations, stated_classes
 from tlx.data.label_noise import label_noise
+from tlx.data.pictures import BITS
 from tlx.data.sample import ensure_sample
 from tlx.data.split import SPLITS, refuse_copied_splits, split_items, without_splits
 from tlx.errors import ConfigError, DataError
@@ -91,6 +92,7 @@ def build_data(cfg: DataConfig, cache_dir: Path, input_size: int | None = None) 
         cache=cache,
         report={
             "root": str(root),
+            "bits": cfg.bits,
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
             **split.notes.to_dict(),
@@ -109,12 +111,14 @@ def read_checked(
         root, format = Path(str(cfg.root)).expanduser(), cfg.format
     if cfg.splits not in SPLITS:
         raise ConfigError(f"data.splits={cfg.splits} is none of {', '.join(SPLITS)}")
+    if cfg.bits is not None and cfg.bits not in BITS:
+        raise ConfigError(f"data.bits={cfg.bits} is none of {BITS[0]} to {BITS[-1]}")
     classes = list(cfg.classes) if cfg.classes else stated_classes(root)
     annotations = read_annotations(format, root, classes)
     if cfg.splits == "cut":
         annotations = without_splits(annotations)
     refuse_copied_splits(annotations)
-    checked = check(annotations, classes, strict=cfg.strict, input_size=input_size)
+    checked = check(annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits)
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):
             sources = [a.source for a in annotations if a.split == split]

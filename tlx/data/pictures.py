@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from tlx.errors import DataError
 
@@ -18,6 +21,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 FULL_RANGE = 2**14  # 10- to 14-bit cameras stay below it: >> 8 would make their pictures black
+BITS = range(8, 17)  # that `data.bits` may say a 16-bit file uses
 ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A: 1 is upright, 2..8 are flips and quarter turns
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,25 +63,30 @@ class Probe:
         return (height, width) if self.orientation >= 5 else (width, height)
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, bits: int | None = None) -> Probe:
     """Read, hash and decode a file once.
 
     JPEGs are decoded at an eighth of their size: all the data is parsed, so that a truncated file
     is found, at a fraction of the time.
 
+    Args:
+        bits: that 16-bit files use, 8..16; None: all, and a file that does not is refused.
+
     Raises:
-        UnreadablePicture: missing, empty, undecodable, so large that it may be a bomb, or 16-bit
-            gray of which the upper bits are unused.
+        UnreadablePicture: missing, empty, undecodable, so large that it may be a bomb, with pixels
+            that are no 8- or 16-bit numbers, or with 16-bit values that do not fit `bits`.
     """
     data = _read(path)
     image = _open(data)
     size = image.size
     image.draft(None, (1, 1))
-    _load(image)
+    _load(image, bits)
     return Probe(size, _orientation(image), hashlib.sha256(data).hexdigest())
 
 
-def decode(path: Path, *, rotate: bool, max_side: int, digest: str | None = None) -> np.ndarray:
+def decode(
+    path: Path, *, rotate: bool, max_side: int, digest: str | None = None, bits: int | None = None
+) -> np.ndarray:
     """Decode a picture to uint8 RGB (H, W, 3).
 
     Gray, CMYK, palette and 16-bit pictures become 8-bit RGB; transparency is ignored: the colour
@@ -88,6 +97,7 @@ def decode(path: Path, *, rotate: bool, max_side: int, digest: str | None = None
         rotate: apply the EXIF orientation.
         max_side: the longer side is scaled down (antialiased), never up, to at most this.
         digest: SHA-256 that the file must have, where it was checked before.
+        bits: that 16-bit files use, 8..16; None: all.
 
     Raises:
         DataError: the file cannot be read, or is not the one that was checked.
@@ -102,14 +112,26 @@ def decode(path: Path, *, rotate: bool, max_side: int, digest: str | None = None
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         # JPEG only: the decoder may halve down to twice the size; the resize below does the rest.
         image.draft(None, (2 * size[0], 2 * size[1]))
-        _load(image)
+        raw = _raw_mode(image)
+        _load(image, bits)
+        upright = _to_rgb(image if raw is None else _eight_bits(image, data, raw, bits or 16))
     except UnreadablePicture as error:
         raise DataError(f"{path}: {error}: check the data set again") from error
-    upright = _to_rgb(image)
     if upright.size != size:
         upright = upright.resize(size, Image.Resampling.BILINEAR)
     turn = UPRIGHT.get(_orientation(image)) if rotate else None
     return np.array(upright if turn is None else upright.transpose(turn))
+
+
+def stated_bits(config: Mapping[str, Any]) -> int | None:
+    """`data.bits` of a run's configuration, as a stranger's file may hold it; None: not stated."""
+    return recorded_bits(config.get("data"))
+
+
+def recorded_bits(part: object) -> int | None:
+    """The `bits` of a configuration's `data`, or of a record's `data_report`."""
+    bits = part.get("bits") if isinstance(part, Mapping) else None
+    return bits if isinstance(bits, int) and bits in BITS else None
 
 
 def _read(path: Path) -> bytes:
@@ -124,7 +146,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -138,15 +160,66 @@ def _open(data: bytes) -> Image.Image:
         raise UnreadablePicture("undecodable", repr(error)) from error
 
 
-def _load(image: Image.Image) -> None:
+def _load(image: ImageFile.ImageFile, bits: int | None) -> None:
+    """Decode, and refuse pixels that 8 bits would show too dark, too bright or not at all."""
+    raw = _raw_mode(image)
     try:
         image.load()
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise UnreadablePicture("undecodable", str(error) or repr(error)) from error
+    if image.mode == "F":
+        raise UnreadablePicture("unread-format", "floating-point pixels: write 8 or 16 bits")
+    if raw is None:
+        return
+    least, peak = _extremes(image)
+    if least < 0 or peak > 65535:
+        raise UnreadablePicture("unread-format", f"values from {least} to {peak}: write 16 bits")
+    if bits is None and peak < FULL_RANGE:
+        raise UnreadablePicture("narrow-range", f"values up to {peak} of 65535")
+    if bits is not None and peak >= 2**bits:
+        raise UnreadablePicture("wide-range", f"values up to {peak}: more than data.bits={bits}")
+    if bits is not None and raw.startswith("LA"):
+        raise UnreadablePicture("unread-format", "16-bit gray with transparency: write it without")
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str | None:
+    """How the file lays out pixels of more than 8 bits, before they are loaded; None for others."""
+    if not image.tile:
+        return None
+    arguments = image.tile[0][3]
+    raw = str(arguments[0] if arguments and isinstance(arguments, tuple) else arguments)
+    deep = image.mode.startswith("I") or (";16" in raw and image.mode != "CMYK")
+    return raw if deep else None
+
+
+def _extremes(image: Image.Image) -> tuple[int, int]:
+    """The least and the greatest value; of colours, which are loaded by their upper 8 bits, as if
+    the lower ones were 0 and 1; transparency does not count."""
+    pixels = np.asarray(image)
     if image.mode.startswith("I"):
-        peak = int(np.asarray(image).max())
-        if peak < FULL_RANGE:
-            raise UnreadablePicture("narrow-range", f"values up to {peak} of 65535")
+        return int(pixels.min()), int(pixels.max())
+    return 0, (int(pixels[..., :3].max()) << 8) + 255
+
+
+def _eight_bits(image: Image.Image, data: bytes, raw: str, bits: int) -> Image.Image:
+    """The upper 8 of the lower `bits` bits of a loaded picture of 16."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
+    if bits == 16:
+        return image
+    # Pillow keeps the upper byte of each colour; read in the other byte order that is the lower.
+    swapped = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+    other = f"{raw[:-1]}{swapped[raw[-1]]}"
+    lower = _open(data)
+    tiles: list[Any] = list(lower.tile)
+    for index, (*place, arguments) in enumerate(tiles):
+        turned = other if isinstance(arguments, str) else (other, *arguments[1:])
+        make = getattr(type(tiles[index]), "_make", tuple)  # a named tuple from Pillow 11 on
+        tiles[index] = make((*place, turned))
+    lower.tile = tiles
+    _load(lower, 16)
+    upper, lowest = (np.asarray(part)[..., :3].astype(np.uint16) for part in (image, lower))
+    return Image.fromarray(((upper << 8 | lowest) >> (bits - 8)).astype(np.uint8))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -158,8 +231,6 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit gray, whose plain conversion would clip at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode == "P":
+    if image.mode == "P":
         image = image.convert("RGBA")  # straight to RGB warns about transparent entries
     return image.convert("RGB")

@@ -41,7 +41,9 @@ def detectnet_inputs(runtime: Runtime, items: list[Item]) -> Iterator[np.ndarray
     They are turned upright where the data set's boxes are: the device does not read EXIF.
     """
     for item in items:
-        image = decode(item.image, rotate=item.rotate, max_side=NO_LIMIT, digest=item.digest)
+        image = decode(
+            item.image, rotate=item.rotate, max_side=NO_LIMIT, digest=item.digest, bits=item.bits
+        )
         yield prepare(image, runtime.meta, DETECTNET)[None]
 
 

@@ -14,7 +14,7 @@ from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
 from tlx.data.formats.folders import IMAGE_ENDINGS
 from tlx.data.module import DetectionData, build_data
-from tlx.data.pictures import decode
+from tlx.data.pictures import decode, stated_bits
 from tlx.errors import DataError
 from tlx.evaluation.subject import read_subject
 from tlx.runtime.meta import ModelMeta
@@ -33,12 +33,14 @@ class Pictures:
 
     Attributes:
         name: of the pictures, for people. labelled: whether mAP means anything on them.
+        bits: that the 16-bit files of a folder use; None: all.
     """
 
     name: str
     data: DetectionData | None
     paths: Sequence[Path]
     labelled: bool
+    bits: int | None = None
 
     @property
     def count(self) -> int:
@@ -56,7 +58,9 @@ class Pictures:
                 yield np.stack(images), [self.data.splits[SPLIT][place] for place in places]
             else:
                 chosen = [self.paths[place] for place in places]
-                images = [decode(path, rotate=True, max_side=NO_LIMIT) for path in chosen]
+                images = [
+                    decode(path, rotate=True, max_side=NO_LIMIT, bits=self.bits) for path in chosen
+                ]
                 items = [_unlabelled(*pair) for pair in zip(chosen, images, strict=True)]
                 yield np.stack([resize(image, side) for image in images]), items
 
@@ -70,7 +74,7 @@ def parity_pictures(meta: ModelMeta, cache_dir: Path, folder: Path | None) -> Pi
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
         if not paths:
             raise DataError(f"{folder} holds no picture to compare on")
-        return Pictures(str(folder), None, paths, False)
+        return Pictures(str(folder), None, paths, False, stated_bits(meta.config))
     if "data" in meta.config:
         try:
             data, _ = read_subject(meta.config, meta.classes, cache_dir)

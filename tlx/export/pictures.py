@@ -9,7 +9,7 @@ import numpy as np
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
 from tlx.data.formats.folders import IMAGE_ENDINGS
-from tlx.data.pictures import decode
+from tlx.data.pictures import decode, stated_bits
 from tlx.errors import ConfigError, DataError
 from tlx.evaluation.subject import read_subject
 from tlx.export.network import Normalisation
@@ -60,8 +60,9 @@ def _of_folder(source: Source, count: int, folder: Path) -> list[np.ndarray]:
     transform = EvalTransform(source.detector.input_size)
     none = np.zeros((0, 4)), np.zeros(0, np.int64)
     chosen = [found[index] for index in _spread(len(found), count)]
+    bits = stated_bits(source.config)
     return [
-        np.asarray(transform(decode(path, rotate=True, max_side=NO_LIMIT), *none)[0])
+        np.asarray(transform(decode(path, rotate=True, max_side=NO_LIMIT, bits=bits), *none)[0])
         for path in chosen
     ]
 

@@ -78,7 +78,7 @@ def find(seen: SeenRuns, score: float) -> list[Findings]:
     """
     images = [run.predictions.images for run in seen.runs]
     paths = [seen.root / image.image for image in images[0]]
-    groups = _groups(paths, images[0])
+    groups = _groups(paths, images[0], seen.bits)
     side = max(run.input_size for run in seen.runs)
     return [
         Findings(path, _areas(row[0], side), group, _of_runs(seen.runs, row, score))
@@ -86,10 +86,12 @@ def find(seen: SeenRuns, score: float) -> list[Findings]:
     ]
 
 
-def _groups(paths: Sequence[Path], images: Sequence[ImagePredictions]) -> list[int | None]:
+def _groups(
+    paths: Sequence[Path], images: Sequence[ImagePredictions], bits: int | None
+) -> list[int | None]:
     """Numbers from 1 of the groups that have more than one picture."""
     numbers = near_duplicate_groups(
-        decode(path, rotate=True, max_side=HASH_SIDE, digest=image.sha256)
+        decode(path, rotate=True, max_side=HASH_SIDE, digest=image.sha256, bits=bits)
         for path, image in zip(paths, images, strict=True)
     )
     shared = [number for number, count in Counter(numbers).items() if count > 1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.data.pictures import recorded_bits
 from tlx.errors import DataError
 from tlx.predictions import ImagePredictions, Predictions, read_predictions
 from tlx.report.arms import group_arms
@@ -38,10 +39,16 @@ class SeenRun:
 
 @dataclass(frozen=True, eq=False)
 class SeenRuns:
-    """Attributes: the `runs`, in reading order, at least one; the data `root` they were made on."""
+    """Runs of one test set.
+
+    Attributes:
+        runs: in reading order, at least one. root: of the data they were made on.
+        bits: that 16-bit picture files use; None: all.
+    """
 
     runs: list[SeenRun]
     root: Path
+    bits: int | None = None
 
     @property
     def name(self) -> str:
@@ -82,7 +89,7 @@ def load_runs(paths: Sequence[Path], root: Path | None = None) -> SeenRuns:
     found = Path(root or str(stated)).expanduser().absolute()
     if not found.is_dir():
         raise DataError(f"the data folder {found} does not exist: say where it is with --root")
-    return SeenRuns(runs, found)
+    return SeenRuns(runs, found, recorded_bits(finished[0].get("data_report")))
 
 
 def _seen(record: Record, policy: str) -> SeenRun:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from tlx.data.pictures import stated_bits
 from tlx.detector.postprocess import Detections
 from tlx.live.meter import Meter
 from tlx.runtime import Runtime, open_model
@@ -35,11 +36,16 @@ class Model(Protocol):
 
 
 class RuntimeModel:
-    """A checkpoint or an exported model: resize and normalise, network, threshold and NMS."""
+    """A checkpoint or an exported model: resize and normalise, network, threshold and NMS.
+
+    Attributes:
+        bits: that 16-bit picture files use, by the data it was trained on; None: all.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.classes = list(runtime.meta.classes)
+        self.bits = stated_bits(runtime.meta.config)
         self.stages: dict[str, float] = {}
 
     def __call__(self, frames: list[np.ndarray], /) -> list[Detections]:

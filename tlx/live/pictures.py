@@ -35,13 +35,18 @@ def find_pictures(source: str) -> list[Path]:
 
 
 class Pictures:
-    """Files one after the other; one that cannot be read is a frame with an error."""
+    """Files one after the other; one that cannot be read is a frame with an error.
+
+    Attributes:
+        bits: that 16-bit files use, as the model's training data did; None: all.
+    """
 
     live = False
     fps: float | None = None
 
     def __init__(self, paths: list[Path], name: str = "pictures") -> None:
         self.paths, self.name = paths, name
+        self.bits: int | None = None
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -49,7 +54,8 @@ class Pictures:
             if self._closed.is_set():
                 return
             try:
-                yield Frame(index, 0.0, decode(path, rotate=True, max_side=NO_LIMIT), path)
+                pixels = decode(path, rotate=True, max_side=NO_LIMIT, bits=self.bits)
+                yield Frame(index, 0.0, pixels, path)
             except DataError as error:
                 log.warning("skipped: %s", error)
                 yield Frame(index, 0.0, None, path, "cannot be read")

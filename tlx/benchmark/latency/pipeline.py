@@ -50,7 +50,7 @@ class Pipeline:
 
 def read(item: Item) -> np.ndarray:
     """The file of an item -> uint8 RGB (H, W, 3), upright where its boxes are."""
-    return decode(item.image, rotate=item.rotate, max_side=NO_LIMIT)
+    return decode(item.image, rotate=item.rotate, max_side=NO_LIMIT, bits=item.bits)
 
 
 def runtime_pipeline(model: str, name: str, runtime: Runtime, cfg: DetectorConfig) -> Pipeline:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlx.data.pictures import recorded_bits
 from tlx.errors import DataError
 from tlx.predictions import ImagePredictions, Predictions, predictions_path, read_predictions
 from tlx.report.compare import Comparison
@@ -24,7 +25,8 @@ class Source:
 
     def pixels(self, image: ImagePredictions) -> np.ndarray | None:
         """The picture in full size, None unless the file is the one that was tested."""
-        return read_pixels(picture_path(self.record.text("data_report", "root"), image), image)
+        path = picture_path(self.record.text("data_report", "root"), image)
+        return read_pixels(path, image, recorded_bits(self.record.get("data_report")))
 
 
 def read_sources(comparison: Comparison) -> tuple[list[Source], list[str]]:

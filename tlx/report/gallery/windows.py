@@ -59,12 +59,16 @@ def picture_path(root: str | None, image: ImagePredictions) -> Path:
     return Path(root or ".") / image.image
 
 
-def read_pixels(path: Path, image: ImagePredictions) -> np.ndarray | None:
-    """uint8 (height, width, 3) in full size; None unless the file is the one that was tested."""
+def read_pixels(path: Path, image: ImagePredictions, bits: int | None = None) -> np.ndarray | None:
+    """uint8 (height, width, 3) in full size; None unless the file is the one that was tested.
+
+    Args:
+        bits: that 16-bit files use; None: all.
+    """
     try:
-        upright = probe(path).upright_size == (image.width, image.height)
+        upright = probe(path, bits).upright_size == (image.width, image.height)
         side = max(image.width, image.height)
-        pixels = decode(path, rotate=upright, max_side=side, digest=image.sha256)
+        pixels = decode(path, rotate=upright, max_side=side, digest=image.sha256, bits=bits)
     except (DataError, UnreadablePicture):
         return None
     return pixels if pixels.shape[:2] == (image.height, image.width) else None
