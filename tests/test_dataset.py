@@ -10,7 +10,7 @@ import torch
 from torchvision.ops import box_iou
 
 from tlx.data.augment import EvalTransform, TrainAugment, view_rng
-from tlx.data.dataset import EpochBatches
+from tlx.data.dataset import EpochBatches, batch_sizes, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.errors import DataError
 from tlx.schema import DataConfig
@@ -61,6 +61,42 @@ def test_an_epoch_shows_every_picture_once_but_the_rest_of_a_batch() -> None:
     assert len(shown) == len(set(shown)) == 9
     small = EpochBatches(2, 24, seed=0, steps_done=lambda: 0)
     assert [len(batch) for batch in small] == [2]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"),
+    [
+        (320, 8, [8] * 40),  # the embedded sample
+        (233, 24, [24] * 9),  # 17 left out: a fourteenth
+        (30, 24, [15, 15]),  # 6 would be left out: a fifth
+        (47, 24, [24, 23]),
+        (9, 8, [5, 4]),
+        (10, 9, [9]),  # a tenth, and not more
+        (7, 4, [4, 3]),
+        (3, 2, [2]),  # a batch of one is never made
+        (5, 2, [2, 2]),
+        (5, 1, [1] * 5),
+        (1, 24, [1]),
+    ],
+)
+def test_no_more_than_a_tenth_of_a_set_is_left_out_of_an_epoch(
+    count: int, batch_size: int, sizes: list[int]
+) -> None:
+    assert batch_sizes(count, batch_size) == sizes
+    sampler = EpochBatches(count, batch_size, seed=0, steps_done=lambda: 0)
+    assert [len(batch) for batch in sampler] == sizes
+    assert len(sampler) == batches_per_epoch(count, batch_size) == len(sizes)
+    shown = [index for step in range(len(sizes)) for _, index in sampler.at(step)]
+    assert len(set(shown)) == sum(sizes)
+
+
+def test_what_an_epoch_leaves_out_is_at_most_a_tenth_or_a_single_batch_of_one() -> None:
+    for count in range(1, 120):
+        for batch_size in range(1, 40):
+            sizes = batch_sizes(count, batch_size)
+            assert max(sizes) <= batch_size
+            assert sum(sizes) >= 0.9 * count or (batch_size == 2 and count - sum(sizes) == 1)
+            assert min(sizes) > 1 or 1 in (count, batch_size)
 
 
 def test_augmentation_follows_its_seed_and_keeps_boxes_on_their_objects() -> None:

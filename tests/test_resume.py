@@ -154,6 +154,52 @@ def test_stop_in_any_step_and_resume(
         assert (record["resumed"][0]["step"], record["resumed"][0]["workers"]) == (step, workers)
 
 
+def test_batches_of_unlike_sizes_are_resumed_exactly(
+    tiny_config: Compose,
+    tmp_path: Path,
+    stopped: Callable[[int, bool], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cfg = tiny_config(
+        "freeze=8", "trainer.batch_size=5", "trainer.workers=1", "cache=memory", "cache.views=1"
+    )
+    record = run(cfg, tmp_path / "whole")
+    assert len(record["loss"]) == 2 * 4, "18 pictures in batches of 5, 5, 4 and 4, twice"
+    rates = [float(row["lr_head"]) for row in rows(tmp_path / "whole") if row["loss"]]
+    assert rates[-2] > rates[-1] == 0, "the rate ends with the last step"
+    for step in (3, 4, 6):
+        stopped(step, False)
+        with pytest.raises(Interrupted):
+            run(cfg, tmp_path / f"stopped{step}")
+        monkeypatch.undo()
+        run(cfg, tmp_path / f"stopped{step}")
+        assert_equal_runs(tmp_path / "whole", tmp_path / f"stopped{step}")
+
+
+def test_a_run_that_was_begun_with_fewer_batches_an_epoch_is_not_mixed(
+    tiny_config: Compose,
+    tmp_path: Path,
+    stopped: Callable[[int, bool], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoints from before the rest of a small set was trained on do not say how many."""
+    for batch_size, goes_on in ((6, True), (5, False)):
+        cfg, folder = tiny_config(f"trainer.batch_size={batch_size}"), tmp_path / f"{batch_size}"
+        stopped(4, False)
+        with pytest.raises(Interrupted):
+            run(cfg, folder)
+        monkeypatch.undo()
+        for path in (folder / "checkpoints").glob("*.ckpt"):
+            content = torch.load(path, weights_only=True)
+            del content["tlx"]["batches_per_epoch"]
+            torch.save(content, path)
+        if goes_on:
+            run(cfg, folder)
+        else:
+            with pytest.raises(ConfigError, match="begun with 3 batches an epoch, and now the 18"):
+                run(cfg, folder)
+
+
 @pytest.mark.parametrize("used", [True, False])
 def test_a_resumed_run_keeps_its_decision_on_the_cache(
     used: bool,

@@ -58,6 +58,9 @@ def fit(
     energy = EnergyMeter()
     train = loaders.train(lambda: trainer.global_step, resume.step if resume else 0)
     assert isinstance(train.batch_sampler, EpochBatches)
+    if resume:
+        resume.check_order(train.batch_sampler)
+    task.meta = task.meta | {"batches_per_epoch": len(train.batch_sampler)}
     order = ExpectedBatches(train.batch_sampler)
     callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]
     bar = progress_bar(cfg.trainer.progress)

@@ -51,6 +51,22 @@ class Resume:
             }
         )
 
+    def check_order(self, batches: EpochBatches) -> None:
+        """Refuse to go on where the epochs so far were dealt out in other batches.
+
+        Earlier versions left out what did not fill a batch, however much of a small set it was.
+
+        Raises:
+            ConfigError: the number of batches has changed since the run was begun.
+        """
+        dealt = self.meta.get("batches_per_epoch", batches.count // batches.batch_size)
+        if dealt != len(batches):
+            raise ConfigError(
+                f"{self.path} was begun with {dealt} batches an epoch, and now the "
+                f"{batches.count} pictures are dealt out in {len(batches)}: delete "
+                f"{self.path.parent} to start the run anew"
+            )
+
 
 def find_resume(folder: Path, of: str) -> Resume | None:
     """The state of `last.ckpt`, or of `best.ckpt` where that is damaged; None where is none.

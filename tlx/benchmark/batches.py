@@ -10,19 +10,26 @@ from typing import Any
 import torch
 
 from tlx.benchmark.config import TrainBenchmark, data_config
-from tlx.data.dataset import Batch
+from tlx.data.dataset import Batch, batch_sizes
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.loss import Targets
 from tlx.errors import DataError
 
 
 def read_data(cfg: TrainBenchmark) -> DetectionData:
-    """The data set that is asked for; `DataError` where one batch cannot be filled from it."""
+    """The data set that is asked for; `DataError` where its batches would not all be whole."""
     data = build_data(data_config(cfg), Path(cfg.cache_dir).expanduser())
     have = len(data.splits["train"])
     if have < cfg.batch_size:
         raise DataError(
             f"the train split holds {have} pictures, batch_size={cfg.batch_size} needs as many"
+        )
+    sizes = sorted(set(batch_sizes(have, cfg.batch_size)))
+    if sizes != [cfg.batch_size]:
+        raise DataError(
+            f"the train split's {have} pictures are dealt out in batches of "
+            f"{' or '.join(map(str, sizes))}, so that next to none is left out: give a batch_size "
+            f"that {have} is a multiple of, or nearly"
         )
     return data
 

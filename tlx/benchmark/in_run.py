@@ -31,7 +31,7 @@ from tlx.benchmark.step import LEARNING_RATE, Stepper
 from tlx.benchmark.usual_loader import usual_loader
 from tlx.checkpoint import checkpoint_meta
 from tlx.config import conf_dir
-from tlx.data.dataset import Batch
+from tlx.data.dataset import Batch, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders
 from tlx.errors import TlxError
 from tlx.fit import make_trainer
@@ -114,7 +114,7 @@ def _bare(stepper: Stepper, cfg: TrainBenchmark) -> np.ndarray:
 
 def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) -> DictConfig:
     cached = slot.arm in CACHED
-    steps_an_epoch = len(data.splits["train"]) // cfg.batch_size
+    steps_an_epoch = batches_per_epoch(len(data.splits["train"]), cfg.batch_size)
     values = {
         "backbone": cfg.backbone,
         "backbone.weights": folder / "start.ckpt",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform, TrainAugment, view_rng
 from tlx.data.cache import ImageCache
 from tlx.detector.loss import Targets
+
+LEFT_OUT = 0.1  # of a set's pictures, that an epoch may leave out for want of a whole batch
 
 
 @dataclass(frozen=True)
@@ -143,9 +146,26 @@ class EvalSplit(_Split):
         return Row(index, *self.transform(*self.read(index)))
 
 
+def batch_sizes(count: int, batch_size: int) -> list[int]:
+    """Pictures in each batch of an epoch of `count`; follows from these two alone.
+
+    What does not fill a batch is left out, and comes up in other epochs. Where that would be more
+    than `LEFT_OUT` of a small set, all are dealt out in one batch more, of sizes that differ by one
+    at most: a remainder of few pictures would give a noisy step and poor statistics to batch norm.
+    For the same reason no batch of one is ever made (batches of two stay so), unless
+    `batch_size` or `count` is 1.
+    """
+    size = min(batch_size, count)
+    full, rest = divmod(count, size)
+    if rest > LEFT_OUT * count and count >= 2 * (full + 1):
+        least, larger = divmod(count, full + 1)
+        return [least + 1] * larger + [least] * (full + 1 - larger)
+    return [size] * full
+
+
 def batches_per_epoch(count: int, batch_size: int) -> int:
-    """Batches that an epoch of `count` pictures is dealt out in; follows from these two alone."""
-    return count // min(batch_size, count)
+    """Batches that an epoch of `count` pictures is dealt out in (`batch_sizes`)."""
+    return len(batch_sizes(count, batch_size))
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -155,7 +175,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     goes on with the very batch that the interrupted one would have seen next.
 
     Args:
-        count: pictures in the split; the last, smaller batch of an epoch is left out.
+        count: pictures in the split. batch_size: the most in a batch (`batch_sizes`).
         steps_done: asked at the start of every iteration.
         first_step: steps that the checkpoint to be continued has behind it. Loader processes ask
             for batches as soon as there is an iterator, and Lightning makes the first one before
@@ -171,11 +191,12 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         first_step: int = 0,
     ) -> None:
         self.count, self.batch_size = count, min(batch_size, count)
+        self._borders = [0, *accumulate(batch_sizes(count, batch_size))]
         self.seed, self.steps_done, self.first_step = seed, steps_done, first_step
         self._order: tuple[int, list[int]] | None = None  # of the epoch asked for last
 
     def __len__(self) -> int:
-        return batches_per_epoch(self.count, self.batch_size)
+        return len(self._borders) - 1
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, skip = divmod(max(self.steps_done(), self.first_step), len(self))
@@ -188,7 +209,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
             self._order = epoch, order
-        chosen = self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size]
+        chosen = self._order[1][self._borders[batch] : self._borders[batch + 1]]
         return [(epoch, index) for index in chosen]
 
 
