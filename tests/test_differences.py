@@ -115,11 +115,12 @@ def test_unlike_runs_are_not_comparable(
     tmp_path: Path, changes: dict[str, Any], figure: str, what: str
 ) -> None:
     study = compared(tmp_path, *runs("none", NONE_MAP), *runs("4", FOUR_MAP, **changes))
-    difference = found(study, figure)
+    arm = "freeze=4 epochs=9" if what == "epochs" else "freeze=4"
+    difference = found(study, figure, arm)
     assert difference.verdict == "not comparable"
     assert difference.mean is None
     assert f"not comparable (runs that differ in {what})." in difference.words
-    assert found(study, "test_map_50").verdict == (
+    assert found(study, "test_map_50", arm).verdict == (
         "not comparable" if what in ("classes", "epochs", "pretrained weights") else "better"
     )
 

@@ -61,7 +61,8 @@ def test_unlike_runs_are_named(tmp_path: Path) -> None:
     comparison = compared(tmp_path, *records)
     assert comparison.differs == ["epochs", "machine"]
     epochs, machine = comparison.warnings[:2]
-    assert "4 (freeze=none); 9 (freeze=4)" in epochs
+    assert "differ in epochs: 4; 9." in epochs, "the labels say which"
+    assert [row.arm.label for row in comparison.rows] == ["freeze=none epochs=4", "freeze=4 epochs=9"]
     assert "Example 9000" in machine
     assert "Other 1" in machine
     assert comparison.rows[1].speedup is None, "a speed-up across machines shows the machines"
@@ -80,7 +81,7 @@ def test_labels_name_what_differs(tmp_path: Path) -> None:
     records = [make_record("4"), make_record("4", backbone="other"), make_record("8", epochs=9)]
     records.append(make_record("8"))
     labels = [row.arm.label for row in compared(tmp_path, *records).rows]
-    assert labels[:2] == ["freeze=4 mobilenet_v1", "freeze=4 other"]
+    assert labels[:2] == ["freeze=4 mobilenet_v1 epochs=4", "freeze=4 other epochs=4"]
     assert labels[2:] == ["freeze=8 mobilenet_v1 epochs=4", "freeze=8 mobilenet_v1 epochs=9"]
 
 

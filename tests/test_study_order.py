@@ -144,4 +144,5 @@ def test_forecasts_are_coarse(seconds: float, words: str) -> None:
 def test_runs_are_named_as_a_reader_knows_them(
     override: str, arm: str, compose_config: Compose
 ) -> None:
-    assert planned(compose_config(*override.split()), Path()).arm == arm
+    (run,) = planned([(compose_config(*override.split()), Path())])
+    assert run.arm == arm

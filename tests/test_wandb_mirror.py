@@ -79,11 +79,11 @@ def test_every_scalar(mirrored: Mirrored) -> None:
 
 
 def test_every_config_key(mirrored: Mirrored) -> None:
-    assert mirrored.read.config == mirrored.config
+    assert mirrored.read.config == mirrored.config == mirrored.record["config"]
 
 
 def test_the_summary_is_the_record(mirrored: Mirrored) -> None:
-    expected = {k: v for k, v in mirrored.record.items() if k not in (*SERIES, "wandb")}
+    expected = {k: v for k, v in mirrored.record.items() if k not in (*SERIES, "wandb", "config")}
     assert mirrored.read.summary == expected
     assert expected["frozen"]["hash_before"] == expected["frozen"]["hash_after"] is not None
 

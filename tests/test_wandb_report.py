@@ -54,7 +54,7 @@ def test_what_wandb_does_not_know_is_null() -> None:
     known = {key for key, value in record.items() if value is not None}
     assert known == {
         "version", "status", "name", "backbone", "freeze", "policy", "data", "seed", "epochs",
-        "batch_size", "input_size", "loss", "map", "map_50", "wandb",
+        "batch_size", "input_size", "config", "loss", "map", "map_50", "wandb",
     }  # fmt: skip
     assert record["status"] == "running"
     assert (record["freeze"], record["seed"], record["loss"]) == ("8", 3, [])

@@ -108,7 +108,7 @@ def stored_config(path: Path, schema: type, cache_dir: str) -> DictConfig:
         raise ConfigError(f"{path} cannot be read: {reason}") from error
     if not isinstance(plain, dict) or not plain:
         raise ConfigError(f"{path} holds no configuration of a run")
-    if (found := _interpolation(plain)) is not None:
+    if (found := interpolation(plain)) is not None:
         raise ConfigError(f"{path}: {found!r} is an interpolation, which a finished file has not")
     try:
         cfg = OmegaConf.merge(OmegaConf.structured(schema), plain)
@@ -124,12 +124,12 @@ def stored_config(path: Path, schema: type, cache_dir: str) -> DictConfig:
     return cfg
 
 
-def _interpolation(value: Any) -> str | None:
+def interpolation(value: Any) -> str | None:
     """The first text below `value` with an interpolation in it."""
     if isinstance(value, str):
         return value if "${" in value else None
     children = value.values() if isinstance(value, dict) else value
-    texts = (_interpolation(child) for child in children) if isinstance(value, (dict, list)) else ()
+    texts = (interpolation(child) for child in children) if isinstance(value, (dict, list)) else ()
     return next((text for text in texts if text is not None), None)
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.arms import arm_settings, base_label
 from tlx.columns import AXES, COLUMNS
+from tlx.identity import run_label
 from tlx.mirror.media import (
     CLASSES,
     MOST_PICTURES,
@@ -66,8 +68,8 @@ class Mirror:
             self._try(partial(self._log_rows, rows[start : start + _ROWS]))
 
     def summarize(self, record: Mapping[str, Any]) -> None:
-        """Mirror what the record knows, apart from its series, as the summary."""
-        figures = {k: v for k, v in record.items() if k not in (*SERIES, "wandb")}
+        """Mirror what the record knows, apart from series and configuration, as the summary."""
+        figures = {k: v for k, v in record.items() if k not in (*SERIES, "wandb", "config")}
         self._try(lambda: self.run.summary.update(figures))
 
     def show(self, run_dir: Path, pixels: Pixels, count: int) -> None:
@@ -152,10 +154,8 @@ def make_logger(
     disabled = cfg.logger.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"
     if cfg.logger.name == "none" or disabled:
         return None
-    from tlx.identity import run_label  # it imports torch
-
-    tags = [cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name]
-
+    arm = base_label(arm_settings(cfg))
+    tags = [cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name, arm]
     try:
         run, mode = open_run(
             cfg.logger.mode,
@@ -165,7 +165,7 @@ def make_logger(
             project=cfg.logger.project,
             group=cfg.name,
             job_type=JOB,
-            tags=[tag[:64] for tag in tags],  # longer ones are refused
+            tags=[*dict.fromkeys(tag[:64] for tag in tags)],  # longer ones are refused
             dir=str(run_dir),
             config=OmegaConf.to_container(cfg, resolve=True),
         )

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tlx.errors import TlxError
 from tlx.files import read_json, write_json
@@ -49,6 +49,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "batch_size": cfg.trainer.batch_size,
         "input_size": input_size or cfg.detector.input_size,
         "precision": cfg.trainer.precision,
+        "config": OmegaConf.to_container(cfg, resolve=True),
         "engine": None,
         "classes": None,
         "started": now(),

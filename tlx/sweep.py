@@ -21,7 +21,9 @@ class SweepReport(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """A job of a sweep, or a single run, is about to start."""
-        self.folders.append(Path(config.hydra.runtime.output_dir))
+        folder = Path(config.hydra.runtime.output_dir)
+        if folder not in self.folders:  # two jobs may be one run
+            self.folders.append(folder)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the comparison, write the report, and fail when a job failed."""

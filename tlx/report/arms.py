@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from tlx.arms import SCRATCH, arm_labels, natural, unlike_keys, varying_keys
+from tlx.identity import default_settings
 from tlx.learned import learned
 from tlx.report.records import Record
 
-_SPOKEN = ("backbone", "data")
-_SETTINGS = {"input_size": "input", "epochs": "epochs", "batch_size": "batch"}
+_SETTING = ("backbone.name", "data.name", "data.root", "detector.input_size", "trainer.batch_size")
+# Keys that hold a place: two places of one content are one arm. Where the content's digest is.
+_PLACES = {"backbone.weights": ("weights", "sha256")}
+_UNKNOWN = "(settings not recorded)"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The finished runs of one arm, ordered by seed; there is at least one."""
+    """The finished runs of one arm, ordered by seed; there is at least one.
+
+    Attributes:
+        settings: what they share, by key (`tlx.arms`).
+    """
 
     label: str
     records: tuple[Record, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> Record:
@@ -28,13 +38,12 @@ class Arm:
     @property
     def depth(self) -> str:
         """`scratch` for the from-scratch baseline, otherwise the freeze setting."""
-        return "scratch" if self.first.scratch else self.first.freeze
+        return SCRATCH if self.first.scratch else self.first.freeze
 
     @property
-    def setting(self) -> tuple[str | None, ...]:
+    def setting(self) -> tuple[str, ...]:
         """What must be equal for step times and test figures of two arms to be set side by side."""
-        keys = ("backbone", "data", "input_size", "batch_size")
-        return tuple(self.first.text(key) for key in keys)
+        return tuple(str(self.settings.get(key)) for key in _SETTING)
 
     @property
     def machines(self) -> frozenset[tuple[str | None, ...]]:
@@ -61,54 +70,103 @@ def machine_of(record: Record) -> tuple[str | None, ...]:
     return tuple(record.text("environment", key) for key in ("cpu", "cores", "gpu"))
 
 
-def base_label(record: Record) -> str:
-    """`scratch` or `freeze=4`, with the policy behind it when that is not `fixed`."""
-    label = f"freeze={record.freeze}"
-    if record.scratch:
-        label = "scratch" if record.freeze == "none" else f"scratch {label}"
-    return label if record.policy == "fixed" else f"{label} {record.policy}"
-
-
 def reference_of(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
-    """The `freeze=none` arm of the same setting, which may be the arm itself."""
-    for other in arms:
-        if other.depth == "none" and other.first.policy == "fixed" and other.setting == arm.setting:
-            return other
-    return None
+    """The arm that this one is compared with, which may be the arm itself.
+
+    Where freeze varies it is the `freeze=none` arm of the same setting, of several the one that is
+    most like this arm; else the `baseline` of the arms on the same data.
+    """
+    if (common := baseline(arm, arms)) is not None:
+        return common
+    free = [
+        other
+        for other in arms
+        if other.depth == "none" and other.first.policy == "fixed" and other.setting == arm.setting
+    ]
+    return arm if arm in free else nearest(arm, free)
+
+
+def nearest(arm: Arm, others: Sequence[Arm]) -> Arm | None:
+    """Of others the arm that differs in the fewest keys, apart from what is frozen."""
+    return min(others, key=lambda o: len(unlike_keys(arm.settings, o.settings)), default=None)
+
+
+def baseline(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
+    """Where arms on the same data freeze the same: the one with most defaults; else None.
+
+    Of arms that are alike in that it is the first.
+    """
+    data = [other for other in arms if _data(other) == _data(arm)]
+    if len(data) < 2 or len({other.depth for other in data}) > 1:
+        return None
+    return min(data, key=lambda other: len(not_default(other, data)))
+
+
+def not_default(arm: Arm, arms: Sequence[Arm]) -> list[str]:
+    """The keys that vary among the arms and have another value here than by default."""
+    defaults = default_settings({"policy": {"name": "fixed"}})
+    varying = varying_keys([other.settings for other in arms])
+    return [key for key in varying if arm.settings.get(key) != defaults.get(key)]
+
+
+def baseline_words(arms: Sequence[Arm]) -> list[str]:
+    """Where arms freeze the same, which of them the others are compared with, and why."""
+    lines = []
+    for arm in arms:
+        if baseline(arm, arms) is not arm:
+            continue
+        others = [other for other in arms if _data(other) == _data(arm)]
+        varying = varying_keys([other.settings for other in others])
+        defaults = [key for key in varying if key not in not_default(arm, others)]
+        why = f"it has the default of {', '.join(defaults)}" if defaults else "it is the first"
+        lines.append(
+            f"These arms freeze the same (freeze={arm.first.freeze}), so they are compared with "
+            f"{arm.label}: {why}."
+        )
+    return lines
+
+
+def _data(arm: Arm) -> tuple[str, ...]:
+    return tuple(str(arm.settings.get(key)) for key in ("data.name", "data.root"))
 
 
 def group_arms(records: Sequence[Record]) -> tuple[list[Arm], list[str]]:
     """Group finished runs into arms in reading order, with warnings about repeated seeds."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record, label in zip(records, _labels(records), strict=True):
-        groups[label].append(record)
+    places: dict[tuple[str, str], str] = {}
+    settings = [_settled(record, places) for record in records]
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, label in enumerate(_labels(records, settings)):
+        groups[label].append(place)
     arms: list[Arm] = []
     warnings: list[str] = []
     for label, members in groups.items():
-        kept, notes = _without_repeats(label, members)
+        kept, notes = _without_repeats(label, [records[place] for place in members])
         kept.sort(key=lambda record: (record.number("seed") or 0, record.name))
-        arms.append(Arm(label, tuple(kept)))
+        arms.append(Arm(label, tuple(kept), settings[members[0]]))
         warnings += notes
     return sorted(arms, key=_order), warnings
 
 
-def _labels(records: Sequence[Record]) -> list[str]:
-    """One label a record; what varies is spelled out, what is the same everywhere is not."""
-    labels = [base_label(record) for record in records]
-    for key in _SPOKEN:
-        values = [record.text(key) for record in records]
-        if len(set(values)) > 1:
-            labels = [f"{label} {value}" for label, value in zip(labels, values, strict=True)]
-    # Other settings are named only where one label would otherwise stand for unlike runs.
-    for key, word in _SETTINGS.items():
-        found: dict[str, set[str | None]] = defaultdict(set)
-        for label, record in zip(labels, records, strict=True):
-            found[label].add(record.text(key))
-        labels = [
-            f"{label} {word}={record.text(key)}" if len(found[label]) > 1 else label
-            for label, record in zip(labels, records, strict=True)
-        ]
+def _labels(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> list[str]:
+    """One label a record; a run without its configuration is in no arm of runs with theirs."""
+    labels = [""] * len(records)
+    for configured in (True, False):
+        places = [i for i, record in enumerate(records) if record.configured is configured]
+        found = arm_labels([settings[place] for place in places])
+        mixed = not configured and len(places) < len(records)
+        for place, label in zip(places, found, strict=True):
+            labels[place] = f"{label} {_UNKNOWN}" if mixed else label
     return labels
+
+
+def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, Any]:
+    """The record's settings, a place of known content under the first name that it had."""
+    found = dict(record.settings)
+    for key, digest in _PLACES.items():
+        value, content = found.get(key), record.text(*digest)
+        if content is not None and isinstance(value, str) and "/" in value:
+            found[key] = places.setdefault((key, content), value)
+    return found
 
 
 def _without_repeats(label: str, records: list[Record]) -> tuple[list[Record], list[str]]:
@@ -117,7 +175,9 @@ def _without_repeats(label: str, records: list[Record]) -> tuple[list[Record], l
     warnings: list[str] = []
     prints: dict[str, set[str | None]] = defaultdict(set)
     for record in sorted(records, key=lambda record: record.text("finished") or ""):
-        seed, fingerprint = record.text("seed"), record.text("fingerprint")
+        seed = record.text("seed")
+        # All runs of an arm have its settings, if these are known at all.
+        fingerprint = "" if record.configured else record.text("fingerprint")
         if seed is None or fingerprint is None:
             latest[id(record)] = record
             continue
@@ -137,9 +197,9 @@ def _without_repeats(label: str, records: list[Record]) -> tuple[list[Record], l
     return list(latest.values()), warnings
 
 
-def _order(arm: Arm) -> tuple[int, int, bool, str]:
+def _order(arm: Arm) -> tuple[int, int, bool, list[tuple[int, float, str]]]:
     """Scratch, none, depths ascending, all, heads, named blocks; `fixed` before other policies."""
-    ranks = {"scratch": 0, "none": 1, "all": 3, "heads": 4}
+    ranks = {SCRATCH: 0, "none": 1, "all": 3, "heads": 4}
     number = int(arm.depth) if arm.depth.isdecimal() else -1
     rank = 2 if number >= 0 else ranks.get(arm.depth, 5)
-    return rank, number, arm.first.policy != "fixed", arm.label
+    return rank, number, arm.first.policy != "fixed", natural(arm.label)

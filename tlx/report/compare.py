@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tlx.errors import DataError
-from tlx.report.arms import Arm, group_arms
+from tlx.report.arms import Arm, baseline_words, group_arms
 from tlx.report.difference import Difference
 from tlx.report.differences import against_references, against_scratch
 from tlx.report.levels import Levels, find_levels, trivial_level
-from tlx.report.likeness import unlike
+from tlx.report.likeness import beside_the_freeze, unlike
 from tlx.report.measures import Measure, measures
 from tlx.report.records import FILE_NAME, Record
 from tlx.report.rows import Row, make_rows, reference_row, row_warnings
@@ -29,9 +29,11 @@ class Comparison:
         unfinished: Runs that are not counted.
         estimates: By arm label and figure: mean with its interval. A figure that an arm has not, or
             that not all of its runs reach, is left out.
-        differences: Each arm against the `freeze=none` arm of its setting, figure by figure.
+        differences: Each arm against its reference (`tlx.report.arms.reference_of`), figure by
+            figure.
         against_scratch: Each pretrained arm against the from-scratch arm of its setting, in test
             mAP@.5.
+        baselines: Where freeze does not vary, which arm the others are compared with, and why.
     """
 
     rows: list[Row]
@@ -42,6 +44,7 @@ class Comparison:
     estimates: dict[str, dict[str, Estimate]]
     differences: list[Difference]
     against_scratch: list[Difference]
+    baselines: list[str] = field(default_factory=list)
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -49,7 +52,7 @@ class Comparison:
         return measures(self.levels)
 
     def reference(self, row: Row) -> Row | None:
-        """The `freeze=none` row of the same setting, which may be the row itself."""
+        """The row that this one is compared with, which may be the row itself."""
         return reference_row(row, self.rows)
 
     def difference(self, arm: str, figure: str) -> Difference | None:
@@ -88,7 +91,8 @@ def compare(
     figures = measures(levels)
     rows = make_rows(arms, figures)
     unlikenesses = unlike(arms)
-    said = [*warnings, *(u.warning for u in unlikenesses), *repeats, *row_warnings(rows)]
+    said = [*warnings, *(u.warning for u in unlikenesses), *beside_the_freeze(arms)]
+    said += [*repeats, *row_warnings(rows)]
     if note := trivial_level(arms, levels.map):
         said.append(note)
     return Comparison(
@@ -100,6 +104,7 @@ def compare(
         estimates={arm.label: _estimates(arm, figures) for arm in arms},
         differences=against_references(arms, figures.values()),
         against_scratch=against_scratch(arms, figures["test_map_50"]),
+        baselines=baseline_words(arms),
     )
 
 

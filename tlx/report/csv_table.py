@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from tlx.report.arms import base_label
+from tlx.arms import base_label
 from tlx.report.compare import Comparison
 from tlx.report.curves import smoothed_loss
 from tlx.report.formats import relative
@@ -52,7 +52,7 @@ def csv_text(comparison: Comparison, output: Path) -> str:
         output: Folder of the report, which folders of runs are named relative to.
     """
     rows = [(row.arm.label, record) for row in comparison.rows for record in row.arm.records]
-    rows += [(base_label(record), record) for record in comparison.unfinished]
+    rows += [(base_label(record.settings), record) for record in comparison.unfinished]
     columns = _columns(comparison.levels, output)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tlx.report.arms import Arm, reference_of
+from tlx.arms import SCRATCH
+from tlx.report.arms import Arm, baseline, nearest, reference_of
 from tlx.report.difference import Difference, Verdict
 from tlx.report.measures import Measure
 from tlx.report.outcomes import Outcome, drift_fit, outcome_of
@@ -19,7 +20,7 @@ _LARGEST = 700.0  # its exponential is still a number
 
 
 def against_references(arms: Sequence[Arm], measures: Iterable[Measure]) -> list[Difference]:
-    """Every arm against the `freeze=none` arm of its setting, one family a figure and reference."""
+    """Every arm against its reference (`reference_of`), one family a figure and reference."""
     families: dict[str, list[Arm]] = {}
     for arm in arms:
         reference = reference_of(arm, arms)
@@ -30,26 +31,39 @@ def against_references(arms: Sequence[Arm], measures: Iterable[Measure]) -> list
         difference
         for measure in measures
         for label, members in families.items()
-        for difference in family(members, by_label[label], measure)
+        for difference in family(
+            members, by_label[label], measure, freeze_only=baseline(members[0], arms) is None
+        )
     ]
 
 
 def against_scratch(arms: Sequence[Arm], measure: Measure) -> list[Difference]:
-    """Every pretrained arm against the from-scratch arm of its setting."""
-    found = []
-    for scratch in (arm for arm in arms if arm.depth == "scratch"):
-        rivals = [arm for arm in arms if arm.depth != "scratch" and arm.setting == scratch.setting]
-        found += family(rivals, scratch, measure)
-    return found
+    """Every pretrained arm against the from-scratch arm of its setting that is most like it."""
+    families: dict[str, list[Arm]] = {}
+    baselines = {arm.label: arm for arm in arms if arm.depth == SCRATCH}
+    for arm in arms:
+        alike = [other for other in baselines.values() if other.setting == arm.setting]
+        if arm.depth != SCRATCH and (reference := nearest(arm, alike)) is not None:
+            families.setdefault(reference.label, []).append(arm)
+    return [
+        difference
+        for label, members in families.items()
+        for difference in family(members, baselines[label], measure)
+    ]
 
 
-def family(arms: Sequence[Arm], reference: Arm, measure: Measure) -> list[Difference]:
+def family(
+    arms: Sequence[Arm], reference: Arm, measure: Measure, *, freeze_only: bool = True
+) -> list[Difference]:
     """Arms against one reference, corrected for their number by Holm.
 
-    An arm is left out where neither it nor the reference has the figure.
+    An arm is left out where neither it nor the reference has the figure. With `freeze_only` the
+    difference has to be that of the freeze; else it is that of all that the labels say.
     """
     known = [arm for arm in arms if _has_any(arm, measure) or _has_any(reference, measure)]
-    together = {arm.label: pair_up(arm, reference, measure, same_training=True) for arm in known}
+    together = {
+        arm.label: pair_up(arm, reference, measure, same_training=freeze_only) for arm in known
+    }
     in_model = [arm for arm in known if len(together[arm.label]) > 1]
     fit = drift_fit([*in_model, reference], measure) if in_model else None
     outcomes = {

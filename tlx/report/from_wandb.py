@@ -26,6 +26,7 @@ SOURCE = "wandb.json"  # where a folder's run came from
 JOB = "train"
 _FROM_CONFIG = (
     "name", "backbone", "freeze", "policy", "data", "seed", "epochs", "batch_size", "input_size",
+    "config",
 )  # fmt: skip
 _SERIES = {"loss": "loss", "map": "val_map", "map_50": "val_map_50"}  # of a record <- of a row
 
@@ -90,8 +91,11 @@ def to_record(run: MirroredRun) -> dict[str, Any]:
     Raises:
         DataError: the configuration is not one of tlx.
     """
-    from tlx.record import VERSION, new_record  # it imports torch
+    from tlx.config import interpolation  # these import torch
+    from tlx.record import VERSION, new_record
 
+    if (found := interpolation(run.config)) is not None:
+        raise DataError(f"its configuration holds an interpolation, {found!r}")
     try:
         blank = new_record(OmegaConf.create(run.config))
     except (AttributeError, OmegaConfBaseException, TypeError, ValueError, TlxError) as error:

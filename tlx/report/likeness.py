@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tlx.report.arms import Arm, machine_of
+from tlx.arms import unlike_keys
+from tlx.report.arms import Arm, baseline, machine_of, reference_of
 from tlx.report.measures import memory_kind
 from tlx.report.records import Record
 
@@ -41,6 +42,22 @@ def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
             warning = f"The runs differ in {check.what}: {listed}. {check.consequence}"
             differences.append(Unlikeness(check.what, warning))
     return differences
+
+
+def beside_the_freeze(arms: Sequence[Arm]) -> list[str]:
+    """Arms that differ from their reference in more than what is frozen and what `unlike` says."""
+    lines = []
+    for arm in arms:
+        reference = reference_of(arm, arms)
+        if reference is None or reference is arm or baseline(arm, arms) is not None:
+            continue
+        keys = [k for k in unlike_keys(arm.settings, reference.settings) if k not in _TOLD]
+        if keys:
+            lines.append(
+                f"{arm.label} and {reference.label} differ in {', '.join(keys)} too: their "
+                "difference is not the freeze's alone."
+            )
+    return lines
 
 
 def obstacle(one: Record, other: Record, same: Sequence[str]) -> str | None:
@@ -147,4 +164,5 @@ _CHECKS = (
     _Check("energy method", _energy_method, "Energies got in unlike ways cannot be compared."),
     _Check("software", _software, "A difference may come from the program."),
 )
+_TOLD = {"trainer.epochs", "backbone.weights"}
 _BY_NAME = {check.what: check for check in _CHECKS}

@@ -10,17 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
+from tlx.arms import SCRATCH, arm_settings
 from tlx.files import read_json
 
 FILE_NAME = "record.json"
+CONFIG = "config.yaml"
 VERSION = 1
 STATUSES = ("running", "finished", "failed", "interrupted")
+
+# What a record without its configuration says of it.
+_LEGACY = {
+    "freeze": "freeze", "policy.name": "policy", "backbone.name": "backbone", "data.name": "data",
+    "detector.input_size": "input_size", "trainer.epochs": "epochs",
+    "trainer.batch_size": "batch_size",
+}  # fmt: skip
+_LONGEST_CONFIG = 1_000_000  # bytes: a configuration has a few thousand
 
 Series = NDArray[np.float64]
 """Points of a run, shape [N, 3]: seconds since the start of fit, step, value."""
@@ -35,6 +47,9 @@ def finite(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,30 @@ class Record:
     @property
     def scratch(self) -> bool:
         """Whether this is the baseline that starts from random weights."""
-        return self.text("weights", "source") == "scratch"
+        return self.text("weights", "source") == SCRATCH
+
+    @property
+    def configured(self) -> bool:
+        """Whether the whole configuration is known."""
+        return self._from_config is not None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes the run's arm (`tlx.arms`), or of an earlier record what it says of that."""
+        if self._from_config is not None:
+            return self._from_config
+        known = {key: self.get(name) for key, name in _LEGACY.items()}
+        known |= {"freeze": self.freeze, "policy.name": self.policy}
+        known |= {"backbone.weights": SCRATCH} if self.scratch else {}
+        return {key: value for key, value in known.items() if value is not None}
+
+    @cached_property
+    def _from_config(self) -> dict[str, Any] | None:
+        config = self.get("config")
+        try:
+            return arm_settings(config) if isinstance(config, Mapping) else None
+        except (RecursionError, TypeError, ValueError):  # nested too deep, or no configuration
+            return None
 
 
 @dataclass(frozen=True)
@@ -149,7 +187,24 @@ def _load_into(loaded: LoadedRuns, file: Path) -> None:
     if (fault := _fault(data)) is not None:
         loaded.warnings.append(f"{file}: {fault}; left out")
         return
+    if not isinstance(data.get("config"), dict):  # records before version 0.3.0
+        data["config"] = _stored_config(file.with_name(CONFIG))
     loaded.records.append(Record(file.parent, data))
+
+
+def _stored_config(file: Path) -> dict[str, Any] | None:
+    """The configuration beside a record, None where it cannot be had; nothing in it is resolved."""
+    try:
+        if file.stat().st_size > _LONGEST_CONFIG:
+            return None
+        text = file.read_text(encoding="utf-8")
+        # A few lines of aliases stand for more than fits into memory; tlx writes none.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
+            return None
+        found = yaml.load(text, Loader=_LOADER)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _fault(data: object) -> str | None:

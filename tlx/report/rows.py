@@ -104,16 +104,16 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
 
 
 def reference_row(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The `freeze=none` row of the same setting, which may be the row itself."""
+    """The row that this one is compared with, which may be the row itself."""
     reference = reference_of(row.arm, [other.arm for other in rows])
     return next((other for other in rows if other.arm is reference), None)
 
 
 def _with_speedup(row: Row, rows: Sequence[Row]) -> Row:
-    """The row with its speed-up, given only where one machine made both arms."""
+    """The row with its speed-up over `freeze=none`, where one machine made both arms."""
     reference = reference_row(row, rows)
     machines = row.arm.machines | (reference.arm.machines if reference else frozenset())
-    if reference is None or len(machines) > 1:
+    if reference is None or reference.arm.depth != "none" or len(machines) > 1:
         return row
     if row is reference:
         step = row.step_s

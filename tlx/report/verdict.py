@@ -25,6 +25,7 @@ def verdict(comparison: Comparison) -> list[str]:
             f"Unlike runs are compared (they differ in {', '.join(comparison.differs)}): read the "
             "warnings before the figures."
         )
+    lines += comparison.baselines
     for data, rows in _by_data(comparison.rows).items():
         where = f" ({data})" if "data" in comparison.differs else ""
         lines += _best_on_test(comparison, rows, where)
@@ -94,18 +95,19 @@ def _fastest_step(comparison: Comparison) -> list[str]:
         return []
     (row, fastest), (other, second) = ranked[:2]
     return [
-        f"Fastest step: {row.arm.label} ({seconds(fastest.mean)}){_speedup(row)}; "
+        f"Fastest step: {row.arm.label} ({seconds(fastest.mean)}){_speedup(comparison, row)}; "
         f"next: {other.arm.label} ({seconds(second.mean)}). "
         f"{_against_next(comparison, ranked, 'step_s')}"
     ]
 
 
-def _speedup(row: Row) -> str:
+def _speedup(comparison: Comparison, row: Row) -> str:
     """Measured speed-up and bound, to stand behind other words."""
-    if row.speedup is None:
+    reference = comparison.reference(row)
+    if row.speedup is None or reference is None:
         return ""
     bound = f" (arithmetic alone: {row.bound_speedup.mean:.2f}×)" if row.bound_speedup else ""
-    return f", step rate {row.speedup.mean:.2f}× that of freeze=none{bound}"
+    return f", step rate {row.speedup.mean:.2f}× that of {reference.arm.label}{bound}"
 
 
 def _first_to_level(comparison: Comparison) -> list[str]:
@@ -127,7 +129,7 @@ def _seconds_to_map(row: Row) -> Spread | None:
 
 
 def _against_reference(comparison: Comparison) -> list[str]:
-    """Test mAP and step time of every arm against `freeze=none`, each with its verdict."""
+    """Test mAP and step time of every arm against its reference, each with its verdict."""
     lines = []
     for row in comparison.rows:
         if row.arm.depth == "scratch":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +21,30 @@ class Planned:
     folder: Path
 
 
-def planned(cfg: DictConfig, folder: Path) -> Planned:
-    """The run that a composed configuration stands for."""
-    scratch = cfg.backbone.weights == "scratch"
-    parts = ["scratch" if scratch and cfg.freeze == "none" else f"freeze={cfg.freeze}"]
-    policy = cfg.policy.get("name")
-    if policy != "fixed":
-        parts = ["freeze=auto"] if policy == "auto" else [*parts, str(policy)]
-    return Planned(" ".join(parts), cfg.seed, folder)
+def planned(jobs: Sequence[tuple[DictConfig, Path]]) -> list[Planned]:
+    """The runs that composed configurations stand for, each with its folder."""
+    from tlx.arms import arm_labels, arm_settings  # here: Hydra loads this module in every program
+
+    labels = arm_labels([arm_settings(cfg) for cfg, _ in jobs])
+    return [
+        Planned(label, cfg.seed, folder) for label, (cfg, folder) in zip(labels, jobs, strict=True)
+    ]
+
+
+def repeats(plan: Sequence[Planned]) -> list[str]:
+    """A warning for every folder that several jobs of a sweep would work in."""
+    jobs = Counter(run.folder for run in plan)
+    return [
+        f"{count} jobs of this sweep are one run, {folder}: what they differ in changes no number "
+        "of a run (docs/configuration.md, run folders), so it is made once"
+        for folder, count in jobs.items()
+        if count > 1
+    ]
 
 
 def progress_line(plan: Sequence[Planned], index: int) -> str | None:
     """`run 4 of 15, freeze=8 seed=1, 2 finished, about 40 min left`; None for a finished run."""
-    from tlx.record import read_record  # here: Hydra loads this module in every program
+    from tlx.record import read_record  # it imports torch
 
     records = [read_record(run.folder) or {} for run in plan]
     if records[index].get("status") == "finished":

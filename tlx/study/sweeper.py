@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from tlx.study.order import Job, arrange, key_of
-from tlx.study.progress import Planned, planned, progress_line
+from tlx.study.progress import Planned, planned, progress_line, repeats
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class StudySweeper(BasicSweeper):
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size, params)
+        self.jobs: list[tuple[DictConfig, Path]] = []
         self.plan: list[Planned] = []
 
     def setup(
@@ -69,6 +70,8 @@ class StudySweeper(BasicSweeper):
         for overrides in batch:
             cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             with open_dict(cfg):  # as the launcher does, for folders that are named by number
-                cfg.hydra.job.id = cfg.hydra.job.num = len(self.plan)
-            folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
-            self.plan.append(planned(cfg, folder))
+                cfg.hydra.job.id = cfg.hydra.job.num = len(self.jobs)
+            self.jobs.append((cfg, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)))
+        self.plan = planned(self.jobs)
+        for warning in repeats(self.plan):
+            log.warning("%s", warning)

@@ -32,6 +32,7 @@ from typing import Any
 import psutil
 import torch
 
+from tlx.arms import arm_labels, arm_settings
 from tlx.benchmark.latency.baselines import baselines
 from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices, label
 from tlx.benchmark.latency.measure import Others, accuracy, interleaved
@@ -99,16 +100,16 @@ def _arms(
         source = load_source(run)
         pipelines += baselines(source.detector, detector, label(run))
         facts += [{"precision": "fp32", "policy": ""}] * 2
-    # An artefact belongs to the policy of the run that it was made from.
-    policies = {
-        runtime.meta.checkpoint_sha256: runtime.meta.config["freeze"]
+    # An artefact belongs to the arm of the run that it was made from.
+    arms = {
+        runtime.meta.checkpoint_sha256: arm_settings(runtime.meta.config)
         for runtime in runtimes
         if "freeze" in runtime.meta.config
     }
+    labels = dict(zip(arms, arm_labels(list(arms.values())), strict=True))
     for choice, runtime in zip(chosen, runtimes, strict=True):
         pipelines.append(runtime_pipeline(label(choice.model), choice.name, runtime, detector))
-        policy = policies.get(runtime.meta.checkpoint_sha256)
-        name = "" if policy is None else f"freeze={policy}"
+        name = labels.get(runtime.meta.checkpoint_sha256, "")
         facts.append({"precision": runtime.meta.precision, "policy": name})
     return pipelines, facts
 

@@ -13,7 +13,7 @@ from tlx.report.style import looks_of
 from tlx.report.words import change
 
 _HEADS = [
-    "arm", "n", "test mAP@.5", "against freeze=none", "test mAP@[.5:.95]", "step",
+    "arm", "n", "test mAP@.5", "against {}", "test mAP@[.5:.95]", "step",
     "speed-up, bound", "fit", "to mAP level", "peak memory",
 ]  # fmt: skip
 _WORDS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "= not shown"}
@@ -30,8 +30,16 @@ def arms_table(comparison: Comparison) -> Table:
             cells.append(_energy(comparison, row))
         alarm = "alarm" if row.frozen_proof == CHANGED else ""
         rows.append([*cells, Cell(row.frozen_proof, mark=alarm)])
-    heads = [*_HEADS, *(["energy"] if energy else []), "frozen"]
+    named = _HEADS.copy()
+    named[_HEADS.index("against {}")] = f"against {_reference(comparison)}"
+    heads = [*named, *(["energy"] if energy else []), "frozen"]
     return Table("arms", _caption(comparison), [Cell(head) for head in heads], rows)
+
+
+def _reference(comparison: Comparison) -> str:
+    """The name of the arm that all are compared with, or words where there are several."""
+    found = {row.arm.label for row in map(comparison.reference, comparison.rows) if row}
+    return found.pop() if len(found) == 1 else "its reference" if found else "freeze=none"
 
 
 def _cells(comparison: Comparison, row: Row) -> list[Cell]:
@@ -60,7 +68,7 @@ def _figure(comparison: Comparison, row: Row, key: str) -> Interval | None:
 
 
 def _against(comparison: Comparison, row: Row) -> Cell:
-    """The verdict on test mAP@.5 against `freeze=none`, with the mean difference."""
+    """The verdict on test mAP@.5 against the reference, with the mean difference."""
     if comparison.reference(row) is row:
         return Cell("reference")
     found = comparison.difference(row.arm.label, "test_map_50")
