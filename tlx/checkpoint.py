@@ -14,6 +14,7 @@ import torch
 import tlx
 from tlx.backbones.base import Conventions, backbone_spec
 from tlx.backbones.weights import read_torch
+from tlx.data.membership import Membership
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.detector.ssd import SSD
 from tlx.errors import WeightsError
@@ -25,13 +26,14 @@ log = logging.getLogger(__name__)
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
-def checkpoint_meta(detector: SSD, classes: list[str], config: dict[str, Any]) -> dict[str, Any]:
+def checkpoint_meta(detector: SSD, dataset: Membership, config: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of itself, in plain types."""
     return {
         "version": tlx.__version__,
         "backbone": detector.spec.name,
         "conventions": asdict(detector.conventions),
-        "classes": list(classes),
+        "classes": list(dataset.classes),
+        "dataset": dataset.as_lists(),
         "input_size": detector.input_size,
         "config": config,
     }

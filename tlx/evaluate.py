@@ -14,8 +14,11 @@ Usage
                with the steps that lead there from tlx's own figure
   backend      for model=…: torch, onnxruntime, openvino, ncnn, tflite, tensorrt (default: by kind
                of file); openvino:bf16 computes in bfloat16
-  split        train, val or test (default test)
-  root         another place of the data set (default: where training found it)
+  split        train, val or test of the run, by what the pictures hold and not by where they lie
+               (default test); all: every picture that the run has not trained or selected on
+  root         another folder: the set at another place, or another set of the same classes; all of
+               it (split=all) unless split=… says otherwise
+  format       of the set in root: voc, coco, yolo, txt (default: as in training)
   fixes        a data-fix list (default: that of training; none with another root)
   batch_size   pictures at a time (default 16)
   device       cpu, cuda, ... (default: cuda where there is one; cpu for model=…)
@@ -28,6 +31,7 @@ Prints COCO mAP@[.5:.95], mAP@.5, mAP@.75 and the VOC2007 11-point AP@.5, in all
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +49,7 @@ from tlx.errors import ConfigError
 from tlx.evaluation.deployed import evaluate_deployed
 from tlx.evaluation.detections import evaluate_detections, read_detections
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.evaluation.subject import checked_split, read_subject
+from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
 from tlx.files import write_json
 from tlx.runtime.opening import open_model, split_backend
@@ -60,8 +64,9 @@ class EvaluateConfig:
     detections: str | None = None
     preprocess: str = TLX
     backend: str | None = None
-    split: str = "test"
+    split: str | None = None
     root: str | None = None
+    format: str | None = None
     fixes: str | None = None
     batch_size: int = 16
     device: str = ""
@@ -106,16 +111,13 @@ def evaluate(cfg: EvaluateConfig) -> Figures:
     if cfg.model is not None or mode != TLX or cfg.backend:
         return _evaluate_model(cfg, mode)
     detector, meta = load_detector(find_checkpoint(Path(str(cfg.checkpoint))))
-    data, detector_cfg = read_subject(
-        meta["config"], meta["classes"], Path(cfg.cache_dir).expanduser(),
-        root=cfg.root, fixes=cfg.fixes,
+    subject = _subject(cfg, meta["config"], meta["classes"], meta.get("dataset"), cfg.checkpoint)
+    loaders = Loaders(subject.data, meta["input_size"], cfg.batch_size, workers=0)
+    figures = evaluate_detector(
+        detector, loaders.evaluation(subject.split), subject.items, meta["classes"],
+        subject.detector, default_device(cfg.device),
     )  # fmt: skip
-    split = checked_split(data, cfg.split)
-    loader = Loaders(data, meta["input_size"], cfg.batch_size, workers=0).evaluation(split)
-    device = default_device(cfg.device)
-    return evaluate_detector(
-        detector, loader, data.splits[split], meta["classes"], detector_cfg, device
-    )
+    return figures | _of(subject)
 
 
 def _evaluate_model(cfg: EvaluateConfig, mode: str) -> Figures:
@@ -124,10 +126,13 @@ def _evaluate_model(cfg: EvaluateConfig, mode: str) -> Figures:
     backend, precision = split_backend(cfg.backend)
     with open_model(path, backend, cfg.device or "cpu", precision=precision) as runtime:
         config: Any = runtime.meta.config
+        dataset = runtime.meta.dataset
         if cfg.model is not None and cfg.checkpoint is not None:
-            config = load_detector(find_checkpoint(Path(cfg.checkpoint)))[1]["config"]
-        data, detector_cfg = _subject(cfg, config, runtime.meta.classes, path)
-        return evaluate_deployed(runtime, data, checked_split(data, cfg.split), detector_cfg, mode)
+            meta = load_detector(find_checkpoint(Path(cfg.checkpoint)))[1]
+            config, dataset = meta["config"], meta.get("dataset")
+        subject = _subject(cfg, config, runtime.meta.classes, dataset, path)
+        figures = evaluate_deployed(runtime, subject.data, subject.split, subject.detector, mode)
+        return figures | _of(subject)
 
 
 def _evaluate_file(cfg: EvaluateConfig) -> Figures:
@@ -136,19 +141,28 @@ def _evaluate_file(cfg: EvaluateConfig) -> Figures:
     path = Path(str(cfg.model or cfg.checkpoint))
     with open_model(path) as runtime:
         meta = runtime.meta
-    data, detector_cfg = _subject(cfg, meta.config, meta.classes, path)
-    items = data.splits[checked_split(data, cfg.split)]
-    figures = evaluate_detections(stored, items, list(meta.classes), detector_cfg)
-    return {**figures, "device": stored.header}
+    subject = _subject(cfg, meta.config, meta.classes, meta.dataset, path)
+    figures = evaluate_detections(stored, subject.items, list(meta.classes), subject.detector)
+    return {**figures, **_of(subject), "device": stored.header}
 
 
-def _subject(cfg: EvaluateConfig, config: Any, classes: tuple[str, ...], path: Path) -> Any:
+def _subject(
+    cfg: EvaluateConfig, config: Any, classes: Sequence[str], dataset: Any, path: object
+) -> Subject:
     if not config:
         raise ConfigError(
             f"{path} does not say which data it was trained on: add checkpoint=… of a run on them"
         )
     cache_dir = Path(cfg.cache_dir).expanduser()
-    return read_subject(config, classes, cache_dir, root=cfg.root, fixes=cfg.fixes)
+    return read_subject(
+        config, classes, dataset, cache_dir, where=path,
+        split=cfg.split, root=cfg.root, format=cfg.format, fixes=cfg.fixes,
+    )  # fmt: skip
+
+
+def _of(subject: Subject) -> dict[str, Any]:
+    """Which pictures the figures are of."""
+    return {"split": subject.split, "data": subject.about}
 
 
 def main(arguments: list[str]) -> None:
@@ -156,7 +170,7 @@ def main(arguments: list[str]) -> None:
     cfg = parse(EvaluateConfig, arguments)
     figures = evaluate(cfg)
     subject = cfg.detections or cfg.model or cfg.checkpoint
-    title = f"{subject} on {cfg.split}: {figures['images']} pictures"
+    title = f"{subject} on {figures['split']}: {figures['images']} pictures"
     console = stdout_console()
     console.print(figures_table(figures, title))
     if "steps" in figures:
@@ -164,7 +178,7 @@ def main(arguments: list[str]) -> None:
     if cfg.output:
         asked = {key: getattr(cfg, key) for key in ("checkpoint", "model", "detections")}
         said = {key: value for key, value in asked.items() if value is not None}
-        conditions = {"preprocess": cfg.preprocess, "split": cfg.split}
+        conditions = {"preprocess": cfg.preprocess}
         write_json(Path(cfg.output), {**figures, **said, **conditions})
 
 

@@ -70,6 +70,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "loss": [],
         "map": [],
         "map_50": [],
+        "dataset": None,
         "data_report": None,
         "environment": None,
         "wandb": None,

@@ -47,6 +47,7 @@ from tlx.record import (
     save_record,
 )
 from tlx.resume import Resume, find_resume
+from tlx.same_data import refuse_finished_on_other_data, settle_data
 from tlx.study.decision import read_decision
 from tlx.task import DetectionTask
 
@@ -77,14 +78,15 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
     earlier = read_record(run_dir)
     if earlier is not None and earlier.get("fingerprint") == record["fingerprint"]:
         if earlier["status"] == "finished":
+            refuse_finished_on_other_data(earlier, run_dir, lambda: _read_data(cfg))
             log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
             return earlier
         for key in ("started", "wandb", "resumes", "resumed"):
             record[key] = earlier.get(key, record[key])
     resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
-    if resume is not None:
-        resume.note(record, cfg.trainer.workers)
-        record["engine"] = earlier.get("engine") if earlier else None
+    if resume is not None and earlier is not None:
+        # What the checkpoint will restore: a resume that is refused must not lose it.
+        record = {**record, **earlier, "status": "running", "error": None, "finished": None}
     logger: Mirror | None = None
     try:
         save_record(record, run_dir)
@@ -110,6 +112,10 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
     return record
 
 
+def _read_data(cfg: DictConfig) -> DetectionData:
+    return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
+
+
 def _portable_yaml(cfg: DictConfig) -> str:
     return OmegaConf.to_yaml(cfg, resolve=True)
 
@@ -122,7 +128,10 @@ def _train_and_test(
     pl.seed_everything(cfg.seed, verbose=False)
     reset_peak_rss()
     record["environment"] = environment() | host
-    data = build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
+    data = _read_data(cfg)
+    settle_data(data, run_dir, record, resume)
+    if resume is not None:
+        resume.note(record, cfg.trainer.workers)
     write_json(run_dir / "faults.json", data.faults.to_rows())
     detector = build_detector(cfg, data.classes, record)
     check_phases(detector, phases)
@@ -152,7 +161,7 @@ def _train_and_test(
     )  # fmt: skip
     task = DetectionTask(
         detector, plan, cfg.trainer, cfg.detector, data.classes, data.splits,
-        checkpoint_meta(detector, data.classes, _plain(cfg)), memory_budget(cfg, device),
+        checkpoint_meta(detector, data.membership, _plain(cfg)), memory_budget(cfg, device),
     )  # fmt: skip
     timer = fit(cfg, task, loaders, run_dir, record, resume, logger)
     if test:

@@ -11,13 +11,14 @@ import tlx.backbones
 from tlx.backbones.base import Conventions, backbone_spec
 from tlx.backbones.weights import read_torch
 from tlx.classify.network import Classifier
+from tlx.data.membership import Membership
 from tlx.errors import WeightsError
 
 TASK = "classification"
 
 
 def classifier_meta(
-    classifier: Classifier, classes: list[str], config: dict[str, Any]
+    classifier: Classifier, dataset: Membership, config: dict[str, Any]
 ) -> dict[str, Any]:
     """What a checkpoint says of itself, in plain types."""
     return {
@@ -25,7 +26,8 @@ def classifier_meta(
         "task": TASK,
         "backbone": classifier.spec.name,
         "conventions": asdict(classifier.conventions),
-        "classes": list(classes),
+        "classes": list(dataset.classes),
+        "dataset": dataset.as_lists(),
         "input_size": classifier.input_size,
         "config": config,
     }

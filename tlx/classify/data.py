@@ -14,13 +14,16 @@ from torch import Tensor
 from tlx.classify.folders import read_folders
 from tlx.classify.schema import FoldersConfig
 from tlx.classify.shapes import ensure_shapes
+from tlx.data.annotations import Item
 from tlx.data.augment import TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.geometry import Window, whole
+from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, Loaders
-from tlx.data.split import split_items
+from tlx.data.split import restored_items, split_items
+from tlx.data.split_notes import SplitNotes
 from tlx.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -29,8 +32,14 @@ ASPECTS = (3 / 4, 4 / 3)  # of a crop, relative to the picture's own
 TRIALS = 10
 
 
-def build_folders(cfg: FoldersConfig, cache_dir: Path) -> DetectionData:
-    """Read, check, cache and split a set; `DataError` or `ConfigError` that says what to do."""
+def build_folders(
+    cfg: FoldersConfig, cache_dir: Path, stored: Membership | None = None
+) -> DetectionData:
+    """Read, check, cache and split a set; `DataError` or `ConfigError` that says what to do.
+
+    Args:
+        stored: the splits of an earlier run, which are then restored (`tlx.data.membership`).
+    """
     own = cfg.root is None
     root = ensure_shapes(cache_dir) if cfg.root is None else Path(cfg.root).expanduser()
     faults = FaultReport()
@@ -39,6 +48,9 @@ def build_folders(cfg: FoldersConfig, cache_dir: Path) -> DetectionData:
     if faults.serious:
         log.warning("%s", faults.summary())
     cache = ImageCache.build(items, cache_dir / "images", max_side=cfg.max_side)
+    if stored is not None:
+        splits, notes = restored_items(items, stored, classes=classes)
+        return _data(classes, splits, cache, root, faults, notes)
     groups = None
     if cfg.group_near_duplicates and not own:  # the sample's pictures are drawn independently
         groups = near_duplicate_groups(cache[item.digest] for item in items)
@@ -53,15 +65,18 @@ def build_folders(cfg: FoldersConfig, cache_dir: Path) -> DetectionData:
         raise DataError(
             f"train has no picture of {', '.join(absent)}: add pictures, or leave the class out"
         )
-    notes = {key: value for key, value in split.notes.to_dict().items() if key != "counts"}
-    counts = {part: n["per_class"] for part, n in split.notes.counts.items()}
-    return DetectionData(
-        classes=classes,
-        splits={"train": split.train, "val": split.val, "test": split.test},
-        cache=cache,
-        report={"root": str(root), "faults": faults.counts(), "pictures": counts, **notes},
-        faults=faults,
-    )
+    splits = {"train": split.train, "val": split.val, "test": split.test}
+    return _data(classes, splits, cache, root, faults, split.notes)
+
+
+def _data(
+    classes: list[str], splits: dict[str, list[Item]], cache: ImageCache, root: Path,
+    faults: FaultReport, notes: SplitNotes,
+) -> DetectionData:  # fmt: skip
+    told = {key: value for key, value in notes.to_dict().items() if key != "counts"}
+    counts = {part: n["per_class"] for part, n in notes.counts.items()}
+    report = {"root": str(root), "faults": faults.counts(), "pictures": counts, **told}
+    return DetectionData(classes, splits, cache, report, faults)
 
 
 class CropAugment(TrainAugment):

@@ -20,6 +20,7 @@ the test pictures; where they differ, the export fails.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,16 @@ from tlx.classify.network import Classifier
 from tlx.classify.parity import LARGEST, compare, of_checkpoint, of_onnx, pictures_of_test
 from tlx.classify.schema import FoldersConfig
 from tlx.cli import parse, run_program
+from tlx.data.membership import Membership, drift
 from tlx.data.module import DetectionData
-from tlx.errors import ConfigError, ExportError
+from tlx.errors import ConfigError, DataError, ExportError
 from tlx.export.description import describe_input, to_properties
 from tlx.export.job import choose_normalisation, choose_opset
 from tlx.export.network import Normalisation
 from tlx.export.onnx_file import LOWEST, load_onnx, save_network, save_onnx
 from tlx.files import write_json, write_text
+
+log = logging.getLogger(__name__)
 
 OUTPUT = "output_0"  # with `input_0`, what jetson-inference's imagenet expects
 
@@ -112,7 +116,23 @@ def read_data(meta: dict[str, Any], root: str | None, cache_dir: Path) -> Detect
     stored = dict(meta["config"]["data"])
     stored |= {"root": root or stored["root"], "classes": list(meta["classes"])}
     cfg: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FoldersConfig), stored))
-    return build_folders(cfg, cache_dir)
+    had = Membership.read(meta["classes"], meta.get("dataset"), "the checkpoint")
+    data = build_folders(cfg, cache_dir, had)
+    if had is None and len(data.report["named"]) < len(data.splits):
+        raise DataError(
+            "the checkpoint does not say which pictures it was trained on (an earlier version of "
+            "tlx made it), and its set names no splits: train it again"
+        )
+    if had is not None:
+        gone, _ = drift(had, data.splits["test"], data.classes, "test")
+        if gone:
+            log.warning("%d pictures of test are gone since training", gone)
+        if not data.splits["test"]:
+            raise DataError(
+                f"none of the run's pictures of test is in {data.report['root']} any more: name "
+                "the place of the set with root=FOLDER"
+            )
+    return data
 
 
 def describe(

@@ -47,6 +47,7 @@ from tlx.record import (
 )
 from tlx.resume import Resume, find_resume
 from tlx.run import print_and_keep
+from tlx.same_data import refuse_finished_on_other_data, settle_data
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +71,15 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
         earlier = read_record(run_dir)
         if earlier is not None and earlier.get("fingerprint") == record["fingerprint"]:
             if earlier["status"] == "finished":
+                refuse_finished_on_other_data(earlier, run_dir, lambda: _read_data(cfg))
                 log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
                 return earlier
             for key in ("started", "resumes", "resumed"):
                 record[key] = earlier.get(key, record[key])
         resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
-        if resume is not None:
-            resume.note(record, cfg.trainer.workers)
+        if resume is not None and earlier is not None:
+            # What the checkpoint will restore: a resume that is refused must not lose it.
+            record = {**record, **earlier, "status": "running", "error": None, "finished": None}
         with _recorded(record, run_dir):
             write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
             _train_and_test(cfg, phases, run_dir, record, resume)
@@ -107,6 +110,10 @@ def _recorded(record: Record, run_dir: Path) -> Iterator[None]:
         save_record(record, run_dir)
 
 
+def _read_data(cfg: DictConfig) -> DetectionData:
+    return build_folders(cfg.data, Path(cfg.cache_dir).expanduser())
+
+
 def _train_and_test(
     cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record, resume: Resume | None
 ) -> None:
@@ -114,7 +121,10 @@ def _train_and_test(
     pl.seed_everything(cfg.seed, verbose=False)
     reset_peak_rss()
     record["environment"] = environment() | host
-    data = build_folders(cfg.data, Path(cfg.cache_dir).expanduser())
+    data = _read_data(cfg)
+    settle_data(data, run_dir, record, resume)
+    if resume is not None:
+        resume.note(record, cfg.trainer.workers)
     write_json(run_dir / "faults.json", data.faults.to_rows())
     classifier = build_classifier(cfg, data.classes, record)
     check_phases(classifier, phases)
@@ -134,7 +144,7 @@ def _train_and_test(
         seed=cfg.seed, least_area=cfg.data.least_area,
     )  # fmt: skip
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    meta = classifier_meta(classifier, data.classes, config)
+    meta = classifier_meta(classifier, data.membership, config)
     task = ClassificationTask(
         classifier, plan, cfg.trainer, cfg.classifier, data.classes, meta, cfg.seed
     )  # fmt: skip

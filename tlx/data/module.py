@@ -24,9 +24,16 @@ from tlx.data.faults import FaultReport
 from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import read_annotations, stated_classes
 from tlx.data.label_noise import label_noise
+from tlx.data.membership import UNSEEN, Membership
 from tlx.data.pictures import BITS
 from tlx.data.sample import ensure_sample
-from tlx.data.split import SPLITS, refuse_copied_splits, split_items, without_splits
+from tlx.data.split import (
+    SPLITS,
+    refuse_copied_splits,
+    restored_items,
+    split_items,
+    without_splits,
+)
 from tlx.errors import ConfigError, DataError
 from tlx.schema import DataConfig
 
@@ -49,12 +56,23 @@ class DetectionData:
     report: dict[str, Any]
     faults: FaultReport
 
+    @property
+    def membership(self) -> Membership:
+        """The pictures and boxes of each split, by digest."""
+        return Membership.of(self.classes, self.splits)
 
-def build_data(cfg: DataConfig, cache_dir: Path, input_size: int | None = None) -> DetectionData:
+def build_data(
+    cfg: DataConfig,
+    cache_dir: Path,
+    input_size: int | None = None,
+    stored: Membership | None = None,
+) -> DetectionData:
     """Read, check, cache and split a data set; a fault is reported and follows a stated rule.
 
     Args:
         input_size: of the network, px; None takes the data set's own.
+        stored: the splits of an earlier run, which are then restored; what it did not have is the
+            split "unseen". None keeps the set's own splits and cuts those that are missing.
 
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
@@ -67,35 +85,43 @@ def build_data(cfg: DataConfig, cache_dir: Path, input_size: int | None = None) 
         cache = ImageCache.build(
             checked.items, cache_dir / "images", max_side=cfg.max_side, progress=advance
         )
-    groups = None
-    if cfg.group_near_duplicates:
-        groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
     known = [annotation.image for annotation in annotations]
-    split = split_items(
-        checked.items,
-        val_fraction=cfg.val_fraction,
-        test_fraction=cfg.test_fraction,
-        seed=cfg.split_seed,
-        groups=groups,
-        classes=checked.classes,
-        amend=lambda parts: apply_fixes(fixes, parts, known, root, checked.classes, checked.faults),
-    )
+
+    def amend(parts: dict[str, list[Item]]) -> None:
+        apply_fixes(fixes, parts, known, root, checked.classes, checked.faults)
+
+    if stored is not None:
+        splits, notes = restored_items(checked.items, stored, classes=checked.classes, amend=amend)
+    else:
+        groups = None
+        if cfg.group_near_duplicates:
+            groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
+        split = split_items(
+            checked.items,
+            val_fraction=cfg.val_fraction,
+            test_fraction=cfg.test_fraction,
+            seed=cfg.split_seed,
+            groups=groups,
+            classes=checked.classes,
+            amend=amend,
+        )
+        splits = {"train": split.train, "val": split.val, "test": split.test}
+        notes = split.notes
     if fixes:
         log.info("%d data fixes of %s: see faults.json", len(fixes), cfg.fixes)
-    parts = {"train": split.train, "val": split.val, "test": split.test}
-    split.notes.add_tiny_boxes(parts, input_size)
-    for warning in split.notes.warnings:
+    notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size)
+    for warning in notes.warnings:
         log.warning("%s", warning)
     return DetectionData(
         classes=checked.classes,
-        splits=parts,
+        splits=splits,
         cache=cache,
         report={
             "root": str(root),
             "bits": cfg.bits,
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
-            **split.notes.to_dict(),
+            **notes.to_dict(),
         },
         faults=checked.faults,
     )

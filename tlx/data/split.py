@@ -15,6 +15,7 @@ from typing import Any
 
 from tlx.data.annotations import Annotation, Item
 from tlx.data.duplicates import connected
+from tlx.data.membership import UNSEEN, Membership, restore
 from tlx.data.split_notes import SplitNotes
 from tlx.errors import ConfigError, DataError
 
@@ -115,6 +116,28 @@ def split_items(
     notes.add_counts(parts, classes)
     train, val, test = (sorted(parts[s], key=lambda i: (i.digest, str(i.image))) for s in TRUST)
     return SplitResult(train, val, test, notes)
+
+
+def restored_items(
+    items: Sequence[Item],
+    stored: Membership,
+    *,
+    classes: list[str],
+    amend: Callable[[dict[str, list[Item]]], None] | None = None,
+) -> tuple[dict[str, list[Item]], SplitNotes]:
+    """The splits that a run had, whatever the set names or a cut would give today, and the notes.
+
+    Args: as `split_items`; `stored` is what the run kept. Its pictures of today that it did not
+        have are under `UNSEEN`.
+    """
+    parts = restore(items, stored, classes)
+    if amend is not None:
+        amend(parts)
+    notes = SplitNotes()
+    notes.add_items(items)
+    notes.warnings.clear()  # they are about splits that are not made here
+    notes.add_counts({s: i for s, i in parts.items() if s != UNSEEN}, classes)
+    return parts, notes
 
 
 def _group_keys(items: Sequence[Item], groups: list[int] | None) -> dict[Item, str]:

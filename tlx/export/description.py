@@ -55,6 +55,7 @@ def describe(
         "postprocess": postprocess_options(source.config),
         "checkpoint": source.path.name,
         "checkpoint_sha256": source.sha256,
+        "dataset": source.dataset,
         "config": {key: source.config[key] for key in _KEPT_CONFIG if key in source.config},
     }
 

@@ -77,9 +77,11 @@ def parity_pictures(meta: ModelMeta, cache_dir: Path, folder: Path | None) -> Pi
         return Pictures(str(folder), None, paths, False, stated_bits(meta.config))
     if "data" in meta.config:
         try:
-            data, _ = read_subject(meta.config, meta.classes, cache_dir)
+            subject = read_subject(
+                meta.config, meta.classes, meta.dataset, cache_dir, where="the run", split=SPLIT
+            )
             name = str(meta.config["data"]["name"])
-            return Pictures(f"{SPLIT} of {name}", data, (), True)
+            return Pictures(f"{SPLIT} of {name}", subject.data, (), True)
         except DataError as error:
             log.warning("the run's data cannot be read, mAP is not compared: %s", error)
     cfg = DataConfig(name="sample", format="sample", group_near_duplicates=False)

@@ -43,13 +43,16 @@ def _of_val(source: Source, count: int, cache_dir: Path) -> list[np.ndarray]:
             "folder of pictures like those it will see: calibration=FOLDER"
         )
     try:
-        data, _ = read_subject(source.config, source.classes, cache_dir)
+        subject = read_subject(
+            source.config, source.classes, source.dataset, cache_dir, where=source.path, split="val"
+        )
     except DataError as error:
         raise DataError(
             f"calibration reads the val split of the run, whose data cannot be read: {error}; "
             "calibration=FOLDER takes other pictures"
         ) from error
-    split = EvalSplit(data.splits["val"], data.cache, EvalTransform(source.detector.input_size))
+    transform = EvalTransform(source.detector.input_size)
+    split = EvalSplit(subject.items, subject.data.cache, transform)
     return [np.asarray(split[index].image) for index in _spread(len(split), count)]
 
 

@@ -29,6 +29,7 @@ class Source:
     Attributes:
         classes: names without the background, in label order.
         config: of the run that made it; empty for a pytorch-ssd checkpoint.
+        dataset: the run's splits, as its checkpoint stores them; None where it does not.
         path: of the file; sha256: of its bytes.
     """
 
@@ -37,6 +38,7 @@ class Source:
     config: dict[str, Any]
     path: Path
     sha256: str
+    dataset: dict[str, list[str]] | None = None
 
 
 def load_source(checkpoint: Path, labels: Path | None = None) -> Source:
@@ -55,7 +57,9 @@ def load_source(checkpoint: Path, labels: Path | None = None) -> Source:
         if labels is not None:
             raise ConfigError(f"labels={labels}: {path} has class names of its own")
         detector, meta = load_detector(path)
-        return Source(detector, list(meta["classes"]), meta["config"], path, digest)
+        return Source(
+            detector, list(meta["classes"]), meta["config"], path, digest, meta.get("dataset")
+        )
     detector = _pytorch_ssd(path)
     names = _class_names(path, labels, detector.heads.classes - 1)
     return Source(detector, names, {}, path, digest)

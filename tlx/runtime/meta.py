@@ -26,6 +26,7 @@ class ModelMeta:
         precision: fp32, fp16 or int8.
         checkpoint_sha256: of the checkpoint that the model was made from.
         config: `data` and `detector` of the run that trained it; empty where none is known.
+        dataset: the run's splits (`tlx.data.membership`); None where they are not known.
         postprocess: threshold and NMS that the run's own figures were measured with.
     """
 
@@ -36,6 +37,7 @@ class ModelMeta:
     precision: str = "fp32"
     checkpoint_sha256: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    dataset: Mapping[str, Any] | None = None
     postprocess: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,6 +55,7 @@ def from_values(values: Mapping[str, Any], where: str) -> ModelMeta:
             precision=str(values.get("precision", "fp32")),
             checkpoint_sha256=values.get("checkpoint_sha256"),
             config=values.get("config") or {},
+            dataset=values.get("dataset"),
             postprocess=values.get("postprocess") or {},
         )
     except KeyError as error:

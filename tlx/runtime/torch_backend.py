@@ -76,6 +76,7 @@ def _checkpoint(path: Path, device: torch.device) -> Runtime:
         std=tuple(255 * value for value in conventions.std),
         checkpoint_sha256=source.sha256,
         config=source.config,
+        dataset=source.dataset,
     )
     return TorchRuntime(meta, detector.raw, device, None, False)
 

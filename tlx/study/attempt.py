@@ -51,5 +51,7 @@ def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
 
 def _save_failure(cfg: DictConfig, folder: Path, error: dict[str, Any]) -> None:
     record = read_record(folder) or new_record(cfg)
+    if record["status"] == "finished":  # it has been refused for what came after it, and stands
+        return
     record["status"], record["finished"], record["error"] = "failed", now(), error
     save_record(record, folder)

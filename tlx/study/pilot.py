@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.config import check_config, make_policy
+from tlx.data.membership import Summary, changes
 from tlx.errors import DataError, DivergenceError, TlxError
 from tlx.files import write_json, write_text
 from tlx.fit import CHECKPOINTS
@@ -75,11 +76,11 @@ def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
         write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         epochs = policy.epochs or math.ceil(cfg.trainer.epochs / _SHARE)
         rungs: list[Rung] = []
-        seconds = 0.0
+        runs: list[Record] = []
         while True:
-            rung, spent = _climb(cfg, run_dir / FOLDER, remaining, seeds, epochs)
+            rung, climbed = _climb(cfg, run_dir / FOLDER, remaining, seeds, epochs)
             rungs.append(rung)
-            seconds += spent
+            runs += climbed
             kept = rung.better_half()
             if len(remaining) <= 2 or len(kept) < 2:
                 break
@@ -90,7 +91,8 @@ def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             "fingerprint": fingerprint(cfg),
             **decide(rungs).as_dict(),
             "seeds": seeds,
-            "seconds": seconds,
+            "seconds": sum(_seconds(record) for record in runs),
+            "dataset": _shared_dataset(runs, run_dir / FOLDER),
             "rungs": [{"epochs": rung.epochs, "scores": rung.scores} for rung in rungs],
         }
         write_json(run_dir / PILOT, decision)
@@ -98,12 +100,29 @@ def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     return decision
 
 
+def _shared_dataset(runs: list[Record], folder: Path) -> Summary | None:
+    """The data that all pilot runs had; a pilot that was interrupted may have gone on with others.
+
+    Raises:
+        DataError: they differ.
+    """
+    first, *others = (record.get("dataset") for record in runs)
+    for other in others:
+        if other != first and (told := changes(first, other or {"classes": [], "splits": {}})):
+            raise DataError(
+                f"the runs in {folder} had different data: {'; '.join(told)}. Delete the folder to "
+                "run the pilot anew"
+            )
+    return first
+
+
 def _climb(
     cfg: DictConfig, folder: Path, depths: dict[str, Any], seeds: list[int], epochs: int
-) -> tuple[Rung, float]:
-    """Run every depth with every seed; the scores, and the seconds of training behind them."""
+) -> tuple[Rung, list[Record]]:
+    """Run every depth with every seed; the scores, and the records behind them."""
     scores: dict[str, list[float | None]] = {label: [] for label in depths}
-    seconds, count = 0.0, 0
+    records: list[Record] = []
+    count = 0
     for seed in seeds:
         for label, depth in depths.items():
             count += 1
@@ -113,9 +132,9 @@ def _climb(
                 "pilot run %d of %d at %d epochs: freeze=%s seed=%d",
                 count, len(depths) * len(seeds), epochs, label, seed,
             )  # fmt: skip
-            score, spent = _run(job, target)
-            scores[label].append(score)
-            seconds += spent
+            record = _run(job, target)
+            scores[label].append(None if _diverged(record) else float(record["best"]["map"]))
+            records.append(record)
     known = {label: [s for s in row if s is not None] for label, row in scores.items()}
     rung = Rung(epochs, {k: row if len(row) == len(seeds) else None for k, row in known.items()})
     if not rung.ranking():
@@ -126,7 +145,7 @@ def _climb(
     for label, row in rung.scores.items():
         told = "diverged" if row is None else " ".join(f"{score:.3f}" for score in row)
         log.info("pilot: freeze=%s val mAP %s", label, told)
-    return rung, seconds
+    return rung, records
 
 
 def _pilot_config(cfg: DictConfig, depth: Any, seed: int, epochs: int) -> DictConfig:
@@ -140,15 +159,14 @@ def _pilot_config(cfg: DictConfig, depth: Any, seed: int, epochs: int) -> DictCo
     return job
 
 
-def _run(job: DictConfig, folder: Path) -> tuple[float | None, float]:
-    """Validation mAP (None: diverged) and seconds of training of a pilot run."""
+def _run(job: DictConfig, folder: Path) -> Record:
+    """The record of a pilot run, which has a validation mAP or diverged."""
     record = read_record(folder) or {}
     if record.get("status") != "finished" and not _diverged(record):
         attempt(functools.partial(run, test=False), job, folder)
         record = read_record(folder) or {}
-    seconds = float((record.get("time") or {}).get("fit_s") or 0)
     if _diverged(record):
-        return None, seconds
+        return record
     if record.get("status") != "finished":
         error = record.get("error") or {}
         reason = error.get("message") or f"its status is {record.get('status')}"
@@ -156,7 +174,12 @@ def _run(job: DictConfig, folder: Path) -> tuple[float | None, float]:
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished run needs none
     if record["best"] is None or record["best"]["map"] is None:
         raise DataError(f"pilot run {folder}: val holds no object, so depths cannot be compared")
-    return float(record["best"]["map"]), seconds
+    return record
+
+
+def _seconds(record: Record) -> float:
+    """Of training."""
+    return float((record.get("time") or {}).get("fit_s") or 0)
 
 
 def _diverged(record: Record) -> bool:

@@ -44,7 +44,7 @@ from tlx.cli import parse
 from tlx.console import stdout_console
 from tlx.environment import environment
 from tlx.errors import ConfigError
-from tlx.evaluation.subject import checked_split, read_subject
+from tlx.evaluation.subject import read_subject
 from tlx.export.source import load_source
 from tlx.files import write_json, write_text
 from tlx.runtime.base import Runtime
@@ -60,13 +60,16 @@ def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
     threads = cfg.threads or psutil.cpu_count(logical=False) or 1
     torch.set_num_threads(threads)
     runtimes = [open_model(c.model, c.backend, cfg.device, threads, c.precision) for c in chosen]
-    config = next((r.meta.config for r in runtimes if r.meta.config), None)
-    if config is None:
+    meta = next((r.meta for r in runtimes if r.meta.config), None)
+    if meta is None:
         raise ConfigError("no model says which data it was trained on: add its run to model=…")
-    classes = runtimes[0].meta.classes
+    config, classes = meta.config, runtimes[0].meta.classes
     _check_alike(chosen, runtimes)
-    data, detector = read_subject(config, classes, Path(cfg.cache_dir).expanduser(), root=cfg.root)
-    items = data.splits[checked_split(data, cfg.split)]
+    subject = read_subject(
+        config, classes, meta.dataset, Path(cfg.cache_dir).expanduser(),
+        where="the model", split=cfg.split, root=cfg.root,
+    )  # fmt: skip
+    items, detector = subject.items, subject.detector
     pipelines, facts = _arms(cfg, chosen, runtimes, detector)
     figures = [accuracy(pipeline, items, list(classes)) for pipeline in pipelines]
     gc.collect()
