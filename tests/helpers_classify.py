@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 import tlx.classify.__main__  # noqa: F401  registers schema and resolvers
 from tlx.backbones.base import backbone_spec
 from tlx.classify.checkpoint import classifier_meta
+from tlx.classify.data import build_folders
 from tlx.classify.network import Classifier
 from tlx.config import conf_dir
 
@@ -77,5 +79,7 @@ def write_checkpoint(path: Path, root: Path, name: str = "mobilenet_v1") -> Clas
     cfg = config(f"data.root={root}", "data.group_near_duplicates=false")
     stored = {"data": {key: cfg.data[key] for key in cfg.data}}
     state = {f"classifier.{key}": value for key, value in classifier.state_dict().items()}
-    torch.save({"tlx": classifier_meta(classifier, CLASSES, stored), "state_dict": state}, path)
+    with TemporaryDirectory() as cache:
+        dataset = build_folders(cfg.data, Path(cache)).membership
+    torch.save({"tlx": classifier_meta(classifier, dataset, stored), "state_dict": state}, path)
     return classifier

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from helpers_engine import detector_of
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.checkpoint import checkpoint_meta
+from tlx.data.membership import Membership
+from tlx.data.module import build_data
 from tlx.detector.ssd import SSD
 from tlx.runtime.base import Raw, Runtime
 from tlx.runtime.meta import ModelMeta
@@ -26,8 +29,13 @@ def save_tiny_checkpoint(path: Path, config: Any, seed: int = 0) -> SSD:
     plain = OmegaConf.to_container(config, resolve=True) if config else {}
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"tlx": checkpoint_meta(detector, CLASSES, plain), "state_dict": state}, path)
+    meta = checkpoint_meta(detector, Membership(tuple(CLASSES), _members(config)), plain)
+    torch.save({"tlx": meta, "state_dict": state}, path)
     return detector
+
+
+def _members(config: Any) -> Mapping[str, tuple[str, ...]]:
+    return build_data(config.data, Path(config.cache_dir)).membership.splits if config else {}
 
 
 class ColourRuntime(Runtime):
@@ -41,7 +49,8 @@ class ColourRuntime(Runtime):
 
     def __init__(self, config: DictConfig, score: float = 0.9) -> None:
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        meta = ModelMeta(tuple(CLASSES), SIDE, (127.5,) * 3, (127.5,) * 3, config=plain)
+        meta = ModelMeta(tuple(CLASSES), SIDE, (127.5,) * 3, (127.5,) * 3, config=plain,
+                         dataset=_members(config))  # fmt: skip
         super().__init__(meta, batch=None)
         self.score = score
 

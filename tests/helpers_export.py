@@ -15,6 +15,7 @@ import tlx.backbones  # noqa: F401
 from tlx.backbones.base import StateDict, backbone_spec
 from tlx.backbones.mobilenet_v1 import PYTORCH_SSD
 from tlx.checkpoint import checkpoint_meta
+from tlx.data.membership import Membership
 from tlx.detector.ssd import SSD
 from tlx.export import Exported, Options, write
 from tlx.export.network import Normalisation
@@ -42,10 +43,11 @@ def write_checkpoint(
     name: str = "mobilenet_v1",
     config: dict | None = None,
     classes: list[str] = CLASSES,
+    dataset: dict | None = None,
 ) -> SSD:
     """A tlx checkpoint as training leaves it."""
     detector = distinct(detector_of(name))
-    meta = checkpoint_meta(detector, classes, config or {})
+    meta = checkpoint_meta(detector, Membership(tuple(classes), dataset or {}), config or {})
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
     torch.save({"tlx": meta, "state_dict": state}, path)
     return detector

@@ -12,6 +12,7 @@ import torch
 from helpers_engine import detector_of
 
 from tlx.checkpoint import checkpoint_meta
+from tlx.data.membership import Membership
 from tlx.detector.postprocess import Detections
 from tlx.errors import DataError
 from tlx.live.frame import Frame
@@ -144,6 +145,6 @@ def write_checkpoint(path: Path) -> Path:
     """A checkpoint of an untrained 96 px detector of two classes."""
     detector = detector_of("mobilenet_v1")
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
-    meta = checkpoint_meta(detector, ["red", "blue"], {})
+    meta = checkpoint_meta(detector, Membership(("red", "blue"), {}), {})
     torch.save({"tlx": meta, "state_dict": state}, path)
     return path

@@ -13,7 +13,7 @@ from conftest import Compose
 from helpers_deploy import CLASSES, ColourRuntime, save_tiny_checkpoint
 from helpers_export import written
 
-from tlx.data.module import DetectionData
+from tlx.data.module import DetectionData, build_data
 from tlx.errors import ConfigError, DataError
 from tlx.evaluate import EvaluateConfig, evaluate, main
 from tlx.evaluation.deployed import evaluate_deployed
@@ -60,7 +60,9 @@ def test_the_program_shows_the_steps_to_detectnet(
 
 
 def subject(config: Any, tmp_path: Path) -> tuple[DetectionData, DetectorConfig]:
-    return read_subject(config, CLASSES, tmp_path / "cache")
+    dataset = build_data(config.data, tmp_path / "cache").membership.as_lists()
+    found = read_subject(config, CLASSES, dataset, tmp_path / "cache", where="the run")
+    return found.data, found.detector
 
 
 def test_detectnet_loses_what_is_below_its_threshold(tmp_path: Path, tiny_config: Compose) -> None:

@@ -11,6 +11,7 @@ from conftest import Compose
 
 import tlx.study.pilot
 from tlx.errors import ConfigError, TlxError
+from tlx.record import Record
 from tlx.report import load_records
 from tlx.run import run
 from tlx.study.decision import read_decision
@@ -21,9 +22,11 @@ def scored(monkeypatch: pytest.MonkeyPatch, scores: dict[str, list[float | None]
     """Let pilot runs end with these scores instead of training; returns the list of runs made."""
     made: list[str] = []
 
-    def fake(job: Any, folder: Path) -> tuple[float | None, float]:
+    def fake(job: Any, folder: Path) -> Record:
         made.append(f"{job.freeze} {job.seed} {job.trainer.epochs}")
-        return scores[str(job.freeze)][job.seed], 1.0
+        score = scores[str(job.freeze)][job.seed]
+        error = {"type": "DivergenceError"} if score is None else None
+        return {"error": error, "best": {"map": score}, "time": {"fit_s": 1.0}}
 
     monkeypatch.setattr(tlx.study.pilot, "_run", fake)
     return made

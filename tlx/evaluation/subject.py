@@ -129,6 +129,7 @@ def _choose(
 ) -> dict[str, Any]:
     """Put the pictures under `data.splits[name]`; returns what there is to say of them."""
     folder, unseen = Path(data.report["root"]), data.splits[UNSEEN]
+    data.splits.setdefault(name, [])
     about: dict[str, Any] = {}
     if name == ALL:
         had = [item for split in ("train", "val") for item in data.splits.get(split, [])]
@@ -139,7 +140,7 @@ def _choose(
                 "%d pictures are left out, because the model was trained or selected on them: %s",
                 len(had), _list(about["left_out"]),
             )  # fmt: skip
-    elif root is not None and not data.splits.get(name):
+    elif root is not None and not data.splits[name]:
         data.splits[name] = [item for item in unseen if item.split == name]
     else:
         gone, changed = drift(stored, data.splits[name], data.classes, name)
