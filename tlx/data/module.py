@@ -61,6 +61,7 @@ class DetectionData:
         """The pictures and boxes of each split, by digest."""
         return Membership.of(self.classes, self.splits)
 
+
 def build_data(
     cfg: DataConfig,
     cache_dir: Path,

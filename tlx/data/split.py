@@ -135,8 +135,9 @@ def restored_items(
         amend(parts)
     notes = SplitNotes()
     notes.add_items(items)
-    notes.warnings.clear()  # they are about splits that are not made here
     notes.add_counts({s: i for s, i in parts.items() if s != UNSEEN}, classes)
+    if not parts.get("train"):
+        notes.warnings.clear()  # another set than the run's: they are about its splits
     return parts, notes
 
 
