@@ -68,6 +68,37 @@ def test_unlike_runs_are_named(tmp_path: Path) -> None:
     assert comparison.rows[1].speedup is None, "a speed-up across machines shows the machines"
 
 
+def of_data(train: str = "a1", test: str = "b1", boxes: str = "c1") -> dict[str, object]:
+    """A record's `dataset` with these digests."""
+    splits = {
+        "train": {"images": 70, "pictures": train * 8, "boxes": boxes * 8},
+        "val": {"images": 15, "pictures": "d1" * 8, "boxes": "e1" * 8},
+        "test": {"images": 15, "pictures": test * 8, "boxes": "f1" * 8},
+    }
+    return {"classes": ["plate"], "splits": splits}
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (of_data(test="b2"), "test set"),
+        (of_data(train="a2"), "training set"),
+        (of_data(boxes="c2"), "training set"),
+    ],
+)
+def test_arms_of_before_and_after_a_correction_are_not_compared(
+    tmp_path: Path, changed: dict[str, object], what: str
+) -> None:
+    """The configuration is the same: only the data in the folder changed in between."""
+    before = [make_record("none", seed=s, dataset=of_data()) for s in range(3)]
+    after = [make_record("4", seed=s, dataset=changed) for s in range(3)]
+    comparison = compared(tmp_path, *before, *after)
+    assert what in comparison.differs
+    [difference] = [d for d in comparison.differences if d.figure == "test_map_50"]
+    assert f"not comparable (runs that differ in {what})" in difference.words
+    assert any(f"The runs differ in {what}: " in line for line in comparison.warnings)
+
+
 def test_unlike_precisions_are_named(tmp_path: Path) -> None:
     engines = [{"precision": name} for name in ("32-true", "bf16-mixed", "bf16-mixed")]
     records = [make_record(f, engine=e) for f, e in zip(("none", "4", "8"), engines, strict=True)]

@@ -104,7 +104,25 @@ def _weights(record: Record) -> str | None:
 
 def _test_set(record: Record) -> str | None:
     images, boxes = record.text("test", "images"), record.text("test", "boxes")
-    return _joined(images and f"{images} images", boxes and f"{boxes} boxes")
+    counts = (images and f"{images} images", boxes and f"{boxes} boxes")
+    return _joined(*counts, _members(record, "test"))
+
+
+def _training_set(record: Record) -> str | None:
+    told = [
+        f"{record.text('dataset', 'splits', split, 'images')} images of {split} {members}"
+        for split in ("train", "val")
+        if (members := _members(record, split))
+    ]
+    return _joined(*told)
+
+
+def _members(record: Record, split: str) -> str | None:
+    """Which pictures and boxes a split had, as digests that are equal where these are."""
+    pictures, boxes = (
+        record.text("dataset", "splits", split, key) for key in ("pictures", "boxes")
+    )
+    return f"(pictures {pictures[:6]}, boxes {boxes[:6]})" if pictures and boxes else None
 
 
 def _energy_method(record: Record) -> str | None:
@@ -128,6 +146,12 @@ _CHECKS = (
     _Check("data", lambda record: record.text("data"), _NOT_TEST),
     _Check("classes", _classes, _NOT_TEST),
     _Check("test set", _test_set, _NOT_TEST),
+    _Check(
+        "training set",
+        _training_set,
+        "The data changed between the runs: a difference may come from that. Train the earlier "
+        "ones again.",
+    ),
     _Check(
         "backbone",
         lambda record: record.text("backbone"),

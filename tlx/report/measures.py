@@ -12,7 +12,7 @@ from tlx.report.records import Record
 
 # What has to be the same in two runs (names of `likeness` checks). Software is warned of alone.
 _SAME_TEST = ("data", "classes", "test set")
-_SAME_TRAINING = ("epochs", "pretrained weights")
+_SAME_TRAINING = ("epochs", "pretrained weights", "training set")
 _SAME_STEP = ("machine", "backbone", "input size", "batch size")
 _SAME_FIT = (*_SAME_STEP, "data", "epochs")
 _CLOCK = 1e-3
@@ -153,7 +153,7 @@ def _time_to(what: str, levels: Levels) -> Measure:
         value,
         seconds,
         _SAME_FIT,
-        ("pretrained weights",),
+        ("pretrained weights", "training set"),
         reach=reach,
     )
 
