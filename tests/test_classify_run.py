@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers_classify import CLASSES, config, tiny, write_set
+from helpers_classify import CLASSES, config, tiny, write_picture, write_set
 
 import tlx.classify.__main__ as program
 import tlx.fit
+from tlx.classify.checkpoint import load_classifier
 from tlx.classify.config import check_classify
+from tlx.classify.export import read_data
 from tlx.classify.run import run
-from tlx.errors import ConfigError
+from tlx.errors import ConfigError, DataError
 from tlx.report.records import load_records
 
 
@@ -121,3 +123,20 @@ def test_a_wrong_configuration_is_one_readable_line(
     monkeypatch.setattr(program, "HydraConfig", SimpleNamespace(get=lambda: hydra))
     with pytest.raises(SystemExit, match="ConfigError: freeze=99 goes past the last block"):
         program.job(config("freeze=99"))
+
+
+def test_a_run_is_of_its_own_pictures_only(tmp_path: Path) -> None:
+    """Neither finished nor going on, where the folders have changed since."""
+    root = write_set(tmp_path / "set", {"": 12})
+    record = run(tiny(root, tmp_path), tmp_path / "run")
+    assert run(tiny(root, tmp_path), tmp_path / "run") == record
+    before = read_data(load_classifier(tmp_path / "run/checkpoints/best.ckpt")[1], None, tmp_path)
+    for i in range(12):
+        write_picture(root / "red" / f"new{i}.png", "red", 1000 + i)
+    with pytest.raises(DataError, match=r"is finished, on other data than today's: train had"):
+        run(tiny(root, tmp_path), tmp_path / "run")
+    assert json.loads((tmp_path / "run/record.json").read_text()) == record
+    after = read_data(load_classifier(tmp_path / "run/checkpoints/best.ckpt")[1], None, tmp_path)
+    tested = [[item.image for item in data.splits["test"]] for data in (before, after)]
+    assert tested[0] == tested[1]
+    assert len(tested[0]) == record["test"]["pictures"]

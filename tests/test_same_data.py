@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Compose, write_set, write_voc
+import torch
+from conftest import Compose, tiny_overrides, write_set, write_voc
 from omegaconf import DictConfig
 from PIL import Image
 
 import tlx.fit
 from tlx.data.module import build_data
-from tlx.errors import DataError
+from tlx.errors import DataError, WeightsError
 from tlx.evaluate import EvaluateConfig, evaluate
 from tlx.interrupt import Interrupted
 from tlx.run import run
@@ -25,25 +26,27 @@ from tlx.run import run
 Change = Callable[[Path], None]
 
 
+def make_set(folder: Path) -> Path:
+    """30 pictures in one folder: all three splits are cut."""
+    write_set(folder / "made", {"train": 30})
+    (folder / "made" / "train").rename(folder / "set")
+    return folder / "set"
+
+
 @pytest.fixture
 def own_set(tmp_path: Path) -> Path:
-    """30 pictures in one folder: all three splits are cut."""
-    write_set(tmp_path / "made", {"train": 30})
-    (tmp_path / "made" / "train").rename(tmp_path / "set")
-    return tmp_path / "set"
+    return make_set(tmp_path)
+
+
+def overrides(root: Path) -> list[str]:
+    """Train on a set of `make_set` with the default number of loader processes."""
+    return [f"data.root={root}", "trainer.workers=1", "trainer.epochs=1",
+            "data.val_fraction=0.3", "data.test_fraction=0.3"]  # fmt: skip
 
 
 @pytest.fixture
 def config(tiny_config: Compose, own_set: Path) -> Callable[..., DictConfig]:
-    """Trains on `own_set` with the default number of loader processes."""
-
-    def make(*overrides: str) -> DictConfig:
-        return tiny_config(
-            f"data.root={own_set}", "trainer.workers=1", "data.val_fraction=0.3",
-            "data.test_fraction=0.3", "trainer.epochs=1", *overrides,
-        )  # fmt: skip
-
-    return make
+    return lambda *more: tiny_config(*overrides(own_set), *more)
 
 
 def more_pictures(root: Path) -> None:
@@ -187,9 +190,25 @@ def ask(tmp_path: Path, **values: Any) -> EvaluateConfig:
     )
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, compose_config: Compose) -> Path:
+    """A folder with a set and a run on it."""
+    folder = tmp_path_factory.mktemp("once")
+    root = make_set(folder)
+    run(compose_config(*tiny_overrides(root, folder), *overrides(root)), folder / "run")
+    return folder
+
+
 @pytest.fixture
-def trained(config: Callable[..., DictConfig], tmp_path: Path) -> dict[str, Any]:
-    return run(config(), tmp_path / "run")
+def trained(once: Path, tmp_path: Path, own_set: Path) -> dict[str, Any]:
+    """The record of a copy of that run, on the copy of its set that is `own_set`."""
+    shutil.copytree(once / "run", tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    content["tlx"]["config"]["data"]["root"] = str(own_set)
+    torch.save(content, checkpoint)
+    record: dict[str, Any] = json.loads((tmp_path / "run" / "record.json").read_text())
+    return record
 
 
 def test_a_set_that_grew_is_evaluated_on_the_runs_own_test_pictures(
@@ -283,3 +302,32 @@ def test_another_format_of_another_set(trained: dict[str, Any], tmp_path: Path) 
     (root / "data.yaml").write_text("names: [blue, red]\n")
     figures = evaluate(ask(tmp_path, root=str(root), format="yolo"))
     assert (figures["images"], figures["boxes"]) == (1, 1)
+
+
+def rewrite(checkpoint: Path, dataset: object) -> None:
+    """Give a checkpoint another account of its data; None takes it away."""
+    content = torch.load(checkpoint, weights_only=True)
+    if dataset is None:
+        del content["tlx"]["dataset"]
+    else:
+        content["tlx"]["dataset"] = dataset
+    torch.save(content, checkpoint)
+
+
+def test_a_checkpoint_that_kept_no_splits_is_evaluated_where_nothing_can_leak(
+    trained: dict[str, Any], tiny_set: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rewrite(tmp_path / "run" / "checkpoints" / "best.ckpt", None)
+    with pytest.raises(DataError, match="the set names no train and no val and no test"):
+        evaluate(ask(tmp_path))
+    assert evaluate(ask(tmp_path, root=str(tiny_set)))["images"] == 30
+    assert "does not say which pictures it was trained on" in caplog.text
+
+
+@pytest.mark.parametrize("damaged", [[1], {"test": 3}, {"test": ["xyz"]}, {"test": [["a"]]}, "no"])
+def test_a_damaged_account_of_the_data_is_said(
+    damaged: object, trained: dict[str, Any], tmp_path: Path
+) -> None:
+    rewrite(tmp_path / "run" / "checkpoints" / "best.ckpt", damaged)
+    with pytest.raises(WeightsError, match="what it says of its data set is damaged"):
+        evaluate(ask(tmp_path))
