@@ -117,12 +117,14 @@ def test_names_follow_the_data() -> None:
 
 
 def test_a_wrong_configuration_is_one_readable_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hydra = SimpleNamespace(runtime=SimpleNamespace(output_dir=str(tmp_path)))
     monkeypatch.setattr(program, "HydraConfig", SimpleNamespace(get=lambda: hydra))
-    with pytest.raises(SystemExit, match="ConfigError: freeze=99 goes past the last block"):
+    with pytest.raises(SystemExit) as end:
         program.job(config("freeze=99"))
+    assert end.value.code == 2
+    assert "ConfigError: freeze=99 goes past the last block" in capsys.readouterr().err
 
 
 def test_a_run_is_of_its_own_pictures_only(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from conftest import Compose
 from hydra.errors import HydraException
 from omegaconf import OmegaConf, ValidationError
 
+import tlx.train
 from tlx.backbones.base import backbone_spec
 from tlx.config import check_config, conf_dir
 from tlx.errors import ConfigError
@@ -135,9 +136,33 @@ def test_help_answers_the_first_questions() -> None:
 
 def test_a_wrong_command_line_is_one_readable_line(tmp_path: Path) -> None:
     done = run_train("freeze=99", f"hydra.run.dir={tmp_path}")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "past the last block of efficientnet_lite0" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: [1", "expected ',' or ']'"),
+        ("defaults: 3", "defaults must be a list"),
+        ("# @package _global_\ntrainer:\n  epochs: many", "'many'"),
+        ("# @package _global_\nseed: ${nothing:1}", "nothing"),
+    ],
+)
+def test_a_damaged_experiment_is_one_line(
+    tmp_path: Path, text: str, message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["train", "--config-dir", str(tmp_path), "experiment=mine"])
+    with pytest.raises(SystemExit) as end:
+        tlx.train.main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
 
 
 def test_values_at_the_root_of_an_experiment_count(

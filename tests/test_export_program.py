@@ -67,7 +67,7 @@ def test_another_artefact_needs_another_folder(tmp_path: Path) -> None:
 )
 def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
     done = program("export", *arguments, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "export").exists()

@@ -150,7 +150,7 @@ def test_predict_draws_and_lists(
 )
 def test_errors_are_one_line(name: str, arguments: list[str], message: str, tmp_path: Path) -> None:
     done = program(name, *arguments, cwd=tmp_path)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -159,5 +159,5 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "evil.ckpt"
     torch.save({"tlx": {}, "state_dict": {}, "hook": os.system}, path)
     done = program("predict", f"checkpoint={path}", f"source={tmp_path}")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "refused" in done.stderr

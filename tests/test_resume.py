@@ -283,7 +283,7 @@ def test_resume_refuses_other_settings(tmp_path: Path, tiny_set: Path) -> None:
     (tmp_path / "config.yaml").write_text("freeze: none\n")
     command = [sys.executable, "-m", "tlx.train", f"resume={tmp_path}", "trainer.epochs=9"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "leave out trainer.epochs=9" in done.stderr
 
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tlx.errors import ConfigError, TlxError, first_line
 
 T = TypeVar("T")
+FAILED = 2  # exit code of every program that could not do its work, with a line that says why
 
 
 def parse(schema: type[T], arguments: list[str]) -> T:
@@ -64,19 +65,26 @@ def _hydra_argument(argument: str) -> str:
     return f'{key}="{escaped}"'
 
 
+def fail(error: BaseException) -> NoReturn:
+    """End the program with what was wrong: an error of the input, or of a disk."""
+    advice = (
+        "" if isinstance(error, TlxError) else ": free space, or check the rights of that place"
+    )
+    print(f"{type(error).__name__}: {error}{advice}", file=sys.stderr)
+    sys.exit(FAILED)
+
+
 def run_program(program: Callable[[list[str]], None], doc: str | None) -> None:
-    """Print the module's text for --help, turn input errors into one line and exit code 1."""
+    """Print the module's text for --help, turn input errors into one line and exit code 2."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print((doc or "").strip())
-        sys.exit(0 if arguments else 2)
+        sys.exit(0 if arguments else FAILED)
     try:
         program(arguments)
-    except TlxError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     except BrokenPipeError:  # `… | head`
         sys.exit(1)
-    except OSError as error:
-        sys.exit(f"{type(error).__name__}: {error}: free space, or check the rights of that place")
+    except (TlxError, OSError) as error:
+        fail(error)
     except KeyboardInterrupt:
         sys.exit(130)

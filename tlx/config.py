@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 import tlx.backbones
@@ -16,6 +14,7 @@ import tlx.policies  # noqa: F401  registers the policies
 from tlx.activations.codec import DTYPES
 from tlx.backbones.base import backbone_spec
 from tlx.errors import ConfigError, first_line
+from tlx.files import read_yaml
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.policies.base import Phase, Policy, policy_class
 
@@ -102,25 +101,34 @@ def stored_config(path: Path, schema: type, cache_dir: str) -> DictConfig:
     """
     try:
         # Parsed as plain YAML: OmegaConf would take an interpolation for one.
-        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{path} cannot be read: {reason}") from error
-    if not isinstance(plain, dict) or not plain:
-        raise ConfigError(f"{path} holds no configuration of a run")
-    if (found := interpolation(plain)) is not None:
-        raise ConfigError(f"{path}: {found!r} is an interpolation, which a finished file has not")
-    try:
-        cfg = OmegaConf.merge(OmegaConf.structured(schema), plain)
-        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path} does not fit: {first_line(error)}") from error
-    assert isinstance(cfg, DictConfig)
+        plain = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    cfg = plain_config(plain, schema, str(path))
     if cfg.cache_dir != cache_dir:
         raise ConfigError(
             f"{path} names the cache_dir {cfg.cache_dir}, and today's is {cache_dir}: add "
             f"cache_dir={cfg.cache_dir} if that folder is yours"
         )
+    return cfg
+
+
+def plain_config(plain: Any, schema: type, where: str) -> DictConfig:
+    """A stranger's plain values as a configuration, its types checked.
+
+    Raises:
+        ConfigError: they do not fit the schema, or hold an interpolation.
+    """
+    if not isinstance(plain, dict) or not plain:
+        raise ConfigError(f"{where} holds no configuration of a run")
+    if (found := interpolation(plain)) is not None:
+        raise ConfigError(f"{where}: {found!r} is an interpolation, which a finished file has not")
+    try:
+        cfg = OmegaConf.merge(OmegaConf.structured(schema), plain)
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{where} does not fit: {first_line(error)}") from error
+    assert isinstance(cfg, DictConfig)
     return cfg
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+from omegaconf._utils import get_yaml_loader
+
 from tlx.errors import StorageError
+
+DEEPEST = 100  # levels of lists and objects: no file of ours has ten
+_SMALL = 64  # bits of an integer; larger ones are damage, and overflow wherever they are used
+# Characters that JSON and YAML can spell and no text file, path or terminal can hold.
+_UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")
+_SPELLED = re.compile(r"\\u(?:0000|[dD][89abAB])|[\0\ud800-\udfff]")
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -41,16 +51,89 @@ def remove_partials(folder: Path) -> None:
 
 
 def read_json(path: Path, encoding: str = "utf-8") -> Any:
-    """What a JSON file holds.
+    """What a JSON file holds: numbers, texts, lists and objects that can be worked with.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is damaged; also where it is nested deeper than Python can follow.
+        ValueError: it is damaged, also where it is JSON: nested deeper than Python can follow,
+            integers of more than 64 bits, characters that cannot be written.
     """
+    return parse_json(path.read_text(encoding=encoding))
+
+
+def parse_json(text: str) -> Any:
+    """`read_json` of a text."""
     try:
-        return json.loads(path.read_text(encoding=encoding))
+        value = json.loads(text, parse_int=_integer)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    _refuse_deep(value)
+    if _SPELLED.search(text):  # rare: a look at each text is left out of most files
+        _refuse_unwritable(value)
+    return value
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds: plain values only, as OmegaConf types them, nothing executed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or holds what `read_json` refuses or an alias: a few of these
+            stand for more values than any memory holds. The message is one line.
+    """
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_loader())
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    _refuse_deep(value)
+    _refuse_unwritable(value)
+    return value
+
+
+def _loader() -> Any:
+    """A safe loader without aliases; `1e3` is a number, as in Hydra's files."""
+
+    class Plain(get_yaml_loader()):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError(f"an alias in line {self.peek_event().start_mark.line + 1}")
+            return super().compose_node(parent, index)
+
+    return Plain
+
+
+def _integer(digits: str) -> int:
+    # The length first: Python takes minutes to convert millions of digits.
+    if len(digits) > 20 or not -(2 ** (_SMALL - 1)) <= (value := int(digits)) < 2**_SMALL:
+        raise ValueError(f"the integer {digits[:20]}… has more than {_SMALL} bits")
+    return value
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        level = [
+            child
+            for part in level
+            for child in (part.values() if isinstance(part, dict) else part)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise ValueError("it is nested too deep")
+
+
+def _refuse_unwritable(value: Any) -> None:
+    if isinstance(value, str) and (found := _UNWRITABLE.search(value)):
+        raise ValueError(f"it holds the character {found[0]!a}, which no text file can")
+    if isinstance(value, int):
+        _integer(str(value) if value.bit_length() <= _SMALL else "9" * 21)
+    if isinstance(value, (dict, list)):
+        for part in value.items() if isinstance(value, dict) else value:
+            for each in part if isinstance(part, tuple) else (part,):
+                _refuse_unwritable(each)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.cli import hydra_command
+from tlx.cli import fail, hydra_command
 from tlx.closing import closing
-from tlx.config import conf_dir, stored_config
+from tlx.composition import run_composed
+from tlx.config import stored_config
 from tlx.errors import ConfigError, TlxError
 from tlx.identity import run_dir, run_subdir
 from tlx.interrupt import Interrupted
@@ -50,10 +50,8 @@ def finish(work: Callable[[], Record], program: str, cfg: DictConfig, folder: Pa
     """Do the work of a single job and say how it ended; an error or a stop is one readable line."""
     try:
         record = work()
-    except TlxError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except OSError as error:
-        sys.exit(f"{type(error).__name__}: {error}: free space, or check the rights of that place")
+    except (TlxError, OSError) as error:
+        fail(error)
     except (KeyboardInterrupt, Interrupted):
         given = [f"cache_dir={cfg.cache_dir}"] if _given("cache_dir") else []
         log.warning(
@@ -93,7 +91,7 @@ def _given(key: str, but: tuple[str, ...] = ()) -> list[str]:
 
 def main() -> None:
     """Entry point."""
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
+    run_composed(job, "config")
 
 
 if __name__ == "__main__":

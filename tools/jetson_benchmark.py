@@ -768,6 +768,23 @@ def write_bytes(path: str, data: bytes) -> None:
         raise BenchmarkError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def parse_object(text: str) -> Dict[str, Any]:
+    """The object of a JSON text; `ValueError` where it holds another thing, or none."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def read_object(path: str) -> Dict[str, Any]:
+    """The object that a JSON file holds; `OSError` or `ValueError` where there is none."""
+    with open(path, encoding="utf-8") as file:
+        return parse_object(file.read())
+
+
 def write_json(path: str, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=False) + "\n").encode())
 
@@ -793,10 +810,16 @@ def load_engine(path: str, key: Optional[Key]) -> Tuple[bytes, Dict[str, Any]]:
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        with open(path + ".json") as file:
-            stored = json.load(file)
+        stored = read_object(path + ".json")
         found = stored["key"]
-    except (OSError, ValueError, KeyError):
+        texts, objects = (found["precision"], stored["model"]), (found, stored.get("metadata", {}))
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("a name is no text")
+        if not all(isinstance(value, dict) for value in objects):
+            raise ValueError("an entry is no object")
+        if not isinstance(found["dla"], (int, type(None))):
+            raise ValueError("the DLA core is no number")
+    except (OSError, ValueError, KeyError, TypeError):
         raise BenchmarkError(
             f"{path} has no readable {os.path.basename(path)}.json that says what it was built "
             "from, so it may be stale: build it with this tool from the ONNX file, or add "
@@ -1112,17 +1135,16 @@ def describe_model(onnx: Optional[OnnxFile], path: str) -> Dict[str, Any]:
     for name, text in (onnx.metadata if onnx is not None else {}).items():
         try:
             if name == "tlx":
-                stored.update(json.loads(text))
+                stored.update(parse_object(text))
             elif name.startswith("tlx."):
                 stored[name[4:]] = json.loads(text)
-        except (ValueError, TypeError):
+        except (ValueError, RecursionError):
             raise BenchmarkError(f"{path}: the metadata entry {name} is damaged") from None
     beside = os.path.join(os.path.dirname(path) or ".", "model.json")
     if not stored and os.path.isfile(beside):
         try:
-            with open(beside, encoding="utf-8") as file:
-                stored = dict(json.load(file))
-        except (OSError, ValueError, TypeError) as error:
+            stored = read_object(beside)
+        except (OSError, ValueError) as error:
             raise BenchmarkError(f"{beside} cannot be read: {error}") from error
     return stored
 
@@ -1131,13 +1153,27 @@ def normalisation(stored: Dict[str, Any]) -> Tuple[List[float], List[float], boo
     """Mean and std per channel for pixels of 0..255, and whether the model states them."""
     for place in (stored.get("input"), stored):
         if isinstance(place, dict) and "mean" in place and "std" in place:
-            mean = [float(value) for value in place["mean"]]
-            std = [float(value) for value in place["std"]]
-            if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-                raise BenchmarkError("the model's metadata: mean and std need 3 channels, std > 0")
+            mean, std = _channels(place["mean"], "mean", 0.0), _channels(place["std"], "std", 1e-9)
             scale = 255.0 if max(std) <= 1 else 1.0  # stated for pixels of 0..1
             return [scale * value for value in mean], [scale * value for value in std], True
     return [127.0] * 3, [128.0] * 3, False
+
+
+def _channels(values: Any, name: str, low: float) -> List[float]:
+    if not isinstance(values, list) or len(values) != 3:
+        raise BenchmarkError(f"the model's metadata: {name} needs 3 channels")
+    return [stated_number(value, name, low, 1e4) for value in values]
+
+
+def stated_number(value: Any, name: str, low: float, high: float) -> float:
+    """A number of the model's metadata; `BenchmarkError` where it is none, or out of its range."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise BenchmarkError(
+            f"the model's metadata: {name} must be a number from {low:g} to {high:g}, and is "
+            f"{str(value)[:40]}: export the model again"
+        )
+    return float(value)
 
 
 def find_pictures(folder: str, listed: Optional[str] = None) -> List[str]:
@@ -1266,10 +1302,14 @@ class Postprocess:
 
     def __init__(self, mode: str, threshold: Optional[float], stored: Dict[str, Any]) -> None:
         self.mode, options = mode, stored.get("postprocess") or {}
-        default = 0.5 if mode == "detectnet" else float(options.get("score_threshold", 0.01))
+        if not isinstance(options, dict):
+            raise BenchmarkError("the model's metadata: postprocess is no object")
+        least = stated_number(options.get("score_threshold", 0.01), "score_threshold", 0, 1)
+        default = 0.5 if mode == "detectnet" else least
         self.threshold = default if threshold is None else threshold
-        self.nms_iou = float(options.get("nms_iou", 0.45))
-        self.limit = int(options.get("max_detections", 100))
+        self.nms_iou = stated_number(options.get("nms_iou", 0.45), "nms_iou", 0, 1)
+        limit = stated_number(options.get("max_detections", 100), "max_detections", 1, 1e6)
+        self.limit = int(limit)
 
     def __call__(self, scores: np.ndarray, boxes: np.ndarray, size: Tuple[int, int]) -> Found:
         scores, boxes = np.asarray(scores, np.float32), np.asarray(boxes, np.float32)
@@ -1295,13 +1335,14 @@ def detection_row(name: str, size: Tuple[int, int], found: Found) -> Dict[str, A
 
 # ----------------------------------------------------------------------- conditions of the board
 
-_TEMPERATURE = re.compile(r"(\w+)@(-?\d+(?:\.\d+)?)C\b")
+# Numbers of up to 9 digits: what is longer is a torn line.
+_TEMPERATURE = re.compile(r"(\w+)@(-?\d{1,9}(?:\.\d{1,9})?)C\b")
 # `VDD_IN 5263mW/5100mW`, `POM_5V_IN 900/943`, on AGX Xavier `GPU 0/0`: now and mean, milliwatts.
-_RAIL = re.compile(r"(?<=\s)([A-Z][A-Z0-9_]*) (\d+)(?:mW)?/(\d+)(?:mW)?(?=\s|$)")
-_ENGINE = r"%s (?:(\d+)%%)?(?:@\[?(\d+(?:,\d+)*)\]?)?"
+_RAIL = re.compile(r"(?<=\s)([A-Z][A-Z0-9_]*) (\d{1,9})(?:mW)?/(\d{1,9})(?:mW)?(?=\s|$)")
+_ENGINE = r"%s (?:(\d{1,9})%%)?(?:@\[?(\d{1,9}(?:,\d{1,9})*)\]?)?"
 _GPU, _MEMORY_BUS = re.compile(_ENGINE % "GR3D_FREQ"), re.compile(_ENGINE % "EMC_FREQ")
-_CORES, _CORE = re.compile(r"CPU \[([^\]]*)\]"), re.compile(r"(\d+)%@(\d+)")
-_RAM = re.compile(r"\bRAM (\d+)/(\d+)MB")
+_CORES, _CORE = re.compile(r"CPU \[([^\]]*)\]"), re.compile(r"(\d{1,9})%@(\d{1,9})")
+_RAM = re.compile(r"\bRAM (\d{1,9})/(\d{1,9})MB")
 _SENSOR_OFF = -256.0  # of a part that is powered down
 _NO_SENSORS = {"PMIC"}  # stated as a constant 50 or 100 degrees
 TOTAL_RAILS = ("VDD_IN", "POM_5V_IN")  # what the whole module draws
@@ -1803,11 +1844,13 @@ def read_results(path: str) -> Optional[Dict[str, Any]]:
     if not os.path.exists(path):
         return None
     try:
-        with open(path) as file:
-            found = json.load(file)
+        found = read_object(path)
         if found.get("tool") != "jetson_benchmark" or found.get("version") != VERSION:
             raise ValueError("it is no result of this tool")
-    except (OSError, ValueError, AttributeError) as error:
+        for part in (found.get("rows"), found.get("runs")):
+            if not isinstance(part, list) or not all(isinstance(entry, dict) for entry in part):
+                raise ValueError("its rows or runs are damaged")
+    except (OSError, ValueError) as error:
         raise BenchmarkError(f"{path} cannot be added to: {error}") from error
     return found
 

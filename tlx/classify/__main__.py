@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.classify.run import run
 from tlx.classify.schema import ClassifyConfig, set_name
-from tlx.config import conf_dir
+from tlx.composition import run_composed
 from tlx.identity import run_dir, run_subdir
 from tlx.train import finish, resumed_config
 
@@ -32,7 +31,7 @@ def job(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point."""
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="classify")(job)()
+    run_composed(job, "classify")
 
 
 if __name__ == "__main__":

@@ -56,8 +56,7 @@ class ImageCache:
         self._pixels: np.ndarray | None = None
         try:
             index = read_json(self.path / INDEX)
-            places = {digest: tuple(map(int, place)) for digest, place in index["images"].items()}
-            total = sum(3 * height * width for _, height, width in places.values())
+            places, total = _places(index["images"])
             whole = index["version"] == VERSION and total == (self.path / PIXELS).stat().st_size
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{self.path} is no image cache ({error}): remove it") from error
@@ -129,6 +128,20 @@ class ImageCache:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pixels": None}
+
+
+def _places(stated: dict[str, list[int]]) -> tuple[dict[str, tuple[int, int, int]], int]:
+    """{digest: (offset, height, width)} and the bytes of all; pictures lie one behind another."""
+    places: dict[str, tuple[int, int, int]] = {}
+    total = 0
+    for digest, (offset, height, width) in stated.items():
+        if not all(isinstance(value, int) for value in (offset, height, width)):
+            raise ValueError("a place is no number of bytes")
+        if offset != total or height < 1 or width < 1:
+            raise ValueError("a picture does not begin where the one before it ends")
+        places[digest] = (offset, height, width)
+        total += 3 * height * width
+    return places, total
 
 
 def _unique(items: Sequence[Item]) -> dict[str, Item]:

@@ -95,7 +95,7 @@ class Collection:
         if not path.is_file():
             if labels:
                 write_text(path, text)
-        elif labels and path.read_text(encoding="utf-8") != text:
+        elif labels and path.read_bytes().replace(b"\r\n", b"\n") != text.encode():
             raise ConfigError(
                 f"{path} names other classes than labels=…: leave labels out, or correct it"
             )

@@ -10,7 +10,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from tlx.data.annotations import Annotation
@@ -23,6 +22,7 @@ from tlx.data.formats.folders import (
 )
 from tlx.data.formats.registry import reader
 from tlx.errors import DataError
+from tlx.files import read_yaml
 
 NAMES = ("classes.txt", "obj.names")  # of Darknet and of labelling tools; none is an annotation
 
@@ -71,10 +71,9 @@ def _folders(root: Path) -> list[tuple[str | None, Path, Path]]:
 def _names(root: Path) -> list[str] | None:
     for path in sorted(root.glob("*.y*ml")):
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: malformed YAML: {reason}: correct it") from error
+            content = read_yaml(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: malformed YAML: {error}: correct it") from error
         names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, dict) and sorted(names) == list(range(len(names))):
             names = [names[number] for number in range(len(names))]
