@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from conftest import tiny_overrides
 from PIL import Image
 
 from tlx.predictions import read_predictions
+from tlx.report.again import with_seeds
+from tlx.report.records import load_records
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 
@@ -57,6 +60,15 @@ def test_a_failed_job_is_recorded_and_the_others_go_on(sweep: tuple[Path, list[s
     report = sweep[0] / "runs" / "study" / "report"
     assert "freeze=8" in (report / "report.md").read_text()
     assert (report / "loss_vs_time.png").stat().st_size > 10_000
+
+
+def test_the_command_for_more_seeds_is_that_of_the_sweep(sweep: tuple[Path, list[str]]) -> None:
+    kept = [r for r in load_records([sweep[0] / "runs"]).records if r.status == "finished"]
+    line = with_seeds(kept, [0, 1])
+    assert line is not None
+    words = shlex.split(line)
+    assert words[:3] == ["python", "-m", "tlx.train"]
+    assert set(words[3:]) == {*sweep[1], "seed=0,1"}
 
 
 def test_the_same_sweep_again_skips_what_is_finished(sweep: tuple[Path, list[str]]) -> None:

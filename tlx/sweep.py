@@ -9,8 +9,9 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from tlx.console import stdout_console
-from tlx.report import comparison_table, load_records, make_report
+from tlx.report import load_records
+from tlx.report.build import PAGE, advise, read_comparison, write_report
+from tlx.report.show import show
 
 
 class SweepReport(Callback):
@@ -31,9 +32,10 @@ class SweepReport(Callback):
         failed = [r for r in loaded.records if r.status != "finished"]
         missing = len(self.folders) - len(loaded.records)
         if len(failed) + missing < len(self.folders):
-            stdout_console().print(comparison_table(loaded.records))
-            report = make_report(self.folders, self.folders[0].parent / "report")
-            print(f"report: {report}")
+            comparison = read_comparison(self.folders)
+            report = write_report(comparison, self.folders, self.folders[0].parent / "report")
+            show(comparison, advise(comparison, None, None))
+            print(f"report: {report.with_name(PAGE)}")
         for record in failed:
             error = record.get("error") or {}
             message = error.get("message") or "see above"

@@ -39,18 +39,30 @@ def _of_class(images: list[ImagePredictions], label: int, iou: float) -> np.ndar
     if not objects.sum():
         return None
     parts = [_hits(image, label, iou) for image in images]
-    scores = np.concatenate([part[0] for part in parts])
-    hits = np.concatenate([part[1] for part in parts])
     owner = np.repeat(np.arange(len(images)), [len(part[0]) for part in parts])
+    scores, hits = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    return leaving_out(scores, hits, owner, objects)
+
+
+def leaving_out(
+    scores: np.ndarray, hits: np.ndarray, owner: np.ndarray, objects: np.ndarray
+) -> np.ndarray:
+    """Pseudo-values of one class's AP, float64 [P].
+
+    Args:
+        scores: Of all detections that count, in any order, [N].
+        hits: Whether each is a hit, bool [N].
+        owner: The picture of each, 0 to P - 1, [N].
+        objects: How many objects each picture holds, [P]; at least one in all.
+    """
     order = np.argsort(-scores, kind="stable")
     hits, owner = hits[order], owner[order]
-    whole = _ap(hits, int(objects.sum()))
-    values = np.full(len(images), whole)
+    count, total = len(objects), int(objects.sum())
+    whole = _ap(hits, total)
+    values = np.full(count, whole)
     for place in np.union1d(np.flatnonzero(objects), owner):
-        left = int(objects.sum() - objects[place])
-        if left:
-            without = _ap(hits[owner != place], left)
-            values[place] = len(images) * whole - (len(images) - 1) * without
+        if left := total - int(objects[place]):
+            values[place] = count * whole - (count - 1) * _ap(hits[owner != place], left)
     return values
 
 

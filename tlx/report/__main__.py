@@ -14,9 +14,8 @@ from tlx.errors import TlxError
 from tlx.report.build import PAGE, advise, read_comparison, write_report
 from tlx.report.from_wandb import fetch
 from tlx.report.limits import Limits
-from tlx.report.table import console_table
+from tlx.report.show import show
 from tlx.report.to_wandb import mirror_report
-from tlx.report.verdict import verdict
 
 _DESCRIPTION = """\
 Compare training runs that differ in what was frozen, and say what the evidence supports.
@@ -151,13 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TlxError as error:
         print(f"tlx.report: {error}", file=sys.stderr)
         return 2
+    show(comparison, advise(comparison, given.benchmark, limits))
     console = stdout_console()
-    console.print(console_table(comparison))
-    for line in verdict(comparison):
-        console.print(Text(f"- {line}"))
-    for line in advise(comparison, given.benchmark, limits).words:
-        console.print(Text(line, style="bold"))
-    for warning in (*left_out, *comparison.warnings):
+    for warning in left_out:
         console.print(Text(f"warning: {warning}", style="yellow"))
     console.print(Text(f"report: {report.with_name(PAGE)}"), soft_wrap=True)
     if given.to_wandb:

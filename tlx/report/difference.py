@@ -36,6 +36,8 @@ class Difference:
         method: The test; None where none was made.
         picture_share: Share of the variance of the mean that the test pictures make up, the rest
             being that of the seeds; None where the pictures' part is not known.
+        seed_sd: Standard deviation of one run's figure over seeds (a share where `relative`),
+            pooled over the arms compared; None where none has two.
         drift: How the figure changed over the study by the drift of the machine alone, as a share;
             None where no model told it from the arms.
         reason: Why runs could not be compared, or what else may explain the difference.
@@ -62,6 +64,7 @@ class Difference:
     reason: str | None
     words: str = ""
     picture_share: float | None = None
+    seed_sd: float | None = None
 
     @property
     def shown(self) -> bool:

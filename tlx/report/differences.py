@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tlx.arms import SCRATCH
 from tlx.report.arms import Arm, baseline, nearest, reference_of
 from tlx.report.difference import Difference, Verdict
@@ -71,8 +73,9 @@ def family(
     }
     tested = {label: out.p for label, out in outcomes.items() if out.p is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    spread = _seed_sd([*arms, reference], measure)
     return [
-        _difference(label, reference.label, measure, out, corrected.get(label), len(tested))
+        _difference(label, reference.label, measure, out, corrected.get(label), len(tested), spread)
         for label, out in outcomes.items()
     ]
 
@@ -89,7 +92,27 @@ def chosen_pair(one: Arm, other: Arm, among: Sequence[Arm], measure: Measure) ->
     outcome = outcome_of(one, other, measure, pairs, fit)
     count = max(1, math.comb(len(field), 2))
     corrected = None if outcome.p is None else min(1.0, count * outcome.p)
-    return _difference(one.label, other.label, measure, outcome, corrected, count)
+    spread = _seed_sd(field, measure)
+    return _difference(one.label, other.label, measure, outcome, corrected, count, spread)
+
+
+def contrast_of(one: Arm, other: Arm, measure: Measure) -> Contrast | None:
+    """The difference of two arms before any correction; None where none can be had."""
+    pairs = pair_up(one, other, measure, same_training=False)
+    return outcome_of(one, other, measure, pairs, drift_fit([one, other], measure)).contrast
+
+
+def _seed_sd(arms: Sequence[Arm], measure: Measure) -> float | None:
+    """Standard deviation over seeds within an arm, pooled; of the logarithm for a speed."""
+    squares, free = 0.0, 0
+    for arm in arms:
+        known = [measure.value(record) for record in arm.records if has_figure(record, measure)]
+        values = np.array([value for value in known if value is not None], dtype=np.float64)
+        if len(values) > 1:
+            values = np.log(values) if measure.speed else values
+            squares += float(((values - values.mean()) ** 2).sum())
+            free += len(values) - 1
+    return math.sqrt(squares / free) if free else None
 
 
 def _has_any(arm: Arm, measure: Measure) -> bool:
@@ -97,7 +120,13 @@ def _has_any(arm: Arm, measure: Measure) -> bool:
 
 
 def _difference(
-    arm: str, reference: str, measure: Measure, out: Outcome, p_holm: float | None, family: int
+    arm: str,
+    reference: str,
+    measure: Measure,
+    out: Outcome,
+    p_holm: float | None,
+    family: int,
+    seed_sd: float | None,
 ) -> Difference:
     contrast = out.contrast
     alpha = ALPHA / max(1, family)
@@ -126,6 +155,7 @@ def _difference(
         drift=out.drift,
         reason=out.reason,
         picture_share=_picture_share(contrast),
+        seed_sd=None if seed_sd is None else _scale(seed_sd, measure),
     )
     return replace(found, words=sentence(found, measure))
 

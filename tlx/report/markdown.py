@@ -64,7 +64,7 @@ def report_text(
     )
     sections = {
         "Freezing compared": _bullets(verdict(comparison)),
-        "Recommendation": _bullets(advice.words),
+        "Recommendation": _bullets(advice.words) + _command(advice.command),
         "Warnings": _bullets(comparison.warnings),
         "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
         "Means": _table_of(estimate_lines(comparison)),
@@ -88,6 +88,10 @@ def report_text(
 
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {' '.join(line.split())}" for line in lines)
+
+
+def _command(line: str | None) -> str:
+    return f"\n\n```sh\n{line}\n```" if line else ""
 
 
 def _cell(text: object) -> str:

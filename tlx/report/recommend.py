@@ -12,32 +12,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlx.report.again import with_seeds
 from tlx.report.compare import Comparison, Row
 from tlx.report.difference import Difference
-from tlx.report.differences import chosen_pair
+from tlx.report.differences import chosen_pair, contrast_of
 from tlx.report.formats import significant
 from tlx.report.limits import Limits
 from tlx.report.proof import CHANGED
+from tlx.report.settle import MOST_SEEDS, needed
 from tlx.report.verdict import nothing_has_learned
 from tlx.report.words import interval, spelled
 
 FIGURE = "test_map_50"
 TODAY = "If you have to choose today,"
+NEXT = "Next:"
 _GIGABYTE = 1e9
-_MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
 class Recommendation:
     """The arm, or None; `words` give the answer, the evidence and the doubt, in this order.
 
-    `refused` says of every other arm why it was not taken.
+    `refused` says of every other arm why it was not taken. `command` is a line to paste that adds
+    what would settle an open question; None where there is none, or where it is not known.
     """
 
     arm: str | None
     words: list[str]
     limits: Limits
     refused: dict[str, str]
+    command: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The recommendation for `report.json`."""
@@ -46,6 +50,7 @@ class Recommendation:
             "words": self.words,
             "limits": vars(self.limits),
             "refused": self.refused,
+            "command": self.command,
         }
 
 
@@ -89,7 +94,8 @@ def recommend(
     cheap = min((row for row in allowed if row.arm.label in passed), key=_minutes, default=None)
     if cheap is None:
         lean = _to_choose_today(comparison, allowed, differences, limits)
-        return _none(limits, refused, _nothing_shown(ranked, limits), lean)
+        settle, line = _next(comparison, allowed, ranked, differences, limits)
+        return _none(limits, refused, _nothing_shown(ranked, limits), [*lean, settle], line)
     label = cheap.arm.label
     for other in passed.keys() - {label}:
         refused[other] = "its loss is small enough too, but its fit takes longer"
@@ -106,12 +112,15 @@ def recommend(
 
 
 def _none(
-    limits: Limits, refused: Mapping[str, str], why: str, lean: Sequence[str] = ()
+    limits: Limits,
+    refused: Mapping[str, str],
+    why: str,
+    told: Sequence[str] = (),
+    line: str | None = None,
 ) -> Recommendation:
     listed = [f"{label}: {reason}." for label, reason in refused.items()]
-    return Recommendation(
-        None, [f"No arm can be recommended: {why}.", *lean, *listed], limits, dict(refused)
-    )
+    words = [f"No arm can be recommended: {why}.", *told, *listed]
+    return Recommendation(None, words, limits, dict(refused), line)
 
 
 def _to_choose_today(
@@ -120,7 +129,7 @@ def _to_choose_today(
     differences: Mapping[str, Difference],
     limits: Limits,
 ) -> list[str]:
-    """What the evidence leans to where it settles nothing, and what would settle it.
+    """What the evidence leans to where it settles nothing.
 
     The lean is the cheapest arm that is not seen to lose more than is accepted, and whose interval
     leaves out twice that loss: at a true loss of twice what is accepted, few leans are wrong.
@@ -136,14 +145,13 @@ def _to_choose_today(
     single = all(found.pairs < 2 for found in differences.values())
     if single:
         # Seeds are unknown: only the best figure seen is no loss in sight.
-        best = [row for row in allowed if (differences[row.arm.label].mean or -1.0) >= 0]
+        means = {row.arm.label: differences[row.arm.label].mean for row in allowed}
+        best = [row for row in allowed if (mean := means[row.arm.label]) is not None and mean >= 0]
         left = best[:1]
-    settle = _what_settles(allowed, differences, limits)
     if not left:
         return [
             f"{TODAY} nothing speaks for an arm: of none can a loss of {2 * accepted:g}, twice "
-            "what is accepted, be left out.",
-            *settle,
+            "what is accepted, be left out."
         ]
     row = min(left, key=_minutes)
     found = differences[row.arm.label]
@@ -155,49 +163,70 @@ def _to_choose_today(
         why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest fit"
     return [
         f"{TODAY} {row.arm.label} ({significant(_minutes(row))} min): {why}. Its test mAP@.5 "
-        f"differs from that of {found.reference} by {told}; what it seems to lose is {regret:.3f}.",
-        *settle,
+        f"differs from that of {found.reference} by {told}; what it seems to lose is {regret:.3f}."
     ]
 
 
-def _what_settles(
-    allowed: Sequence[Row], differences: Mapping[str, Difference], limits: Limits
-) -> list[str]:
-    """The next command: seeds, or test pictures, that narrow the interval to what is accepted."""
-    accepted = limits.accepted_map_loss
-    if not allowed or accepted <= 0:
-        return []
-    seeds = {str(r.get("seed")) for row in allowed for r in row.arm.records}
-    start = 1 + max((int(seed) for seed in seeds if seed.isdecimal()), default=-1)
-    minutes = sum(_minutes(row) for row in allowed)
-    repeat = "python -m tlx.train -m, with the study's settings and seed="
-    # In order of their figures: the first is the one that more evidence would recommend.
-    found_all = [differences[row.arm.label] for row in allowed]
-    known = [d for d in found_all if d.pairs >= 2 and d.low is not None]
-    if not known:
-        listed = ",".join(str(start + place) for place in range(2))
-        return [
-            f"Next: two more seeds give a first interval ({repeat}{listed}: about "
-            f"{significant(2 * minutes)} min)."
-        ]
-    found = known[0]
-    half = ((found.high or 0.0) - (found.low or 0.0)) / 2
-    goal, share = (accepted / half) ** 2 if half > 0 else math.inf, found.picture_share or 0.0
-    if goal <= share:
-        images = max(r.number("test", "images") or 0 for row in allowed for r in row.arm.records)
-        count = f"{math.ceil(2 * share / goal * images)} test pictures instead of {images:.0f}"
-        return [
-            f"Next: more seeds alone cannot settle {accepted:g}: the test pictures make up "
-            f"{100 * share:.0f} % of the variance. About {count} would."
-        ]
-    more = max(1, math.ceil((1 - share) * found.pairs / (goal - share)) - found.pairs)
-    if more > _MOST_SEEDS:
-        return [f"Next: more than {_MOST_SEEDS} seeds would be needed to settle {accepted:g}."]
-    listed = ",".join(str(start + place) for place in range(more))
-    return [
-        f"Next: about {more} more seed{'s' if more > 1 else ''} would settle {accepted:g} "
-        f"({repeat}{listed}: about {significant(more * minutes)} min)."
-    ]
+def _next(
+    comparison: Comparison,
+    allowed: Sequence[Row],
+    ranked: Sequence[Row],
+    differences: Mapping[str, Difference],
+    limits: Limits,
+) -> tuple[str, str | None]:
+    """What would settle the question, with its minutes, and the command for it.
+
+    It is said of the arm with the best figure within the limits: the one that more evidence would
+    recommend.
+    """
+    comparable = [row for row in allowed if differences[row.arm.label].mean is not None]
+    if not comparable:
+        return (
+            f"{NEXT} runs that can be compared ({differences[allowed[0].arm.label].reason}).",
+            None,
+        )
+    row, accepted = comparable[0], limits.accepted_map_loss
+    other = _best_other(row, ranked)
+    contrast = contrast_of(row.arm, other.arm, comparison.measures[FIGURE])
+    need = needed(contrast, accepted, leads=row is ranked[0])
+    minutes = sum(_minutes(each) for each in comparison.rows if each.fit_min)
+    if need.pictures:
+        assert contrast is not None
+        more = f", with {_counted(need.seeds, 'more seed')}" if need.seeds else ""
+        share = 100 * (contrast.picture_part or 0.0) / contrast.se**2
+        return (
+            f"{NEXT} more seeds alone cannot settle {accepted:g}: the test pictures make up "
+            f"{share:.0f} % of the variance. About {need.pictures} test pictures instead of "
+            f"{contrast.pictures} would{more} (add pictures and run the study again: about "
+            f"{significant((contrast.pairs + need.seeds) * minutes)} min).",
+            None,
+        )
+    if not need.seeds:
+        seems = contrast.mean if contrast else 0.0
+        why = (
+            f"{row.arm.label} has the best figure within the limits and seems to lose "
+            f"{-seems:.3f}, so more runs would hardly recommend it"
+            if row is not ranked[0] and seems <= -accepted
+            else f"neither {MOST_SEEDS} more seeds nor a hundred times the test pictures would "
+            f"settle {accepted:g}"
+        )
+        return f"{NEXT} {why}; a larger loss would have to be accepted (--accept-map-loss).", None
+    records = [record for each in comparison.rows for record in each.arm.records]
+    known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
+    start = max(known, default=-1) + 1
+    seeds = [*known, *range(start, start + need.seeds)]
+    line = with_seeds(records, seeds)
+    how = "" if line else f", by the command of the study with seed={','.join(map(str, seeds))}"
+    what = (
+        f"{_counted(need.seeds, 'more seed')} would give a first interval"
+        if contrast is None or contrast.pairs < 2
+        else f"about {_counted(need.seeds, 'more seed')} would most likely settle {accepted:g}"
+    )
+    return f"{NEXT} {what}: about {significant(need.seeds * minutes)} min{how}.", line
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _ranked(comparison: Comparison) -> list[Row]:
@@ -232,8 +261,12 @@ def _over(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str | Non
 
 def _against_best(comparison: Comparison, row: Row, ranked: Sequence[Row]) -> Difference:
     """The arm's difference from the best of the others; uncorrected, as its interval is read."""
-    best = next(other for other in ranked if other is not row)
+    best = _best_other(row, ranked)
     return chosen_pair(row.arm, best.arm, [row.arm, best.arm], comparison.measures[FIGURE])
+
+
+def _best_other(row: Row, ranked: Sequence[Row]) -> Row:
+    return next(other for other in ranked if other is not row)
 
 
 def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -> str | None:
@@ -253,11 +286,12 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
 
 
 def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
-    fewest = min(row.figures for row in ranked)
+    counts = sorted({row.figures for row in ranked})
+    several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    seeds = "one seed" if counts == [1] else f"{several} seeds"
     return (
         f"of no arm within the limits is the loss shown to be at most {limits.accepted_map_loss:g} "
-        f"(down to {fewest} seeds an arm); more seeds narrow the intervals, a larger accepted loss "
-        "asks less of them"
+        f"with {seeds} an arm; a larger accepted loss (--accept-map-loss) asks less of them"
     )
 
 

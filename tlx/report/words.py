@@ -8,6 +8,9 @@ from tlx.report.difference import LOG_RANK, STEPS, Difference
 from tlx.report.measures import Measure
 from tlx.report.statistics.power import SMALLEST_EFFECT
 
+_ALL = 0.999  # a reduction by more is one to nothing
+_VAST = 10.0  # beyond ten times the figures of an interval say no more
+
 
 def sentence(difference: Difference, measure: Measure) -> str:
     """A difference with its evidence, its verdict, and what would settle it."""
@@ -74,12 +77,20 @@ def _evidence(difference: Difference, measure: Measure) -> str:
 
 def _of_one_pair(difference: Difference, measure: Measure) -> str:
     """A verdict on two runs, with what it does not cover."""
-    told = f"{_evidence(difference, measure)}: {difference.verdict}. "
-    if difference.method == STEPS:
-        return f"{told}This is about these two runs on this machine, by blocks of their steps."
+    pictures = difference.method != STEPS
+    covers = (
+        "on these and like pictures" if pictures else "on this machine, by blocks of their steps"
+    )
+    spread, what = difference.seed_sd, "seed" if pictures else "run"
+    if spread is None:
+        others = "by how much no arm of this study tells, as none has two seeds"
+    else:
+        others = (
+            f"by about {_show(difference, measure)(spread)}, the spread over this study's seeds"
+        )
     return (
-        f"{told}This is about these two runs on these and like pictures; another seed may give "
-        "another difference, by how much one seed cannot tell."
+        f"{_evidence(difference, measure)}: {difference.verdict}. This is about these two runs "
+        f"{covers}; another {what} may move each of them, {others}."
     )
 
 
@@ -101,6 +112,8 @@ def _prospect(difference: Difference, measure: Measure) -> str:
         return ""
     if measure.ious and difference.detectable > 1:
         return f" {difference.pairs} seeds could not show any difference that a mAP can have."
+    if difference.relative and difference.detectable > _ALL:
+        return f" {difference.pairs} seeds could not show a reduction, however large."
     least = _show(difference, measure)(difference.detectable)
     size = f"a reduction of {least}" if difference.relative else f"a difference of {least}"
     can = f" {difference.pairs} seeds show {size} or more in 80 of 100 studies"
@@ -119,7 +132,7 @@ def _show(difference: Difference, measure: Measure) -> Callable[[float], str]:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} %" if value < _VAST else f"{100 * _VAST:.0f} % and more"
 
 
 def _signed(value: float | None, show: Callable[[float], str]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tlx.report.compare import Comparison
 from tlx.report.page.tables import Cell, Table, plain_table
-from tlx.report.recommend import TODAY, Recommendation
+from tlx.report.recommend import NEXT, TODAY, Recommendation
 from tlx.report.verdict import verdict
 
 _DOUBT = "Doubt: "
@@ -14,22 +14,24 @@ _DOUBT = "Doubt: "
 
 @dataclass(frozen=True)
 class Answer:
-    """A sentence that answers, what speaks for it, and what it leaves open."""
+    """A sentence that answers, what speaks for it, what it leaves open, and what to run next."""
 
     headline: str
     reasons: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    command: str | None = None
 
     def __contains__(self, line: object) -> bool:
         return line == self.headline or line in (*self.reasons, *self.doubts)
 
 
 def answer_of(comparison: Comparison, recommendation: Recommendation) -> Answer:
-    """The recommendation; where there is none, what the test figures say instead."""
+    """The recommendation; where there is none, what the test figures say and what to do next."""
     headline, *others = recommendation.words
     if recommendation.arm is None:
-        lean = [line for line in others if line.startswith(TODAY)]
-        return Answer(headline, lean + verdict(comparison)[:2])
+        lean, settle = ([line for line in others if line.startswith(w)] for w in (TODAY, NEXT))
+        told = [line for line in verdict(comparison)[:2] if line != headline]
+        return Answer(headline, [*lean, *told, *settle], command=recommendation.command)
     doubts = [line.removeprefix(_DOUBT) for line in others if line.startswith(_DOUBT)]
     doubts = [line[:1].upper() + line[1:] for line in doubts]
     return Answer(headline, [line for line in others if not line.startswith(_DOUBT)], doubts)

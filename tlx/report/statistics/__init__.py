@@ -6,7 +6,7 @@ The definitions and their sources are in `docs/statistics.md`.
 from __future__ import annotations
 
 from tlx.report.statistics.contrast import Contrast, holm, paired
-from tlx.report.statistics.crossed import crossed
+from tlx.report.statistics.crossed import crossed, foreseen
 from tlx.report.statistics.drift import DriftFit, fit_drift
 from tlx.report.statistics.estimate import Estimate, estimate
 from tlx.report.statistics.power import ALPHA, POWER, SeedCount, power, seeds_needed
@@ -24,6 +24,7 @@ __all__ = [
     "crossed",
     "estimate",
     "fit_drift",
+    "foreseen",
     "holm",
     "log_rank",
     "median_time",

@@ -19,7 +19,8 @@ class Contrast:
     """A mean difference, its standard error and degrees of freedom.
 
     `sd` is the standard deviation of the difference of one pair, `pairs` their number. The parts
-    of se² that seeds and test pictures make up are None where they are not known.
+    of se² that seeds and test pictures make up, and the number of pictures, are None where they are
+    not known.
     """
 
     mean: float
@@ -29,6 +30,7 @@ class Contrast:
     pairs: int
     seed_part: float | None = None
     picture_part: float | None = None
+    pictures: int | None = None
 
     @property
     def p(self) -> float:

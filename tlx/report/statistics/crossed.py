@@ -13,6 +13,7 @@ unlike variances, which errs on the side of caution.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,25 +38,44 @@ def crossed(
     own = seeds * float(np.var(by_picture, ddof=1))  # mean square of the pictures
     if seeds == 1:
         se = math.sqrt(max(own / pictures, least_sd**2))
-        return Contrast(mean, se, pictures - 1, 0.0, 1, seed_part=None, picture_part=se**2)
+        return Contrast(mean, se, pictures - 1, 0.0, 1, None, se**2, pictures)
     centred = influences - influences.mean(1, keepdims=True) - by_picture + influences.mean()
     free = (seeds - 1) * (pictures - 1)
     rest = float((centred**2).sum()) / free
     cells = seeds * pictures
     sd = max(float(np.std(differences, ddof=1)), least_sd)
-    seed_part = sd**2 / seeds
     picture_part = max(0.0, own - rest) / cells
-    variance = seed_part + picture_part
+    return _joined(Contrast(mean, 0.0, 0.0, sd, seeds, sd**2 / seeds, picture_part, pictures))
+
+
+def foreseen(contrast: Contrast, seeds: int, pictures: int | None = None) -> Contrast:
+    """The same difference over another number of seeds and test pictures, were the spreads true.
+
+    Args:
+        contrast: Of two seeds or more, which alone tell their spread.
+        seeds: At least 2.
+        pictures: Their number; by default as many as there are.
+    """
+    if contrast.picture_part is None or contrast.pictures is None:
+        return replace(contrast, se=contrast.sd / math.sqrt(seeds), df=seeds - 1, pairs=seeds)
+    count = pictures or contrast.pictures
+    picture_part = contrast.picture_part * contrast.pictures / count
+    seed_part = contrast.sd**2 / seeds
+    return _joined(
+        replace(
+            contrast, pairs=seeds, seed_part=seed_part, picture_part=picture_part, pictures=count
+        )
+    )
+
+
+def _joined(parts: Contrast) -> Contrast:
+    """The standard error and degrees of freedom that both parts make together."""
+    assert parts.seed_part is not None
+    assert parts.picture_part is not None
+    assert parts.pictures is not None
+    variance = parts.seed_part + parts.picture_part
     # Weighted by the parts themselves; by their squares (Satterthwaite), a seed part that is small
     # by luck makes three seeds pass for many: false verdicts rise to 8 %.
-    share = seed_part / variance if variance > 0 else 1.0
-    df = 1 / (share / (seeds - 1) + (1 - share) / (pictures - 1))
-    return Contrast(
-        mean,
-        math.sqrt(variance),
-        df,
-        sd,
-        seeds,
-        seed_part=seed_part,
-        picture_part=picture_part,
-    )
+    share = parts.seed_part / variance if variance > 0 else 1.0
+    df = 1 / (share / (parts.pairs - 1) + (1 - share) / (parts.pictures - 1))
+    return replace(parts, se=math.sqrt(variance), df=df)

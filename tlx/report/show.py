@@ -1,0 +1,25 @@
+"""The comparison in the console: the table, what it shows, and which arm to take."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from tlx.console import stdout_console
+from tlx.report.compare import Comparison
+from tlx.report.recommend import NEXT, Recommendation
+from tlx.report.table import console_table
+from tlx.report.verdict import verdict
+
+
+def show(comparison: Comparison, advice: Recommendation) -> None:
+    """Print them; the command that settles an open question stands in one line, to be pasted."""
+    console = stdout_console()
+    console.print(console_table(comparison))
+    for line in verdict(comparison):
+        console.print(Text(f"- {line}"))
+    for line in advice.words:
+        console.print(Text(line, style="bold"))
+        if line.startswith(NEXT) and advice.command:
+            console.print(Text(advice.command), soft_wrap=True)
+    for warning in comparison.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
