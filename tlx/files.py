@@ -128,8 +128,8 @@ def _refuse_deep(value: Any) -> None:
 def _refuse_unwritable(value: Any) -> None:
     if isinstance(value, str) and (found := _UNWRITABLE.search(value)):
         raise ValueError(f"it holds the character {found[0]!a}, which no text file can")
-    if isinstance(value, int):
-        _integer(str(value) if value.bit_length() <= _SMALL else "9" * 21)
+    if isinstance(value, int) and value.bit_length() > _SMALL:
+        raise ValueError(f"an integer has more than {_SMALL} bits")
     if isinstance(value, (dict, list)):
         for part in value.items() if isinstance(value, dict) else value:
             for each in part if isinstance(part, tuple) else (part,):
