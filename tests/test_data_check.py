@@ -410,3 +410,35 @@ def test_a_val_split_without_boxes_that_count_is_said(
     told = check("data=voc")["warnings"][-1]
     assert "all its boxes are difficult" in told if difficult else "it has none at all" in told
     assert "last.ckpt is the result" in told
+
+
+def test_auto_finds_the_format_that_the_files_speak_for(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    refused(check("data=auto"), "does not exist")
+    root.mkdir()
+    refused(check("data=auto"), "looked for XML files", "it is empty")
+    content = coco(root)
+    refused(check("data=auto"), "12 .png in images/", "data.format")
+    (root / "readme.txt").write_text("5 pictures 0 boxes 1 2\n")
+    (root / "notes.json").write_text("[]")
+    (root / "annotations.json").write_text(json.dumps({"info": "x" * 5000, **content}))
+    (root / "notes.json").unlink()
+    report = check("data=auto")
+    assert (report["code"], report["format"]) == (0, "coco")
+    (root / "annotations.json").unlink()
+    for path in (root / "images").glob("*.png"):
+        path.with_suffix(".txt").write_text("0 .5 .5 .5 .25\n" if path.stem != "00" else "")
+        path.rename(root / path.name)
+        path.with_suffix(".txt").rename(root / f"{path.stem}.txt")
+    (root / "images").rmdir()
+    assert check("data=auto")["format"] == "yolo"
+    for path in root.glob("[01]*.txt"):
+        path.write_text("1\n2 3 20 30\n")
+    assert check("data=auto", "data.classes=[gun]")["format"] == "txt"
+    devkit(root)  # its lists name numbers only, which are no counts
+    refused(check("data=auto"), "txt (00.txt, …)", "voc (Annotations/img 00.xml, …)", "data=")
+
+
+def test_auto_is_not_misled_by_lists_of_numbers(tmp_path: Path, check: Check) -> None:
+    devkit(tmp_path / "set", stem="{:06d}")
+    assert check("data=auto")["format"] == "voc"

@@ -3,7 +3,7 @@
 Usage
   python -m tlx.data check data=voc data.root=/path/to/set [data.KEY=VALUE ...] [output=DIR]
 
-  data       sample, guns, ppe, voc, coco, yolo: as for tlx.train, with the same keys
+  data       sample, guns, ppe, voc, coco, yolo, auto: as for tlx.train, with the same keys
              (data.classes, data.splits, data.group_near_duplicates, …)
   output     folder of check.json (default: the current one)
   cache_dir  decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
@@ -54,6 +54,7 @@ def as_dict(data: DetectionData) -> dict[str, Any]:
     return {
         "usable": True,
         "root": data.report["root"],
+        "format": data.report["format"],
         "classes": data.classes,
         "splits": data.report["counts"],
         "faults": data.faults.to_rows(),
@@ -69,6 +70,7 @@ def tell(data: DetectionData) -> None:
         table.add_row(split, *(str(counts[key]) for key in ("images", "boxes", "negatives")))
     console = stdout_console()
     console.print(table)
+    print(f"format: {data.report['format']}")
     print(f"classes: {', '.join(data.classes)}")
     _tell_faults(data.faults)
     for warning in data.report["warnings"]:

@@ -22,7 +22,7 @@ from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collat
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import apply_fixes, read_fixes
-from tlx.data.formats import read_annotations, stated_classes
+from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
 from tlx.data.pictures import BITS
@@ -78,7 +78,12 @@ def build_data(
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
     input_size = input_size or cfg.input_size
-    root, annotations, checked = read_checked(cfg, cache_dir, input_size)
+    if cfg.format == "sample":
+        root, format = ensure_sample(cache_dir), "voc"
+    else:
+        root = Path(str(cfg.root)).expanduser()
+        format = find_format(cfg.format, root)
+    annotations, checked = read_checked(cfg, root, format, input_size)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
@@ -119,6 +124,7 @@ def build_data(
         cache=cache,
         report={
             "root": str(root),
+            "format": format,
             "bits": cfg.bits,
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
@@ -129,13 +135,9 @@ def build_data(
 
 
 def read_checked(
-    cfg: DataConfig, cache_dir: Path, input_size: int
-) -> tuple[Path, list[Annotation], CheckResult]:
-    """The folder, its annotations as written, and what the check left of them."""
-    if cfg.format == "sample":
-        root, format = ensure_sample(cache_dir), "voc"
-    else:
-        root, format = Path(str(cfg.root)).expanduser(), cfg.format
+    cfg: DataConfig, root: Path, format: str, input_size: int
+) -> tuple[list[Annotation], CheckResult]:
+    """The annotations of the folder as written, and what the check left of them."""
     if cfg.splits not in SPLITS:
         raise ConfigError(f"data.splits={cfg.splits} is none of {', '.join(SPLITS)}")
     if cfg.bits is not None and cfg.bits not in BITS:
@@ -154,7 +156,7 @@ def read_checked(
                 f"used (the first: {sources[0]}): correct its list, or have all pictures divided "
                 "anew with data.splits=cut"
             )
-    return root, annotations, checked
+    return annotations, checked
 
 
 class _progress:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 from tlx.data.annotations import Annotation
 from tlx.data.formats import coco, txt, voc, yolo  # noqa: F401  (importing a module registers its reader)
 from tlx.data.formats.folders import read_lines
 from tlx.data.formats.registry import READERS, Reader, reader
+from tlx.data.formats.sniff import detect_format, seen
 from tlx.errors import ConfigError, DataError
 
-MOST_SEEN = 10_000  # files that a message about a folder looks at
+AUTO = "auto"
 
-__all__ = ["READERS", "Reader", "read_annotations", "reader", "stated_classes"]
+__all__ = [
+    "AUTO",
+    "READERS",
+    "Reader",
+    "find_format",
+    "read_annotations",
+    "reader",
+    "stated_classes",
+]
+
+
+def find_format(format: str, root: Path) -> str:
+    """`format`, or where it is `AUTO` the one that the folder's files speak for.
+
+    Raises:
+        DataError: there is no such folder, or its files speak for none or for several.
+    """
+    return detect_format(_folder(root)) if format == AUTO else format
 
 
 def read_annotations(format: str, root: Path, classes: list[str] | None) -> list[Annotation]:
@@ -30,11 +47,9 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
     """
     if format not in READERS:
         raise ConfigError(
-            f"unknown data format {format!r}: use one of {', '.join(sorted(READERS))}"
+            f"unknown data format {format!r}: use one of {', '.join(sorted(READERS))} or {AUTO}"
         )
-    root = Path(root).expanduser().absolute()
-    if not root.is_dir():
-        raise DataError(f"the data folder {root} does not exist: set data.root=FOLDER")
+    root = _folder(root)
     annotations = READERS[format](root, classes)
     if all(annotation.unused for annotation in annotations):
         raise DataError(
@@ -43,35 +58,11 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
     return annotations
 
 
-def seen(root: Path) -> str:
-    """What a folder holds, for the message that the format looked for is not there."""
-    kinds: dict[tuple[str, str], list[Path]] = {}
-    for path in sorted(islice(root.rglob("*"), MOST_SEEN)):
-        if path.is_file() and not path.name.startswith("."):
-            kinds.setdefault((path.suffix.lower(), str(path.parent)), []).append(path)
-    found = sorted(kinds.items(), key=lambda item: -len(item[1]))[:4]
-    parts = [
-        f"{len(files)} {ending or 'files without ending'} in {Path(folder).relative_to(root)}/"
-        f"{_looks_like(files[0])}"
-        for (ending, folder), files in found
-    ]
-    return f"it has {', '.join(parts)}" if parts else "it is empty"
-
-
-def _looks_like(path: Path) -> str:
-    """Which format the first bytes of an annotation file speak for."""
-    with path.open("rb") as file:
-        start = file.read(2000)
-    words = start.split(b"\n")[0].split()
-    if path.suffix.lower() == ".xml" and b"<annotation" in start:
-        return " (data.format=voc)"
-    if path.suffix.lower() == ".json" and b'"images"' in start:
-        return " (data.format=coco)"
-    if path.suffix.lower() == ".txt" and len(words) == 5 and words[0].isdigit():
-        return " (five numbers a line: data.format=yolo)"
-    if path.suffix.lower() == ".txt" and len(words) == 1 and words[0].isdigit():
-        return " (a count, then corners: data.format=txt)"
-    return ""
+def _folder(root: Path) -> Path:
+    root = Path(root).expanduser().absolute()
+    if not root.is_dir():
+        raise DataError(f"the data folder {root} does not exist: set data.root=FOLDER")
+    return root
 
 
 def stated_classes(root: Path) -> list[str] | None:
