@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from tlx.data.annotations import Item
-from tlx.data.formats import READERS
+from tlx.data.formats import AUTO, READERS
 from tlx.data.membership import UNSEEN, Membership, drift
 from tlx.data.module import DetectionData, build_data
 from tlx.errors import ConfigError, DataError
@@ -103,8 +103,8 @@ def read_subject(
 def _point_to(cfg: Any, root: str | None, format: str | None, fixes: str | None) -> None:
     if format is not None and root is None:
         raise ConfigError("format=… is of another set: add root=FOLDER")
-    if format is not None and format not in READERS:
-        raise ConfigError(f"format={format} is none of {', '.join(sorted(READERS))}")
+    if format is not None and format not in (*READERS, AUTO):
+        raise ConfigError(f"format={format} is none of {', '.join(sorted(READERS))}, {AUTO}")
     if root is not None:
         cfg.root, cfg.fixes = root, None
         cfg.format = format or ("voc" if cfg.format == "sample" else cfg.format)
