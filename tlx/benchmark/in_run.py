@@ -149,7 +149,7 @@ def _tlx_run(
     detector = maker.detector
     torch.save(
         {
-            "tlx": checkpoint_meta(detector, data.classes, {}),
+            "tlx": checkpoint_meta(detector, data.membership, {}),
             "state_dict": {f"detector.{k}": v for k, v in detector.state_dict().items()},
         },
         folder / "start.ckpt",
