@@ -58,22 +58,56 @@ def leaving_out(
     order = np.argsort(-scores, kind="stable")
     hits, owner = hits[order], owner[order]
     count, total = len(objects), int(objects.sum())
-    whole = _ap(hits, total)
+    found = np.bincount(owner, minlength=count)
+    places = np.split(np.argsort(owner, kind="stable"), np.cumsum(found)[:-1])
+    ranking = _Ranking(hits, total)
+    whole = ranking.ap(np.array([], dtype=int), total)
     values = np.full(count, whole)
-    for place in np.union1d(np.flatnonzero(objects), owner):
-        if left := total - int(objects[place]):
-            values[place] = count * whole - (count - 1) * _ap(hits[owner != place], left)
+    for picture in np.flatnonzero(objects + found):
+        if left := total - int(objects[picture]):
+            without = ranking.ap(places[picture], left)
+            values[picture] = count * whole - (count - 1) * without
     return values
 
 
-def _ap(hits: np.ndarray, objects: int) -> float:
-    """COCO's AP of detections in order of score: mean of 101 interpolated precisions."""
-    if not len(hits):
-        return 0.0
-    found = np.cumsum(hits)
-    precision = found / np.arange(1, len(hits) + 1)
-    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-    return float(envelope[np.searchsorted(found / objects, _RECALLS)].mean())
+class _Ranking:
+    """Detections of a class in order of score, prepared for AP without some of them.
+
+    Precision peaks at hits, so that only these are looked at.
+    """
+
+    def __init__(self, hits: np.ndarray, objects: int) -> None:
+        self._hits, self._objects = hits, objects
+        self._ranks = np.flatnonzero(hits) + 1.0
+        self._numbers = np.arange(1.0, len(self._ranks) + 1)
+        self._next = np.cumsum(hits) - hits  # the first hit from each detection on
+        self._needed: dict[int, np.ndarray] = {}
+
+    def ap(self, left_out: np.ndarray, objects: int) -> float:
+        """COCO's AP, the mean of 101 interpolated precisions, of the other detections.
+
+        Args:
+            left_out: Places of detections in the order of score, ascending.
+            objects: How many objects there are, at least 1.
+        """
+        ranks, numbers = self._ranks.copy(), self._numbers.copy()
+        needed = self._hits_needed(objects)
+        for place in left_out:
+            first = self._next[place]
+            ranks[first:] -= 1
+            if self._hits[place]:
+                numbers[first:] -= 1
+                ranks[first] = np.inf  # no precision of its own: what follows counts
+                needed = needed + (needed >= first)
+        envelope = np.maximum.accumulate((numbers / ranks)[::-1])[::-1]
+        return float(envelope[needed[needed < len(envelope)]].sum() / len(_RECALLS))
+
+    def _hits_needed(self, objects: int) -> np.ndarray:
+        """Which hit, counted from 0, reaches each recall, int [101]."""
+        if objects not in self._needed:
+            recalls = np.arange(1, self._objects + 1) / objects
+            self._needed[objects] = np.searchsorted(recalls, _RECALLS)
+        return self._needed[objects]
 
 
 def _hits(image: ImagePredictions, label: int, iou: float) -> tuple[np.ndarray, np.ndarray]:
