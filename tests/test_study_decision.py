@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from conftest import Compose
+from scipy.stats import binom
 
 from tlx.config import check_config
 from tlx.errors import ConfigError
@@ -47,11 +48,19 @@ def test_a_clear_difference_is_told() -> None:
     assert "freeze=4 is better than freeze=8" in decision.words
 
 
-def test_noise_makes_it_take_the_deeper() -> None:
-    first = Rung(2, {"none": [0.1, 0.2], "4": [0.4, 0.3], "8": [0.2, 0.4], "all": [0.1, 0.0]})
-    decision = decide([first, Rung(4, {"4": [0.60, 0.49], "8": [0.50, 0.57]})])
+def test_a_little_noise_makes_it_take_the_deeper() -> None:
+    first = Rung(2, {"none": [0.1, 0.11], "4": [0.4, 0.41], "8": [0.39, 0.41], "all": [0.1, 0.1]})
+    decision = decide([first, Rung(4, {"4": [0.60, 0.61], "8": [0.595, 0.61]})])
     assert (decision.best, decision.choice, decision.told) == ("4", "8", False)
     assert "cannot tell" in decision.words
+    assert "a loss of 0.04 is left out" in decision.words
+
+
+def test_much_noise_does_not_make_it_freeze_more() -> None:
+    first = Rung(2, {"none": [0.1, 0.2], "4": [0.4, 0.3], "8": [0.2, 0.4], "all": [0.1, 0.0]})
+    decision = decide([first, Rung(4, {"4": [0.60, 0.49], "8": [0.50, 0.57]})])
+    assert (decision.best, decision.choice, decision.told) == ("4", "4", False)
+    assert "does not leave out that the deeper one loses 0.04" in decision.words
 
 
 def test_scores_of_zero_tell_nothing() -> None:
@@ -96,6 +105,43 @@ def test_equal_depths_are_told_apart_no_more_often_than_stated() -> None:
 
 def test_a_large_difference_is_nearly_always_told() -> None:
     assert np.mean(pilots(0.15)) >= 0.9
+
+
+def wrong_picks(losing: tuple[str, ...], noise: float, count: int = 1000) -> int:
+    """Simulated pilots that take a depth which truly loses .04, twice what is accepted."""
+    rng = np.random.default_rng(1)
+    wrong = 0
+    for _ in range(count):
+        rungs: list[Rung] = []
+        depths = ["none", "4", "8", "all"]
+        for epochs in (2, 4):
+            luck = rng.normal(0, 0.05, 2)
+            scores = {d: (0.4 + luck + rng.normal(0, noise, 2) - 0.04 * (d in losing)).tolist()
+                      for d in depths}  # fmt: skip
+            rungs.append(Rung(epochs, dict(scores)))
+            depths = rungs[-1].better_half()
+        wrong += decide(rungs).choice in losing
+    return wrong
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.02])
+@pytest.mark.parametrize("losing", [("all",), ("8", "all"), ("4", "8", "all")])
+def test_few_pilots_take_a_depth_that_loses(losing: tuple[str, ...], noise: float) -> None:
+    assert wrong_picks(losing, noise) <= binom.ppf(0.999, 1000, 0.05)
+
+
+@pytest.mark.parametrize("rungs", [1, 2])
+def test_without_learning_no_pilot_takes_the_deepest(rungs: int) -> None:
+    """Chance hits below the floor, which favour any depth, count as nothing."""
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        made = [
+            Rung(k + 1, {d: rng.uniform(0, 0.009, 2).tolist() for d in ("none", "4", "8", "all")})
+            for k in range(rungs)
+        ]
+        decision = decide(made)
+        assert (decision.choice, decision.told) == ("none", False)
+        assert "nothing has learned" in decision.words
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,34 @@ def test_halving_doubles_the_epochs_of_the_better_half(
     assert not made, "a decision stands"
 
 
+def test_no_depth_is_put_out_while_nothing_has_learned(
+    tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of zeros the deeper half would go on, and the best depth be out before it found anything."""
+    made: list[int] = []
+
+    def late(job: Any, folder: Path) -> Record:
+        made.append(job.trainer.epochs)
+        score = {"none": 0.5, "4": 0.4, "8": 0.2, "all": 0.1}[str(job.freeze)]
+        found = score + 0.01 * job.seed if job.trainer.epochs > 1 else 0.0
+        return {"error": None, "best": {"map": found}, "time": {"fit_s": 1.0}}
+
+    monkeypatch.setattr(tlx.study.pilot, "_run", late)
+    decision = tlx.study.pilot.pilot(tiny_config("policy=auto", "trainer.epochs=10"), tmp_path)
+    assert decision["choice"] == "none"
+    assert made == [1] * 8 + [2] * 8 + [4] * 4
+
+
+def test_a_pilot_that_never_learns_stops_at_a_quarter_of_the_run(
+    tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = scored(monkeypatch, {depth: [0.0, 0.0] for depth in ("none", "4", "8", "all")})
+    decision = tlx.study.pilot.pilot(tiny_config("policy=auto", "trainer.epochs=18"), tmp_path)
+    assert decision["choice"] == "none"
+    assert "nothing has learned" in decision["words"]
+    assert {int(run.split()[-1]) for run in made} == {1, 2, 4}
+
+
 def test_a_pilot_where_every_depth_diverges_says_so(
     tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

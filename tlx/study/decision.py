@@ -35,6 +35,15 @@ class Rung:
     epochs: int
     scores: dict[str, list[float] | None]
 
+    @property
+    def learned(self) -> bool:
+        """Whether some run found anything at all."""
+        return any(max(scores) >= FLOOR for scores in self.scores.values() if scores)
+
+    def sound(self) -> list[str]:
+        """Depths that did not diverge, from the shallowest to the deepest."""
+        return [depth for depth, scores in self.scores.items() if scores]
+
     def ranking(self) -> list[str]:
         """Depths that did not diverge, the best first; of equals the deeper, which is cheaper."""
         means = {depth: fmean(scores) for depth, scores in self.scores.items() if scores}
@@ -71,16 +80,17 @@ class Decision:
 
 
 def decide(rungs: Sequence[Rung]) -> Decision:
-    """The best depth of the last rung, or the deeper of the two best where noise hides the answer.
+    """The best depth of the last rung, or the deeper of the two best where that costs little.
 
-    The deeper is not taken where it seems to lose more than `ACCEPTED`, and where nothing has
-    learned it is the shallowest that is.
+    The deeper is taken where the best is not shown to be better, the deeper does not seem to lose
+    more than `ACCEPTED`, and the noise leaves out a loss of twice that: else the noisier a pilot,
+    the more it would freeze. Where nothing has learned the shallowest is taken.
 
     At least one depth must have scores there.
     """
     last = rungs[-1]
     best, *others = last.ranking()
-    if all(max(rung.scores[d] or [0.0]) < FLOOR for rung in rungs for d in rung.scores):
+    if not any(rung.learned for rung in rungs):
         # Nothing is given up by freezing least; the first rung holds every depth.
         choice = next(d for d, scores in rungs[0].scores.items() if scores is not None)
         return Decision(
@@ -101,16 +111,29 @@ def decide(rungs: Sequence[Rung]) -> Decision:
     noise, freedom = paired_noise(rungs)
     told = difference > noise
     deeper = next(d for d in reversed(last.scores) if d in (best, second))
-    choice = best if told or difference > ACCEPTED else deeper
+    cheap = not told and difference <= ACCEPTED and difference + noise <= 2 * ACCEPTED
+    choice = deeper if cheap else best
     figures = (
         f"{fmean(one):.3f} against {fmean(other):.3f} val mAP after {last.epochs} epochs with "
         f"{len(one)} paired seeds, a difference of {difference:.3f} against a noise of {noise:.3f}"
     )
-    why = (
-        f"freeze={choice}, the deeper one, is taken because its steps are cheaper"
-        if choice == deeper
-        else f"freeze={choice} is taken because the deeper one seems to lose more than {ACCEPTED:g}"
-    )
+    if best == deeper:
+        why = f"freeze={best}, the best seen and the deeper one, is taken"
+    elif cheap:
+        why = (
+            f"freeze={deeper}, the deeper one, is taken because its steps are cheaper and a loss "
+            f"of {2 * ACCEPTED:g} is left out"
+        )
+    elif difference > ACCEPTED:
+        why = (
+            f"freeze={best}, the best seen, is taken because the deeper one seems to lose more "
+            f"than {ACCEPTED:g}"
+        )
+    else:
+        why = (
+            f"freeze={best}, the best seen, is taken because the noise does not leave out that the "
+            f"deeper one loses {2 * ACCEPTED:g}; more seeds (policy.seeds) would tell"
+        )
     words = (
         f"freeze={best} is better than freeze={second}: {figures}"
         if told
@@ -132,7 +155,8 @@ def paired_noise(rungs: Sequence[Rung]) -> tuple[float, int]:
     from scipy.stats import t  # here: every run imports this module, few have a pilot
 
     squares, variance, freedom, seeds = 0.0, 0.0, 0, 0
-    for rung in rungs:
+    # Runs that found nothing agree with one another, which tells nothing of the noise.
+    for rung in [rung for rung in rungs if rung.learned] or rungs:
         scores = np.array([row for row in rung.scores.values() if row is not None])
         residual = (
             scores - scores.mean(0, keepdims=True) - scores.mean(1, keepdims=True) + scores.mean()

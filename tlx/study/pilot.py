@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = "pilot"
 _SHARE = 20  # the first rung's epochs: this part of the run's
+_IN_VAIN = 4  # no more than this part of the run's epochs are spent on runs that find nothing
 
 
 def start(cfg: DictConfig, run_dir: Path) -> Record:
@@ -81,8 +82,11 @@ def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             rung, climbed = _climb(cfg, run_dir / FOLDER, remaining, seeds, epochs)
             rungs.append(rung)
             runs += climbed
-            kept = rung.better_half()
-            if len(remaining) <= 2 or len(kept) < 2:
+            # Scores of nothing would put depths out by chance: all of them go on.
+            kept = rung.better_half() if rung.learned else rung.sound()
+            if len(kept) < 2 or (rung.learned and len(remaining) <= 2):
+                break
+            if not rung.learned and 2 * epochs > cfg.trainer.epochs / _IN_VAIN:
                 break
             remaining = {label: remaining[label] for label in kept}
             epochs *= 2
