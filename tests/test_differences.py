@@ -217,13 +217,28 @@ def test_differences_are_written_as_they_are(tmp_path: Path) -> None:
 
 def test_two_runs_are_compared_by_the_blocks_of_their_steps(tmp_path: Path) -> None:
     def timed(freeze: str, step: float) -> dict[str, Any]:
-        blocks = [step * factor for factor in (0.98, 1.0, 1.02, 1.01, 0.99)]
+        blocks = [step * factor for factor in (0.98, 1.0, 1.02, 1.01, 0.99, 1.0, 1.02, 0.98)]
         return make_record(freeze, step_time={"median_s": step, "block_medians_s": blocks})
 
     difference = found(compared(tmp_path, timed("none", 0.3), timed("4", 0.1)), "step_s")
     assert (difference.verdict, difference.method, difference.pairs) == ("better", STEPS, 1)
     assert difference.mean == pytest.approx(-2 / 3)
     assert "these two runs on this machine" in difference.words
+    assert "by how much no arm of this study tells, as none has two seeds" in difference.words
+
+
+def test_another_seed_moves_a_run_by_the_spread_of_the_arms_that_have_several(
+    tmp_path: Path,
+) -> None:
+    def timed(freeze: str, seed: int, step: float) -> dict[str, Any]:
+        blocks = [step * factor for factor in (0.98, 1.0, 1.02, 1.01, 0.99, 1.0, 1.02, 0.98)]
+        return make_record(freeze, seed, step_time={"median_s": step, "block_medians_s": blocks})
+
+    several = [timed("8", 1, 0.2), timed("8", 2, 0.2 * np.exp(0.1))]
+    study = compared(tmp_path, timed("none", 0, 0.3), timed("4", 0, 0.1), *several)
+    difference = found(study, "step_s")
+    assert difference.seed_sd == pytest.approx(np.expm1(0.1 / np.sqrt(2)))
+    assert "another run may move each of them, by about 7.3 %" in difference.words
 
 
 def test_two_runs_are_compared_by_their_test_pictures(tmp_path: Path) -> None:

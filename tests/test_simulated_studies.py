@@ -18,7 +18,7 @@ from tlx.report.difference import Difference
 from tlx.report.differences import against_references, chosen_pair
 from tlx.report.levels import Levels
 from tlx.report.measures import measures
-from tlx.report.statistics import holm, paired, power
+from tlx.report.statistics import blocks, holm, paired, power
 
 ARMS = ("none", "4", "8", "12", "all")
 MEASURES = measures(Levels(None, None))
@@ -157,3 +157,34 @@ def test_a_difference_is_found_in_spite_of_drift() -> None:
         d.low <= -0.15 <= d.high for d in found if d.low is not None and d.high is not None
     )
     assert binom.ppf(0.0005, 100, 0.95) <= inside
+
+
+def moody(rng: np.random.Generator, count: int, near: float) -> np.ndarray:
+    """Logarithms of blocks of steps, each like its neighbours: autoregressive, of sd .03."""
+    drawn = rng.normal(0, 1, count + 50)
+    for place in range(1, len(drawn)):
+        drawn[place] = near * drawn[place - 1] + math.sqrt(1 - near**2) * drawn[place]
+    return 0.03 * drawn[50:]
+
+
+@pytest.mark.parametrize("near", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("count", [10, 20])
+def test_blocks_that_follow_their_neighbours_show_no_difference(count: int, near: float) -> None:
+    rng = np.random.default_rng(count)
+    false = 0
+    for _ in range(STUDIES):
+        one, other = moody(rng, count, near), moody(rng, count, near)
+        found = blocks(one, other, float(one.mean() - other.mean()))
+        assert found is not None
+        false += found.p <= 0.05
+    assert false <= MOST_FALSE
+
+
+def test_a_step_that_is_a_tenth_shorter_is_found_in_two_runs() -> None:
+    rng = np.random.default_rng(6)
+    shown = 0
+    for _ in range(200):
+        one, other = moody(rng, 20, 0.3) - 0.1, moody(rng, 20, 0.3)
+        found = blocks(one, other, float(one.mean() - other.mean()))
+        shown += found is not None and found.p <= 0.05
+    assert shown > 0.9 * 200

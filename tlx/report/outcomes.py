@@ -16,13 +16,10 @@ from tlx.report.levels import times_of
 from tlx.report.measures import Measure
 from tlx.report.pairing import Pairs, has_figure, one_sided, running_times
 from tlx.report.records import Record, finite
-from tlx.report.statistics import Contrast, DriftFit, crossed, fit_drift, log_rank, paired
+from tlx.report.statistics import Contrast, DriftFit, blocks, crossed, fit_drift, log_rank, paired
 
 _ROUNDING = 1 / math.sqrt(6)
 """Standard deviation of the difference of two figures that are rounded to a grain of 1."""
-
-
-_LEAST_BLOCKS = 3
 
 
 @dataclass(frozen=True)
@@ -115,22 +112,11 @@ def _censored(pairs: Pairs, measure: Measure) -> Outcome | None:
 
 
 def _by_blocks(pairs: Pairs, gap: float, least_sd: float) -> Contrast | None:
-    """Two runs' speeds by the medians of their blocks of steps, as Welch's test of logarithms.
-
-    None where a run has fewer than three blocks, as runs of older versions have.
-    """
-    logs = [_blocks(runs[0]) for runs in (pairs.one, pairs.other)]
-    if any(len(values) < _LEAST_BLOCKS for values in logs):
-        return None
-    parts = [float(np.var(values, ddof=1)) / len(values) for values in logs]
-    variance = max(sum(parts), least_sd**2)
-    spread = sum(part**2 / (len(v) - 1) for part, v in zip(parts, logs, strict=True))
-    df = variance**2 / spread if spread > 0 else float(min(map(len, logs)) - 1)
-    df = min(df, float(sum(len(values) - 1 for values in logs)))
-    return Contrast(gap, math.sqrt(variance), df, 0.0, 1)
+    return blocks(_blocks(pairs.one[0]), _blocks(pairs.other[0]), gap, least_sd)
 
 
 def _blocks(record: Record) -> NDArray[np.float64]:
+    """Logarithms of the medians of a run's blocks of steps; none in runs of older versions."""
     found = record.get("step_time", "block_medians_s")
     known = [finite(value) for value in found] if isinstance(found, list) else []
     return np.log([value for value in known if value is not None and value > 0])

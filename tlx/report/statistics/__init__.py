@@ -5,6 +5,7 @@ The definitions and their sources are in `docs/statistics.md`.
 
 from __future__ import annotations
 
+from tlx.report.statistics.blocks import blocks
 from tlx.report.statistics.contrast import Contrast, holm, paired
 from tlx.report.statistics.crossed import crossed, foreseen
 from tlx.report.statistics.drift import DriftFit, fit_drift
@@ -21,6 +22,7 @@ __all__ = [
     "LogRank",
     "SeedCount",
     "Times",
+    "blocks",
     "crossed",
     "estimate",
     "fit_drift",
