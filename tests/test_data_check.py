@@ -191,6 +191,62 @@ def test_fractions_are_refused(tmp_path: Path, check: Check, format: str) -> Non
     refused(check(f"data={format}"), "within one pixel", "fractions?")
 
 
+def test_fractions_among_pixels_are_dropped(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set")
+    for stem in stems[:3]:
+        write(tmp_path / "set", stem, xml(f"{stem}.png", [("gun", (0.1, 0.1, 0.5, 1))]))
+    assert check("data=voc")["counts"] == {"fraction-box": 3, "no-box-left": 3}
+    for stem in stems[3:6]:
+        write(tmp_path / "set", stem, xml(f"{stem}.png", [("gun", (0.1, 0.1, 0.5, 1))]))
+    refused(check("data=voc"), "6 of 12", "6 no-box-left", "fraction-box")
+
+
+@pytest.mark.parametrize("written", ["corners", "percents"])
+def test_boxes_of_another_form_are_refused(tmp_path: Path, check: Check, written: str) -> None:
+    root = tmp_path / "set"
+    content = coco(root)
+    for number, annotation in enumerate(content["annotations"]):
+        Image.open(root / f"images/{number:02d}.png").resize((320, 240)).save(
+            root / f"images/{number:02d}.png"
+        )
+        x, y, w, h = 40 + 15 * number, 30 + 12 * number, 80, 60
+        annotation["bbox"] = {
+            "corners": [x, y, x + w, y + h],
+            "percents": [x / 3.2, y / 2.4, w / 3.2, h / 2.4],
+        }[written]
+    (root / "annotations.json").write_text(json.dumps(content))
+    words = {"percents": ["all 12 boxes end within 100 px", "percents?"]}
+    outside = ["of 12 boxes lie to more than a tenth outside", "corners where width and height"]
+    refused(check("data=coco"), *words.get(written, outside))
+
+
+@pytest.mark.parametrize("other", ["Gun", "GUN", "gun ", "g-un", "g un"])
+def test_classes_that_differ_in_spelling_only_are_refused(
+    tmp_path: Path, check: Check, other: str
+) -> None:
+    content = coco(tmp_path / "set")
+    content["categories"][0]["name"] = "g_un" if "u" in other[2:] else "gun"
+    content["categories"].append({"id": 2, "name": other})
+    content["annotations"][3]["category_id"] = 2
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    refused(check("data=coco"), repr(other), "(1 boxes", "(11 boxes", "image 3")
+    names = [category["name"] for category in content["categories"]]
+    (tmp_path / "set/labels.txt").write_text("\n".join(names))
+    if other == other.strip():  # who lists both means both
+        assert check("data=coco")["classes"] == names
+
+
+def test_a_box_that_stands_twice_but_for_its_rounding_counts_once(
+    tmp_path: Path, check: Check
+) -> None:
+    content = coco(tmp_path / "set")
+    for annotation in [*content["annotations"]]:
+        shifted = [value + 0.3 for value in annotation["bbox"]]
+        content["annotations"].append({**annotation, "id": 99, "bbox": shifted})
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    assert check("data=coco")["counts"] == {"duplicate-box": 12}
+
+
 def test_a_box_that_stands_twice_counts_once(tmp_path: Path, check: Check) -> None:
     for number, stem in enumerate(devkit(tmp_path / "set")):
         write(tmp_path / "set", stem, xml(f"{stem}.png", boxes_of(number) * 2))
@@ -222,8 +278,8 @@ def test_coco_as_other_tools_write_it(tmp_path: Path, check: Check) -> None:
     third["category_id"], third["image_id"] = "1", str(third["image_id"])
     (tmp_path / "set/labels.json").write_text(json.dumps(content))
     report = check("data=coco")
-    assert report["counts"] == {"empty-box": 1}
-    assert sum(s["boxes"] for s in report["splits"].values()) == 11
+    assert report["counts"] == {"empty-box": 1, "no-box-left": 1}, "it is not known to be empty"
+    assert [sum(s[k] for s in report["splits"].values()) for k in ("boxes", "negatives")] == [11, 0]
 
 
 def test_a_base_name_of_two_folders_is_refused(tmp_path: Path, check: Check) -> None:

@@ -62,7 +62,10 @@ def test_unlike_runs_are_named(tmp_path: Path) -> None:
     assert comparison.differs == ["epochs", "machine"]
     epochs, machine = comparison.warnings[:2]
     assert "differ in epochs: 4; 9." in epochs, "the labels say which"
-    assert [row.arm.label for row in comparison.rows] == ["freeze=none epochs=4", "freeze=4 epochs=9"]
+    assert [row.arm.label for row in comparison.rows] == [
+        "freeze=none epochs=4",
+        "freeze=4 epochs=9",
+    ]
     assert "Example 9000" in machine
     assert "Other 1" in machine
     assert comparison.rows[1].speedup is None, "a speed-up across machines shows the machines"

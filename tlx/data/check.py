@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,12 +14,21 @@ import numpy as np
 
 from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import input_size_for
+from tlx.data.doubts import (
+    EdgeTally,
+    refuse_fractions,
+    refuse_losses,
+    refuse_overhang,
+    refuse_percent,
+    refuse_spellings,
+)
 from tlx.data.faults import Fault, FaultReport
 from tlx.data.pictures import Probe, UnreadablePicture, probe
 from tlx.errors import ConfigError, DataError
 
 MIN_SIDE = 16  # px
-LEAST_LOSS = 3  # pictures: a smaller set may have lost one of two
+SAME_BOX = 1.0  # px, and
+SAME_SHARE = 0.05  # of the shorter side: corners this near are those of one box
 LISTED = 20  # faults that a strict check names
 
 
@@ -51,27 +60,32 @@ def check(
 
     Raises:
         ConfigError: `classes` is empty, has repetitions or names the background.
-        DataError: a class that is not in `classes`, no usable image, or (strict) any fault.
+        DataError: a class that is not in `classes`, boxes or names that cannot be meant
+            (`tlx.data.doubts`), no usable image, or (strict) any fault.
     """
     annotations = _joined(annotations)
     classes = _class_names(annotations, classes)
-    _refuse_fractions(annotations)
+    refuse_fractions(annotations)
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
     probes = _probe_all(annotations, bits)
-    faults = FaultReport()
+    faults, edges = FaultReport(), EdgeTally()
     items: list[Item] = []
     lost: list[Fault] = []  # why a picture with an annotation is not used
     for annotation in annotations:
-        item = _check_one(annotation, probes.get(annotation.image), labels, faults, input_size)
+        item = _check_one(annotation, probes.get(annotation.image), labels, faults, edges)
         if item:
             items.append(replace(item, bits=bits))
+            if input_size:
+                _note_tiny(item, annotation.source, input_size, faults)
         elif not annotation.unused:
             lost.append(faults.faults[-1])
-    _refuse_losses(lost, len(items))
+    refuse_losses(lost, len(items))
     if strict and faults.serious:
         raise DataError(_refusal(faults))
+    refuse_overhang(edges)
+    refuse_percent(items)
     if not items:
         raise DataError(f"no image of the data set is usable:\n{faults.summary()}")
     return CheckResult(items, classes, faults)
@@ -82,6 +96,7 @@ def _class_names(annotations: Sequence[Annotation], classes: list[str] | None) -
         classes = sorted({name for annotation in annotations for name in annotation.names})
         if not classes:
             raise DataError("no annotation has a box: there is nothing to learn; set data.root")
+        refuse_spellings(annotations)
     if not classes or len(set(classes)) < len(classes):
         raise ConfigError(f"data.classes must name each class once, not {classes}")
     background = [name for name in classes if name.upper() == "BACKGROUND"]
@@ -114,31 +129,6 @@ def _joined(annotations: Sequence[Annotation]) -> list[Annotation]:
                 )
             )
     return kept
-
-
-def _refuse_fractions(annotations: Sequence[Annotation]) -> None:
-    """Boxes in 0..1 would all be smaller than a pixel."""
-    boxed = [a for a in annotations if len(a.boxes)]
-    if boxed and all(float(np.nanmax(np.abs(a.boxes), initial=0)) <= 1 for a in boxed):
-        raise DataError(
-            f"all {sum(len(a.boxes) for a in boxed)} boxes lie within one pixel (the first: "
-            f"{boxed[0].source}): fractions? Write them in pixels of the picture"
-        )
-
-
-def _refuse_losses(lost: Sequence[Fault], used: int) -> None:
-    """A set of which half cannot be used is not the one meant: unpacked by halves, converted, …"""
-    if len(lost) < LEAST_LOSS or len(lost) < used:
-        return
-    kinds = Counter(fault.kind for fault in lost).most_common()
-    first = next(fault for fault in lost if fault.kind == kinds[0][0])
-    missing = [kind for kind, _ in kinds] == ["missing-image"]
-    raise DataError(
-        f"{len(lost)} of {len(lost) + used} annotated pictures "
-        f"{'are missing' if missing else 'cannot be used'} "
-        f"({', '.join(f'{count} {kind}' for kind, count in kinds)}; {first.image} "
-        f"[{first.where}]: {first.detail}): {'complete' if missing else 'correct'} the set"
-    )
 
 
 def _check_names(annotation: Annotation, classes: list[str]) -> None:
@@ -178,9 +168,9 @@ def _check_one(
     found: Probe | UnreadablePicture | None,
     labels: dict[str, int],
     faults: FaultReport,
-    input_size: int | None,
+    edges: EdgeTally,
 ) -> Item | None:
-    image, where = annotation.image, annotation.source
+    image, where, start = annotation.image, annotation.source, len(faults.faults)
     for kind, detail in annotation.remarks:
         faults.add(kind, image, where, detail)
     if found is None and annotation.unused in ("unknown-line",):
@@ -201,12 +191,12 @@ def _check_one(
     annotation = scaled
     rotate = _orient(annotation, found, faults)
     size = found.upright_size if rotate else found.size
-    boxes, kept = _check_boxes(annotation, size, faults)
-    if len(kept) and not kept.any():
-        faults.add("no-box-left", image, where, f"{len(kept)} boxes")
+    boxes, kept = _check_boxes(annotation, size, faults, edges)
+    emptied = len(kept) or any(kind == "empty-box" for kind, _ in annotation.remarks)
+    if emptied and not kept.any():
+        kinds = dict.fromkeys(f.kind for f in faults.faults[start:] if f.action == "box dropped")
+        faults.add("no-box-left", image, where, f"its boxes: {', '.join(kinds)}")
         return None
-    if input_size:
-        _note_tiny(annotation, boxes, kept, size, input_size, faults)
     names = [name for name, keep in zip(annotation.names, kept, strict=True) if keep]
     return Item(
         image=image,
@@ -257,45 +247,48 @@ def _orient(annotation: Annotation, found: Probe, faults: FaultReport) -> bool:
 
 
 def _check_boxes(
-    annotation: Annotation, size: tuple[int, int], faults: FaultReport
+    annotation: Annotation, size: tuple[int, int], faults: FaultReport, edges: EdgeTally
 ) -> tuple[np.ndarray, np.ndarray]:
     """The clipped boxes, float32 (n, 4), and which of them to keep, bool (n,)."""
     with np.errstate(over="ignore"):  # beyond float32 becomes inf, which is a fault below
         boxes = annotation.boxes.astype(np.float32)
     clipped = np.clip(boxes, 0, np.array([*size, *size], np.float32))
     kept = np.ones(len(boxes), bool)
-    seen: set[tuple[str, bytes]] = set()
+    seen: dict[str, list[np.ndarray]] = defaultdict(list)
     for i, (box, inside) in enumerate(zip(boxes, clipped, strict=True)):
+        where = f"{annotation.source} box {i + 1}"
         kind = _box_fault(box, inside)
+        if kind in (None, "clipped-box", "outside-box"):
+            edges.add(box, inside, where)
         if kind in (None, "clipped-box"):
-            key = annotation.names[i], box.tobytes()
-            kind = "duplicate-box" if key in seen else kind
-            seen.add(key)
+            known = seen[annotation.names[i]]
+            kind = "duplicate-box" if any(_same_box(box, other) for other in known) else kind
+            known.append(box)
         if kind:
             corners = " ".join(f"{value:g}" for value in annotation.boxes[i])
             detail = f"box {corners}, picture {size[0]}x{size[1]}"
-            faults.add(kind, annotation.image, f"{annotation.source} box {i + 1}", detail)
+            faults.add(kind, annotation.image, where, detail)
             kept[i] = kind == "clipped-box"
     return clipped, kept
 
 
-def _note_tiny(
-    annotation: Annotation,
-    boxes: np.ndarray,
-    kept: np.ndarray,
-    size: tuple[int, int],
-    input_size: int,
-    faults: FaultReport,
-) -> None:
-    """Report the kept boxes that the resize to the square input makes smaller than a pixel."""
-    for i in np.flatnonzero(kept).tolist():
-        width, height = (boxes[i, 2:] - boxes[i, :2]) * input_size / np.array(size)
-        if needed := input_size_for(boxes[i : i + 1], size, input_size):
+def _same_box(box: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two boxes (4,) of one class are one: merged exports round each in its own way."""
+    slack = min(SAME_BOX, SAME_SHARE * float((box[2:] - box[:2]).min()))
+    return bool((np.abs(box - other) <= slack).all())
+
+
+def _note_tiny(item: Item, source: str, input_size: int, faults: FaultReport) -> None:
+    """Report boxes that the resize to the square input makes smaller than a pixel."""
+    for box in item.boxes:
+        if needed := input_size_for(box[None], item.size, input_size):
+            width, height = (box[2:] - box[:2]) * input_size / np.array(item.size)
+            corners = " ".join(f"{value:g}" for value in box)
             detail = (
-                f"{width:.2g}x{height:.2g} px at the input size {input_size}; the smallest that "
-                f"keeps it is {needed}"
+                f"box {corners}: {width:.2g}x{height:.2g} px at the input size {input_size}; the "
+                f"smallest that keeps it is {needed}"
             )
-            faults.add("tiny-box", annotation.image, f"{annotation.source} box {i + 1}", detail)
+            faults.add("tiny-box", item.image, source, detail)
 
 
 def _box_fault(box: np.ndarray, clipped: np.ndarray) -> str | None:
@@ -307,6 +300,8 @@ def _box_fault(box: np.ndarray, clipped: np.ndarray) -> str | None:
         return "zero-area-box"
     if (clipped[2:] <= clipped[:2]).any():
         return "outside-box"
+    if (box >= 0).all() and (box <= 1).all():
+        return "fraction-box"
     return "clipped-box" if (box != clipped).any() else None
 
 

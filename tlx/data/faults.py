@@ -26,12 +26,15 @@ RULES = {
     "zero-area-box": Rule("box dropped", "nothing is in it, and the logarithm of its side is -inf"),
     "outside-box": Rule("box dropped", "it lies wholly outside the picture"),
     "clipped-box": Rule("box clipped", "it reached over the picture's edge"),
+    "fraction-box": Rule("box dropped", "it lies within the first pixel: a fraction of 1?"),
     "tiny-box": Rule(
         "box kept",
         "under a pixel at the input size: hardly ever in the loss, missed in the figures",
     ),
     "no-box-left": Rule("image dropped", "all its boxes had faults: it is not known to be empty"),
-    "duplicate-box": Rule("copy dropped", "the same box of the same class stands there twice"),
+    "duplicate-box": Rule(
+        "copy dropped", "the same box (to a pixel) of the same class stands there twice"
+    ),
     "empty-box": Rule("box dropped", "the annotation has neither a box nor a polygon"),
     "joined-picture": Rule("boxes joined", "several annotations are of one picture"),
     "renamed-picture": Rule(
