@@ -21,8 +21,8 @@ from tlx.runtime.base import Raw
 from tlx.runtime.postprocess import Found
 
 PERFECT = {
-    "of": "test", "scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0, "agreement": 1.0,
-    "map_50": [0.8, 0.8],
+    "of": "test", "scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0, "unexplained": 0,
+    "agreement": 1.0, "map_50": [0.8, 0.8],
 }  # fmt: skip
 
 
@@ -127,14 +127,21 @@ def test_agreement_counts_class_and_place() -> None:
         ("fp32", {}, None),
         ("fp32", {"scores": 2e-4}, "scores differ"),
         ("fp32", {"boxes": float("nan")}, "boxes differ"),
-        ("fp32", {"map_50": [0.8, 0.75]}, "mAP@.5 is 0.7500 against 0.8000"),
+        ("fp32", {"map_50": [0.8, 0.75], "agreement": 0.5}, None),  # tensors decide
+        ("fp32", {"unexplained": 1}, "contradict the checkpoint's scores and boxes"),
         ("fp16", {"scores": 2e-4, "boxes": 0.1}, None),
         ("fp16", {"shown_boxes_px": 3.0}, "shown_boxes_px differ"),
-        ("int8", {"scores": 0.8, "boxes": 2.0}, None),
-        ("int8", {"map_50": [0.8, 0.77]}, "mAP@.5"),
-        ("int8", {"map_50": None, "agreement": 0.8}, "finds 80.0%"),
-        ("int8", {"map_50": None, "agreement": None}, "nothing was found"),
-        ("int8", {"map_50": [None, None], "agreement": None}, "nothing was found"),
+        ("fp16", {"map_50": [0.8, 0.75]}, "mAP@.5 is 0.7500 against 0.8000"),
+        ("fp16", {"map_50": None, "agreement": 0.5}, None),
+        ("int8", {"unexplained": None, "scores": 0.8, "boxes": 2.0}, None),
+        ("int8", {"unexplained": None, "map_50": [0.8, 0.77]}, "mAP@.5"),
+        ("int8", {"unexplained": None, "map_50": None, "agreement": 0.8}, "finds 80.0%"),
+        ("int8", {"unexplained": None, "map_50": None, "agreement": None}, "nothing was found"),
+        (
+            "int8",
+            {"unexplained": None, "map_50": [None, None], "agreement": None},
+            "nothing was found",
+        ),
     ],
 )
 def test_tolerances(precision: str, change: dict, message: str | None) -> None:

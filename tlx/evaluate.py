@@ -14,6 +14,7 @@ Usage
                with the steps that lead there from tlx's own figure
   backend      for model=…: torch, onnxruntime, openvino, ncnn, tflite, tensorrt (default: by kind
                of file); openvino:bf16 computes in bfloat16
+  trust        true: load a .pt2 or TorchScript file, which can run code (default false)
   split        train, val or test of the run, by what the pictures hold and not by where they lie
                (default test); all: every picture that the run has not trained or selected on
   root         another folder: the set at another place, or another set of the same classes; all of
@@ -64,6 +65,7 @@ class EvaluateConfig:
     detections: str | None = None
     preprocess: str = TLX
     backend: str | None = None
+    trust: bool = False
     split: str | None = None
     root: str | None = None
     format: str | None = None
@@ -124,7 +126,8 @@ def _evaluate_model(cfg: EvaluateConfig, mode: str) -> Figures:
     """A model under its backend, in the data set of the checkpoint that it was made from."""
     path = Path(str(cfg.model or cfg.checkpoint))
     backend, precision = split_backend(cfg.backend)
-    with open_model(path, backend, cfg.device or "cpu", precision=precision) as runtime:
+    device = cfg.device or "cpu"
+    with open_model(path, backend, device, precision=precision, trust=cfg.trust) as runtime:
         config: Any = runtime.meta.config
         dataset = runtime.meta.dataset
         if cfg.model is not None and cfg.checkpoint is not None:
@@ -139,7 +142,7 @@ def _evaluate_file(cfg: EvaluateConfig) -> Figures:
     """Detections that a device wrote."""
     stored = read_detections(Path(str(cfg.detections)).expanduser())
     path = Path(str(cfg.model or cfg.checkpoint))
-    with open_model(path) as runtime:
+    with open_model(path, trust=cfg.trust) as runtime:
         meta = runtime.meta
     subject = _subject(cfg, meta.config, meta.classes, meta.dataset, path)
     figures = evaluate_detections(stored, subject.items, list(meta.classes), subject.detector)

@@ -17,6 +17,7 @@ Usage
   track        true: number objects that overlap from frame to frame (default: false)
   device       cpu, cuda, ... (default: cuda for a checkpoint, where there is one)
   backend      of an exported model (default: that of its ending)
+  trust        true: load a .pt2 or TorchScript file, which can run code (default: false)
   batch_size   frames of files at a time (default 8; cameras 1)
   max_frames   end after so many frames (default: the end of the source; Ctrl+C for cameras)
   size, fps    of a camera, like 1280x720 and 30 (default: its own)
@@ -60,6 +61,7 @@ class PredictConfig:
     track: bool = False
     device: str = ""
     backend: str | None = None
+    trust: bool = False
     batch_size: int = 8
     max_frames: int | None = None
     size: str | None = None
@@ -83,7 +85,7 @@ def predict(cfg: PredictConfig, stop: threading.Event | None = None) -> tuple[Su
         raise ConfigError(f"threshold={cfg.threshold} must be between 0 and 1")
     camera = parse_camera_options(cfg.size, cfg.fps, cfg.flip, cfg.give_up)
     parse_parts(cfg.overlay, PARTS)  # before anything slow: a typo is told at once
-    model = load_model(Path(path), cfg.device, cfg.backend)
+    model = load_model(Path(path), cfg.device, cfg.backend, trust=cfg.trust)
     source = open_source(cfg.source, camera)
     stills = isinstance(source, Pictures)
     if isinstance(source, Pictures):

@@ -95,6 +95,11 @@ def parity_line(parity: dict[str, Any]) -> str:
         if parity[key] is not None
     ]
     parts.append(f"mAP@.5 {pair('map_50', '.4f')}")
+    if parity["differing"] and parity["unexplained"] == 0:
+        parts.append(
+            f"{parity['differing']} of the checkpoint's detections come out otherwise, each by a "
+            "choice between scores or overlaps that are equal within what is put up with"
+        )
     return ", ".join(parts)
 
 

@@ -23,13 +23,15 @@ def commands(path: Path, description: dict[str, Any]) -> str:
     if format == "onnx":
         parts += _jetson(path, description)
     if format != "kmodel":
+        # Programs of PyTorch are loaded only where the user vouches for them.
+        model = f"model={name}" + (" trust=true" if format in ("torchscript", "pt2") else "")
         parts += [
             "## On the desk",
             _block(
-                f"python -m tlx.evaluate model={name}",
-                f"python -m tlx.evaluate model={name} preprocess=detectnet",
-                f"python -m tlx.predict model={name} source=pictures/ output=found/",
-                f"python -m tlx.benchmark model={name}",
+                f"python -m tlx.evaluate {model}",
+                f"python -m tlx.evaluate {model} preprocess=detectnet",
+                f"python -m tlx.predict {model} source=pictures/ output=found/",
+                f"python -m tlx.benchmark {model}",
             ),
         ]
     if format == "kmodel":

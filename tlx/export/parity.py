@@ -3,13 +3,16 @@
 The result goes into `model.json` under `parity`, whether it is within the tolerance or not:
 
     {"passed": true, "backend": "onnxruntime", "pictures": 50, "of": "test of guns",
-     "scores": 2e-6, "boxes": 1e-6, "shown_boxes_px": 4e-4, "agreement": 1.0,
-     "map_50": [0.871, 0.871], "map": [0.522, 0.522], "tolerance": {...}, "faults": []}
+     "scores": 2e-6, "boxes": 1e-6, "shown_boxes_px": 4e-4, "unexplained": 0,
+     "agreement": 1.0, "differing": 0, "map_50": [0.871, 0.871], "map": [0.522, 0.522],
+     "tolerance": {...}, "faults": []}
 
 `scores` and `boxes` are the largest differences over all priors and pictures (boxes in 0..1);
 `shown_boxes_px` is that of boxes with an object's score of at least `SHOWN`, in pixels of the
-input; `agreement` is the share of the checkpoint's detections of at least `SHOWN` that the artefact
-finds too (same class, IoU at least .5); mAP is of checkpoint and artefact. None: not measurable.
+input; `unexplained` counts detections that the checkpoint's tensors do not allow
+(`tlx.export.parity_choice`); `agreement` is the share of the checkpoint's detections of at least
+`SHOWN` that the artefact finds too (same class, IoU at least .5), `differing` how many it does not;
+mAP is of checkpoint and artefact. None: not measurable, or not held to.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ import numpy as np
 
 from tlx.errors import ConfigError, ExportError
 from tlx.evaluation.evaluator import Evaluator
-from tlx.export.parity_judge import TOLERANCES, faults
+from tlx.export.description import postprocess_options
+from tlx.export.parity_choice import Slack, unexplained
+from tlx.export.parity_judge import TOLERANCES, faults, slack_of
 from tlx.export.parity_pictures import Pictures, parity_pictures
 from tlx.files import read_json, write_json
 from tlx.runtime.base import Raw, Runtime
@@ -81,9 +86,10 @@ def check(
 
 def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str, Any]:
     """All measures of two runtimes on the same pictures."""
-    options = dict(candidate.meta.postprocess)
+    options = {**postprocess_options({}), **candidate.meta.postprocess}
     largest = {"scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0}
-    agreed = [0, 0]
+    agreed, contradicting = np.zeros(2, int), np.zeros(2, int)
+    slack = slack_of(TOLERANCES[candidate.meta.precision], reference.meta.input_size)
     evaluators = [Evaluator(list(candidate.meta.classes)) for _ in range(2)]
     for images, items in shown.batches(reference.meta.input_size):
         raw = reference.raw(_normalised(images, reference))
@@ -95,7 +101,9 @@ def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str
             other = select_all(*candidate_raw, **options)
         found = [select_all(*raw, **options), other]
         for pair in zip(*found, strict=True):
-            agreed = [a + b for a, b in zip(agreed, agreement(*pair), strict=True)]
+            agreed += agreement(*pair)
+        if slack:
+            contradicting += _contradicting(other, raw, options, slack)
         for evaluator, detections in zip(evaluators, found, strict=True):
             evaluator.update([as_tensors(one) for one in detections], items)
     largest["shown_boxes_px"] *= reference.meta.input_size
@@ -104,9 +112,20 @@ def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str
         "pictures": shown.count,
         "of": shown.name,
         **({key: None for key in largest} if candidate.nms_inside else largest),
-        "agreement": agreed[0] / agreed[1] if agreed[1] else None,
+        "unexplained": int(contradicting[0]) if contradicting[1] else None,
+        "agreement": float(agreed[0] / agreed[1]) if agreed[1] else None,
+        "differing": int(agreed[1] - agreed[0]),
         **{key: [f[key] for f in figures] or None for key in ("map_50", "map")},
     }
+
+
+def _contradicting(
+    found: list[Found], raw: Raw, options: dict[str, Any], slack: Slack
+) -> tuple[int, int]:
+    """`unexplained` of a batch; scores within the slack of `SHOWN` are left out."""
+    least = SHOWN + 2 * slack.score
+    counts = [unexplained(*parts, options, slack, least) for parts in zip(found, *raw, strict=True)]
+    return sum(wrong for wrong, _ in counts), sum(judged for _, judged in counts)
 
 
 def agreement(reference: Found, other: Found) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tlx.files import write_bytes
+from tlx.runtime.trust import vouch
 
 METADATA = "model.json"  # name of the extra file inside the archive
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
@@ -27,7 +28,7 @@ def save_torchscript(network: nn.Module, size: int, path: Path, about: dict[str,
         frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()  # the archive of a file is named after it, and the bytes with it
         torch.jit.save(frozen, buffer, _extra_files={METADATA: _text(about)})
-    write_bytes(path, _anonymous(buffer.getvalue()))
+    _write(path, _anonymous(buffer.getvalue()))
 
 
 def save_pt2(network: nn.Module, size: int, path: Path, about: dict[str, Any]) -> None:
@@ -35,7 +36,12 @@ def save_pt2(network: nn.Module, size: int, path: Path, about: dict[str, Any]) -
     program = torch.export.export(network, (torch.zeros(1, 3, size, size),), strict=False)
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={METADATA: _text(about)})
-    write_bytes(path, buffer.getvalue())
+    _write(path, buffer.getvalue())
+
+
+def _write(path: Path, content: bytes) -> None:
+    vouch(content)  # the proof of parity loads it
+    write_bytes(path, content)
 
 
 def _anonymous(archive: bytes) -> bytes:

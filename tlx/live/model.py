@@ -87,7 +87,9 @@ class PlainModel:
         return found
 
 
-def load_model(path: Path, device: str = "", backend: str | None = None) -> RuntimeModel:
+def load_model(
+    path: Path, device: str = "", backend: str | None = None, trust: bool = False
+) -> RuntimeModel:
     """What `model=` and `backend=` name; raises `TlxError` as `tlx.runtime.open_model` does.
 
     Without a `device`, checkpoints run on the GPU where there is one, exported models on the CPU.
@@ -96,7 +98,7 @@ def load_model(path: Path, device: str = "", backend: str | None = None) -> Runt
     if not device:
         torchs = (name or default_backend(path)) == "torch"
         device = "cuda" if torchs and torch.cuda.is_available() else "cpu"
-    return RuntimeModel(open_model(path, name, device, precision=precision))
+    return RuntimeModel(open_model(path, name, device, precision=precision, trust=trust))
 
 
 def detect(

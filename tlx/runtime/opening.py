@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 from tlx.errors import ConfigError, WeightsError
 from tlx.runtime.base import Runtime
+from tlx.runtime.trust import check_trust
 
 # Backend -> endings that it reads; "" is a run's folder. The first backend that reads an ending is
 # its default: onnxruntime for .onnx.
@@ -27,6 +29,7 @@ def open_model(
     device: str = "cpu",
     threads: int | None = None,
     precision: str | None = None,
+    trust: bool = False,
 ) -> Runtime:
     """A model that is ready to run.
 
@@ -38,10 +41,12 @@ def open_model(
         threads: compute threads; None leaves the choice to the backend.
         precision: in which fp32 weights are computed: fp32 (default), or bf16 where the backend
             and the processor can.
+        trust: load programs that could run code (`tlx.runtime.trust`) and that this process did
+            not write itself.
 
     Raises:
         ConfigError: an unknown backend, or one that does not read this kind of file or lacks this
-            precision.
+            precision; a program that is not trusted.
         WeightsError: a damaged file, or one that does not say what it detects.
         ToolError: the backend's package is not installed.
     """
@@ -57,8 +62,21 @@ def open_model(
         raise ConfigError(f"{name} computes in {offered}, not in {precision}")
     if not path.exists():
         raise WeightsError(f"{path} does not exist")
+    if name == "torch" and is_program(path):
+        check_trust(path, trust)
     module = import_module(f"tlx.runtime.{name}_backend")
     return module.load(path, device, threads, precision or "fp32")
+
+
+def is_program(path: Path) -> bool:
+    """Whether a file is TorchScript or a torch.export program. Weights may end in .pt too."""
+    if path.suffix.lower() != ".pt":
+        return path.suffix.lower() in (".pt2", ".torchscript")
+    try:
+        with ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (BadZipFile, OSError):
+        return False
 
 
 def default_backend(path: Path) -> str:

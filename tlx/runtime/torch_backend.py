@@ -12,6 +12,7 @@ from torch import Tensor
 from tlx.errors import ConfigError, WeightsError, first_line
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
+from tlx.runtime.opening import is_program
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -43,9 +44,7 @@ def load(path: Path, device: str, threads: int | None, precision: str) -> Runtim
         torch.set_num_threads(threads)
     place = torch_device(device)
     bf16 = precision == "bf16"
-    if path.suffix in (".pt2", ".torchscript"):
-        return TorchRuntime(find_meta(path), _program(path, place), place, 1, bf16)
-    if path.suffix == ".pt" and _is_script(path):
+    if is_program(path):
         return TorchRuntime(find_meta(path), _program(path, place), place, 1, bf16)
     if bf16:
         raise ConfigError("a checkpoint is computed in fp32; export it to compute it in bf16")
@@ -82,22 +81,12 @@ def _checkpoint(path: Path, device: torch.device) -> Runtime:
 
 
 def _program(path: Path, device: torch.device) -> Network:
+    """Loading runs what is inside: `tlx.runtime.open_model` has asked for trust."""
     try:
-        if path.suffix == ".pt2":
+        if path.suffix.lower() == ".pt2":
             network: Network = torch.export.load(path).module()
         else:
             network = torch.jit.load(path, map_location=device).eval()
     except Exception as error:  # torch raises its own types, zip's and pickle's
         raise WeightsError(f"{path} is damaged: {first_line(error)}") from error
     return network.to(device) if isinstance(network, torch.nn.Module) else network
-
-
-def _is_script(path: Path) -> bool:
-    """Whether a .pt file is a TorchScript archive; weights end the same."""
-    from zipfile import BadZipFile, ZipFile
-
-    try:
-        with ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (BadZipFile, OSError):
-        return False

@@ -24,6 +24,7 @@ class LatencyBenchmark:
     warmup: int = 3
     threads: int = 0
     device: str = "cpu"
+    trust: bool = False
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")
     output: str = "latency"
 

@@ -14,6 +14,7 @@ Usage
   warmup     rounds that do not count (default 3)
   threads    compute threads of every arm (default: one a core)
   device     cpu or cuda (default cpu)
+  trust      true: load .pt2 and TorchScript files, which can run code (default false)
   cache_dir  decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
   output     folder for latency.json and latency.md (default latency)
 
@@ -50,7 +51,7 @@ from tlx.files import write_json, write_text
 from tlx.runtime.base import Runtime
 from tlx.runtime.opening import open_model
 
-FOLDERS = ("output", "cache_dir", "root", "model")  # of the machine: no condition of the figures
+UNSAID = ("output", "cache_dir", "root", "model", "trust")  # no condition of the figures
 
 
 def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
@@ -59,7 +60,9 @@ def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
     chosen, left_out = choices(cfg)
     threads = cfg.threads or psutil.cpu_count(logical=False) or 1
     torch.set_num_threads(threads)
-    runtimes = [open_model(c.model, c.backend, cfg.device, threads, c.precision) for c in chosen]
+    runtimes = [
+        open_model(c.model, c.backend, cfg.device, threads, c.precision, cfg.trust) for c in chosen
+    ]
     meta = next((r.meta for r in runtimes if r.meta.config), None)
     if meta is None:
         raise ConfigError("no model says which data it was trained on: add its run to model=…")
@@ -86,7 +89,7 @@ def benchmark(cfg: LatencyBenchmark) -> dict[str, Any]:
         "load": {"at_start": load, "others": others_share},
         "data": {"split": cfg.split, "pictures": len(items), "name": config["data"]["name"]},
         "environment": where,
-        "config": {k: v for k, v in asdict(cfg).items() if k not in FOLDERS},
+        "config": {k: v for k, v in asdict(cfg).items() if k not in UNSAID},
         "definitions": DEFINITIONS,
     }
     rows = with_ratios(rows, str(where["cpu"]))
