@@ -107,6 +107,11 @@ def test_totals() -> None:
     assert (total(ORIN_NANO)["mean"], total(ORIN_NANO)["of"]) == (12479, "VDD_IN")
     assert total(AGX_XAVIER)["mean"] == 216 + 864 + 144 + 1889
     assert total(AGX_XAVIER)["of"].startswith("sum of CPU, CV, GPU")
+    # Memory is fed from VIN_SYS_5V0 and counted there.
+    assert total(AGX_ORIN)["mean"] == 2340 + 390 + 4025
+    assert total(AGX_ORIN)["of"] == "sum of VDD_CPU_CV, VDD_GPU_SOC, VIN_SYS_5V0"
+    assert total(AGX_ORIN.replace("VIN_SYS_5V0 4025mW/4025mW ", ""))["mean"] == 2340 + 390 + 301
+    assert total(XAVIER_NX)["mean"] == 3528
 
 
 @pytest.mark.parametrize(
@@ -215,6 +220,11 @@ LOCKED, FREE = {"cur": 1020, "min": 1020, "max": 1020}, {"cur": 612, "min": 306,
         ([{"gpu_mhz": 1020, "cooling": {"gpu": 0}}], LOCKED, 1.0, [], []),
         ([{"cooling": {"gpu": 0}}, {"cooling": {"gpu": 2}}, {"cooling": {"gpu": 1}}], LOCKED, 1.0,
          ["cooling by gpu reached state 2"], []),
+        # It reports and slows nothing down; what does slow down beside it is a reason still.
+        ([{"cooling": {"hot-surface-alert (cooling_device9)": 1, "gpu": 0}}], LOCKED, 1.0,
+         [], ["the board's surface was hot"]),
+        ([{"cooling": {"hot-surface-alert (cooling_device9)": 1, "gpu-throttle-alert": 1}}], LOCKED,
+         1.0, ["cooling by gpu-throttle-alert reached state 1"], ["surface was hot"]),
         ([{"gpu_mhz": 1020}, {"gpu_mhz": 918}], LOCKED, None,
          ["the GPU clock fell to 918 of 1020 MHz"], []),
         ([{"gpu_mhz": 1020}, {"gpu_mhz": 612}], FREE, 1.3,

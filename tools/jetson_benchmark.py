@@ -1345,7 +1345,11 @@ _CORES, _CORE = re.compile(r"CPU \[([^\]]*)\]"), re.compile(r"(\d{1,9})%@(\d{1,9
 _RAM = re.compile(r"\bRAM (\d{1,9})/(\d{1,9})MB")
 _SENSOR_OFF = -256.0  # of a part that is powered down
 _NO_SENSORS = {"PMIC"}  # stated as a constant 50 or 100 degrees
-TOTAL_RAILS = ("VDD_IN", "POM_5V_IN")  # what the whole module draws
+TOTAL_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")  # what the whole module draws
+# AGX Orin: memory is fed from the 5 V rail, so that its monitor sees again what that one saw.
+PART_OF = {"VDDQ_VDD2_1V8AO": "VIN_SYS_5V0"}
+# Cooling devices that only report: the kernel tells programs that the case is hot, no clock falls.
+REPORTS = re.compile(r"hot-surface-alert", re.IGNORECASE)
 
 
 def parse_tegrastats(line: str) -> Dict[str, Any]:
@@ -1614,14 +1618,18 @@ def summarise(samples: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
 
 
 def total_power(rails: Dict[str, Dict[str, float]]) -> Optional[Dict[str, Any]]:
-    """What the module draws: its input rail where it has a monitor, else the sum of the rails."""
+    """What the module draws: its input rail where it has a monitor, else the sum of the rails.
+
+    A rail that another one feeds is not added to it.
+    """
     for name in TOTAL_RAILS:
         if name in rails:
             return dict(rails[name], of=name)
     if not rails:
         return None
-    mean = round(sum(rail["mean"] for rail in rails.values()), 3)
-    return {"mean": mean, "of": "sum of " + ", ".join(sorted(rails))}
+    counted = sorted(name for name in rails if PART_OF.get(name) not in rails)
+    mean = round(sum(rails[name]["mean"] for name in counted), 3)
+    return {"mean": mean, "of": "sum of " + ", ".join(counted)}
 
 
 def throttle_reasons(
@@ -1639,7 +1647,11 @@ def throttle_reasons(
     for sample in samples:
         for name, state in sample.get("cooling", {}).items():
             worst[name] = max(state, worst.get(name, 0))
-    reasons += [f"cooling by {n} reached state {s}" for n, s in sorted(worst.items()) if s]
+    for name, state in sorted(worst.items()):
+        if state and REPORTS.search(name):
+            cautions.append(f"the board's surface was hot: {name} reached state {state}")
+        elif state:
+            reasons.append(f"cooling by {name} reached state {state}")
     counts = [s["over_current"] for s in samples if s.get("over_current")]
     for name in sorted(counts[0]) if counts else ():
         rise = counts[-1].get(name, 0) - counts[0][name]
