@@ -145,6 +145,6 @@ def test_an_export_proves_itself_and_its_commands_run(tmp_path: Path, tiny_confi
     assert done.returncode == 0, done.stderr
     without = [a for a in arguments.split() if a != "trust=true"]
     done = program("predict", *without, cwd=tmp_path / "out")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "add trust=true" in done.stderr
