@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from helpers_engine import detector_of
+from omegaconf import OmegaConf
 from PIL import Image
 
 import tlx.backbones  # noqa: F401
@@ -16,10 +18,12 @@ from tlx.backbones.base import StateDict, backbone_spec
 from tlx.backbones.mobilenet_v1 import PYTORCH_SSD
 from tlx.checkpoint import checkpoint_meta
 from tlx.data.membership import Membership
+from tlx.data.module import build_data
 from tlx.detector.ssd import SSD
 from tlx.export import Exported, Options, write
 from tlx.export.network import Normalisation
 from tlx.export.source import Source
+from tlx.schema import DataConfig
 
 CLASSES = ["cat", "dog"]
 
@@ -43,14 +47,21 @@ def write_checkpoint(
     name: str = "mobilenet_v1",
     config: dict | None = None,
     classes: list[str] = CLASSES,
-    dataset: dict | None = None,
 ) -> SSD:
-    """A tlx checkpoint as training leaves it."""
+    """A tlx checkpoint as training leaves it, on the data of the configuration where it has some."""
     detector = distinct(detector_of(name))
-    meta = checkpoint_meta(detector, Membership(tuple(classes), dataset or {}), config or {})
+    meta = checkpoint_meta(detector, _members(classes, config or {}), config or {})
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
     torch.save({"tlx": meta, "state_dict": state}, path)
     return detector
+
+
+def _members(classes: list[str], config: dict) -> Membership:
+    if "data" not in config:
+        return Membership(tuple(classes), {})
+    cfg: Any = OmegaConf.merge(OmegaConf.structured(DataConfig), config["data"])
+    with TemporaryDirectory() as cache:
+        return build_data(cfg, Path(cache)).membership
 
 
 def write_pytorch_ssd(path: Path, classes: int = 3) -> SSD:

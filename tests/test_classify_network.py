@@ -66,7 +66,7 @@ def test_a_detector_lends_its_backbone_and_the_other_way_round(tmp_path: Path) -
     theirs, own = detector.backbone.state_dict(), classifier.backbone.state_dict()
     assert all(torch.equal(own[key], theirs[key]) for key in theirs)
     assert len(classifier.loaded) == 14
-    root = write_set(tmp_path / "set", {"": 1})
+    root = write_set(tmp_path / "set", {"train": 1, "val": 1, "test": 1})
     source = write_checkpoint(tmp_path / "c.ckpt", root)
     pretrained = resolve(backbone_spec("mobilenet_v1"), str(tmp_path / "c.ckpt"))
     before = detector.heads.classify[0].weight.clone()
@@ -80,7 +80,7 @@ def test_a_detector_lends_its_backbone_and_the_other_way_round(tmp_path: Path) -
 
 def test_checkpoints_know_what_they_hold(tmp_path: Path) -> None:
     path = tmp_path / "c.ckpt"
-    source = write_checkpoint(path, write_set(tmp_path / "set", {"": 1}))
+    source = write_checkpoint(path, write_set(tmp_path / "set", {"train": 1, "val": 1, "test": 1}))
     loaded, meta = load_classifier(path)
     images = torch.randint(0, 256, (1, 3, 64, 64))
     assert torch.equal(loaded.probabilities(images), source.probabilities(images))
