@@ -48,7 +48,7 @@ def write_checkpoint(
     config: dict | None = None,
     classes: list[str] = CLASSES,
 ) -> SSD:
-    """A tlx checkpoint as training leaves it, on the data of the configuration where it has some."""
+    """A tlx checkpoint as training leaves it, on the data of the configuration, if any."""
     detector = distinct(detector_of(name))
     meta = checkpoint_meta(detector, _members(classes, config or {}), config or {})
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
