@@ -97,9 +97,26 @@ def test_arms_of_before_and_after_a_correction_are_not_compared(
     after = [make_record("4", seed=s, dataset=changed) for s in range(3)]
     comparison = compared(tmp_path, *before, *after)
     assert what in comparison.differs
+    assert [row.arm.label for row in comparison.rows] == [
+        "freeze=none dataset=1", "freeze=4 dataset=2",
+    ]  # fmt: skip
     [difference] = [d for d in comparison.differences if d.figure == "test_map_50"]
     assert f"not comparable (runs that differ in {what})" in difference.words
     assert any(f"The runs differ in {what}: " in line for line in comparison.warnings)
+
+
+def test_seeds_of_before_and_after_a_correction_are_no_arm(tmp_path: Path) -> None:
+    four = [make_record("4", seed=s, dataset=of_data(train=f"a{s // 2}")) for s in range(4)]
+    rows = rows_of(compared(tmp_path / "two", *four))
+    assert {label: len(row.arm.records) for label, row in rows.items()} == {
+        "freeze=4 dataset=1": 2, "freeze=4 dataset=2": 2,
+    }  # fmt: skip
+    same = [make_record("4", seed=s, dataset=of_data()) for s in range(4)]
+    assert list(rows_of(compared(tmp_path / "one", *same))) == ["freeze=4"]
+    old = [make_record("4", seed=9)]
+    assert list(rows_of(compared(tmp_path / "old", *same, *old))) == [
+        "freeze=4 dataset=1", "freeze=4 dataset=unknown",
+    ]  # fmt: skip
 
 
 def test_unlike_precisions_are_named(tmp_path: Path) -> None:

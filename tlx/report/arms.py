@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlx.arms import SCRATCH, arm_labels, natural, unlike_keys, varying_keys
+from tlx.arms import SCRATCH, arm_key, arm_labels, natural, unlike_keys, varying_keys
 from tlx.identity import default_settings
 from tlx.learned import learned
 from tlx.report.records import Record
@@ -134,6 +135,7 @@ def group_arms(records: Sequence[Record]) -> tuple[list[Arm], list[str]]:
     """Group finished runs into arms in reading order, with warnings about repeated seeds."""
     places: dict[tuple[str, str], str] = {}
     settings = [_settled(record, places) for record in records]
+    _tell_datasets_apart(records, settings)
     groups: dict[str, list[int]] = defaultdict(list)
     for place, label in enumerate(_labels(records, settings)):
         groups[label].append(place)
@@ -167,6 +169,23 @@ def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, An
         if content is not None and isinstance(value, str) and "/" in value:
             found[key] = places.setdefault((key, content), value)
     return found
+
+
+def _tell_datasets_apart(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> None:
+    """Number the contents of a data set that changed between runs of one configuration.
+
+    Runs of before and after a correction are no seeds of one arm.
+    """
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    seen = []
+    for record, own in zip(records, settings, strict=True):
+        asked = arm_key({key: value for key, value in own.items() if key.startswith("data.")})
+        content = json.dumps(record.get("dataset"), sort_keys=True)
+        found[asked].setdefault(content, len(found[asked]) + 1)
+        seen.append((own, asked, content))
+    for own, asked, content in seen:
+        if len(found[asked]) > 1:
+            own["dataset"] = "unknown" if content == "null" else found[asked][content]
 
 
 def _without_repeats(label: str, records: list[Record]) -> tuple[list[Record], list[str]]:
