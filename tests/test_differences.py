@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tlx.report.difference import LOG_RANK, PAIRED, PICTURES, STEPS, Difference
 from tlx.report.differences import against_references
 from tlx.report.levels import Levels
 from tlx.report.measures import measures
+from tlx.report.recommend import recommend
 from tlx.report.statistics.drift import INTERLEAVED
 from tlx.report.verdict import verdict
 
@@ -259,3 +261,27 @@ def test_two_runs_are_compared_by_their_test_pictures(tmp_path: Path) -> None:
     assert "these two runs on these and like pictures" in difference.words
     assert difference.low is not None
     assert difference.low >= -1
+
+
+def test_no_difference_that_a_map_cannot_have_is_printed(tmp_path: Path) -> None:
+    """Two seeds that disagree could show a difference of 1.8 at best, which is none at all."""
+    noisy = [*runs("none", [0.3, 0.5]), *runs("4", [0.42, 0.5]), *runs("8", [0.5, 0.51])]
+    study = compared(tmp_path, *noisy)
+    difference = found(study, "test_map_50")
+    assert difference.detectable is not None
+    assert difference.detectable > 1
+    assert "2 seeds could not show any difference that a mAP can have" in difference.words
+    quality = [d.words for d in study.differences if d.figure in ("test_map_50", "test_map")]
+    said = " ".join([*quality, *verdict(study)[:1], *recommend(study).words])
+    sizes = [float(size) for size in re.findall(r"(?<![\d@.])\d+\.\d{3}(?!\d)", said)]
+    assert len(sizes) > 10
+    assert max(sizes) <= 1
+
+
+def test_no_reduction_by_everything_is_printed(tmp_path: Path) -> None:
+    slow = [make_record("none", seed, step=step) for seed, step in enumerate((0.2, 0.6))]
+    fast = [make_record("4", seed, step=0.1) for seed in range(2)]
+    difference = found(compared(tmp_path, *slow, *fast), "step_s")
+    assert "2 seeds could not show a reduction, however large" in difference.words
+    assert "+1000 % and more" in difference.words
+    assert "100.0 % or more" not in difference.words

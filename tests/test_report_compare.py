@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from helpers_report import compared, make_record, rows_of, study
 
+from tlx.report.page.arms import arms_table
 from tlx.report.recommend import recommend
+from tlx.report.table import columns
 from tlx.report.verdict import verdict
 
 
@@ -166,3 +168,15 @@ def test_a_study_of_many_arms_is_compared(tmp_path: Path, count: int) -> None:
     assert len(study.rows) == count
     assert verdict(study)
     assert recommend(study).words
+
+
+def test_n_counts_the_runs_that_have_the_figure(tmp_path: Path) -> None:
+    runs = [make_record("4", seed, test_map_50=None if seed == 2 else 0.6) for seed in range(3)]
+    comparison = compared(tmp_path, make_record(), *runs)
+    row = rows_of(comparison)["freeze=4"]
+    assert (row.figures, row.as_dict()["n"], len(row.as_dict()["runs"])) == (2, 2, 3)
+    column = next(column for column in columns(comparison.levels) if column.heading == "n")
+    assert column.cell(row) == "2"
+    cells = next(line for line in arms_table(comparison).rows if line[0].text == "freeze=4")
+    assert cells[1].text == "2"
+    assert "freeze=4: no test mAP@.5 in freeze=4-seed=2." in comparison.warnings
