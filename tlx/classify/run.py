@@ -69,7 +69,9 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
         remove_partials(run_dir)
         record = _new_record(cfg)
         earlier = read_record(run_dir)
-        if earlier is not None and earlier.get("fingerprint") == record["fingerprint"]:
+        if earlier is not None and earlier.get("fingerprint") != record["fingerprint"]:
+            earlier = None  # of another run, whose folder this was
+        if earlier is not None:
             if earlier["status"] == "finished":
                 refuse_finished_on_other_data(earlier, run_dir, lambda: _read_data(cfg))
                 log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
