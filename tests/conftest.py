@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import helpers_data_check
 import helpers_illustrated as illustrated
 import helpers_retrace as retrace
 import numpy as np
@@ -126,3 +127,14 @@ def tiny_overrides(tiny_set: Path, folder: Path) -> list[str]:
 def traced(tmp_path_factory: pytest.TempPathFactory) -> retrace.Traced:
     """A study with irregular figures and the report of it."""
     return retrace.read_report(illustrated.reported(tmp_path_factory.mktemp("traced")))
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> helpers_data_check.Check:
+    """`python -m tlx.data check` of `tmp_path/set`: check.json, with exit code and stderr."""
+
+    def run(*overrides: str) -> dict[str, Any]:
+        report = helpers_data_check.run_check(tmp_path, *overrides)
+        return report | {"err": capsys.readouterr().err}
+
+    return run

@@ -65,11 +65,11 @@ def check(
     """
     annotations = _joined(annotations)
     classes = _class_names(annotations, classes)
-    refuse_fractions(annotations)
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
     probes = _probe_all(annotations, bits)
+    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), Probe)])
     faults, edges = FaultReport(), EdgeTally()
     items: list[Item] = []
     lost: list[Fault] = []  # why a picture with an annotation is not used

@@ -84,6 +84,15 @@ def probe(path: Path, bits: int | None = None) -> Probe:
     return Probe(size, _orientation(image), hashlib.sha256(data).hexdigest())
 
 
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) after any EXIF rotation, by the header; None where it is no picture."""
+    try:
+        image = _open(_read(path))
+    except UnreadablePicture:
+        return None
+    return Probe(image.size, _orientation(image), "").upright_size
+
+
 def decode(
     path: Path, *, rotate: bool, max_side: int, digest: str | None = None, bits: int | None = None
 ) -> np.ndarray:

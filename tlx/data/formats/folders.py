@@ -35,6 +35,26 @@ def files_in(folder: Path, endings: set[str]) -> list[Path]:
     )
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Files at any depth below `root`, in a fixed order; linked folders are followed, each once.
+
+    Names that begin with a dot, and the folder in which macOS packs more of these, are left out.
+    """
+    waiting, seen = [root], {root.resolve()}
+    while waiting:
+        folder = waiting.pop()
+        deeper = []
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or path.name == "__MACOSX":
+                continue
+            if path.is_file():
+                yield path
+            elif path.is_dir() and path.resolve() not in seen:
+                seen.add(path.resolve())
+                deeper.append(path)
+        waiting += reversed(deeper)
+
+
 def subfolder(root: Path, *names: str) -> Path | None:
     """The first folder in `root` whose name is one of `names`, whatever its case."""
     folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}

@@ -1,30 +1,22 @@
-"""YOLO text: a line `class x y w h` a box, centre and sides in fractions of the picture.
-
-The layouts of Ultralytics and Darknet (docs.ultralytics.com/datasets/detect): text files beside the
-pictures, or in `labels/` beside `images/`, in the root or in train/val/test folders on either side.
-"""
+"""YOLO text: a line `class x y w h` a box, centre and sides in fractions of the upright picture."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from tlx.data.annotations import Annotation
-from tlx.data.formats.folders import (
-    ImageFolder,
-    files_in,
-    read_lines,
-    split_folders,
-    subfolder,
-)
+from tlx.data.formats.folders import files_below, read_lines
 from tlx.data.formats.registry import reader
+from tlx.data.formats.yolo_layout import NAMES, Layout, find_layout
+from tlx.data.pictures import upright_size
 from tlx.errors import DataError
 from tlx.files import read_yaml
-
-NAMES = ("classes.txt", "obj.names")  # of Darknet and of labelling tools; none is an annotation
 
 
 @reader("yolo")
@@ -35,83 +27,125 @@ def read_yolo(root: Path, classes: list[str] | None) -> list[Annotation]:
     without any they are class_0, class_1, ….
 
     Raises:
-        DataError: a line that is no box, a class beyond the names (each with file and line).
+        DataError: a line that is no box, a class beyond the names (each with file and line), a
+            split without a picture.
     """
-    names = _names(root) or classes
-    annotations: list[Annotation] = []
-    for split, pictures, labels in _folders(root):
-        images = ImageFolder(pictures)
-        used = []
-        for path in files_in(labels, {".txt"}):
-            image = images.with_stem(path.stem)
-            if path.name in NAMES or (image is None and labels == pictures):
-                continue
-            image = image or pictures / f"{path.stem}.jpg"
-            annotations.append(_read(path, image, split, names))
-            used.append(image)
-        annotations += images.unlabelled(used, split)
+    path, settings = _settings(root)
+    names = _names(path, settings) or _listed_names(root) or classes
+    layout = find_layout(root, settings)
+    keypoints = settings.get("kpt_shape") is not None
+    read = {
+        image: _read(text, image, names, keypoints=keypoints)
+        for image, text in layout.texts.items()
+    }
+    return [*_of_splits(layout, read), *_unknown_lines(layout, root)]
+
+
+def _of_splits(layout: Layout, read: Mapping[Path, Annotation]) -> list[Annotation]:
+    annotations = []
+    placed: set[Path] = set()
+    for split, pictures in layout.splits.items():
+        for image in pictures:
+            placed.add(image)
+            if image in read:
+                annotations.append(replace(read[image], split=split))
+            else:
+                annotations.append(_unlabelled(image, split))
+    for image in (*read, *layout.unlabelled):
+        if image in placed:
+            continue
+        if layout.listed and image in read:
+            source = read[image].source
+            annotations.append(Annotation.without_boxes(image, source, unused="unlisted"))
+        else:
+            annotations.append(read[image] if image in read else _unlabelled(image, None))
     return annotations
 
 
-def _folders(root: Path) -> list[tuple[str | None, Path, Path]]:
-    """(split, pictures, labels) of each part of a set."""
-    images, labels = subfolder(root, "images"), subfolder(root, "labels")
-    if images and labels:
-        inner = [(s, p, subfolder(labels, p.name)) for s, p in split_folders(images)]
-        parts = [(s, p, found) for s, p, found in inner if found]
-        return [*parts] or [(None, images, labels)]
-    found: list[tuple[str | None, Path, Path]] = []
-    outer: list[tuple[str | None, Path]] = [*split_folders(root)]
-    for split, folder in outer or [(None, root)]:
-        pictures = subfolder(folder, "images") or folder
-        found.append((split, pictures, subfolder(folder, "labels") or pictures))
-    return found
+def _unlabelled(image: Path, split: str | None) -> Annotation:
+    return Annotation.without_boxes(image, str(image.parent), split=split, unused="unlabelled")
 
 
-def _names(root: Path) -> list[str] | None:
+def _unknown_lines(layout: Layout, root: Path) -> list[Annotation]:
+    return [
+        Annotation.without_boxes(
+            root, where, unused="unknown-line", remarks=(("unknown-line", detail),)
+        )
+        for where, detail in layout.unknown
+    ]
+
+
+def _settings(root: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The data.yaml of a set, whatever it is called, and what it says."""
     for path in sorted(root.glob("*.y*ml")):
         try:
             content = read_yaml(path)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: malformed YAML: {error}: correct it") from error
-        names = content.get("names") if isinstance(content, dict) else None
-        if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-            names = [names[number] for number in range(len(names))]
-        if isinstance(names, list) and names:
-            return [str(name) for name in names]
-        if names is not None:
-            raise DataError(f"{path}: `names` must list the classes from 0 on, not {names!r}")
-    listed = next((root / name for name in NAMES if (root / name).is_file()), None)
-    return [line for _, line in read_lines(listed)] if listed else None
+        if isinstance(content, dict) and content.keys() & {"names", "train", "val"}:
+            return path, content
+    return root, {}
 
 
-def _read(path: Path, image: Path, split: str | None, names: list[str] | None) -> Annotation:
+def _names(path: Path, settings: Mapping[str, Any]) -> list[str] | None:
+    names = settings.get("names")
+    if names is None:
+        return None
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{path}: `names` must list the classes from 0 on, not {names!r}")
+    count = settings.get("nc")
+    if isinstance(count, int) and count != len(names):
+        raise DataError(f"{path}: `nc` is {count}, and `names` has {len(names)}: correct either")
+    return _unlike([str(name) for name in names], path)
+
+
+def _listed_names(root: Path) -> list[str] | None:
+    """The lines of classes.txt or obj.names in the root, or of the only one below it."""
+    files = [path for path in files_below(root) if path.name in NAMES]
+    own = [path for name in NAMES for path in files if path == root / name]
+    if not files or (not own and len(files) > 1):
+        return None
+    path = (own or files)[0]
+    return _unlike([line for _, line in read_lines(path)], path)
+
+
+def _unlike(names: list[str], path: Path) -> list[str]:
+    again = [name for i, name in enumerate(names) if name in names[:i]]
+    if again:
+        raise DataError(f"{path}: the class {again[0]!r} is named twice: correct it")
+    return names
+
+
+def _read(path: Path, image: Path, names: list[str] | None, *, keypoints: bool) -> Annotation:
     boxes, found = [], []
     for number, line in read_lines(path):
-        kind, box = _box(path, number, line)
+        kind, box = _box(path, number, line, keypoints)
         if names and kind >= len(names):
             raise DataError(
                 f"{path}:{number}: class {kind} has no name (known: 0 to {len(names) - 1}): "
-                "complete data.yaml, classes.txt or data.classes"
+                "complete data.yaml, classes.txt or data.classes, or count the classes from 0"
             )
         boxes.append(box)
         found.append(names[kind] if names else f"class_{kind}")
-    try:
-        with Image.open(image) as picture:
-            size = picture.size
-    except (OSError, ValueError, Image.DecompressionBombError):  # the check says why
-        size = (1, 1)
+    size = upright_size(image) or (1, 1)  # where there is none the check says why
     corners = np.array(boxes, float).reshape(-1, 4) * np.array([*size] * 2)
-    return Annotation(image, corners, found, np.zeros(len(found), bool), str(path), split)
+    return Annotation(image, corners, found, np.zeros(len(found), bool), str(path))
 
 
-def _box(path: Path, number: int, line: str) -> tuple[int, list[float]]:
-    """(class, xmin ymin xmax ymax in fractions) of a line: a box, or the box round a polygon."""
+def _box(path: Path, number: int, line: str, keypoints: bool) -> tuple[int, list[float]]:
+    """(class, xmin ymin xmax ymax in fractions) of a line: a box, or the box round a polygon.
+
+    Args:
+        keypoints: behind the box are those of a pose, which are left alone.
+    """
     words = line.split()
     try:
         kind, values = int(words[0]), [float(word) for word in words[1:]]
     except ValueError:
         kind, values = -1, []
+    values = values[:4] if keypoints else values
     polygon = len(values) >= 6 and len(values) % 2 == 0
     if kind < 0 or not (len(values) == 4 or polygon) or not all(map(math.isfinite, values)):
         raise DataError(
