@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +130,23 @@ def test_a_finished_run_is_not_taken_for_one_of_todays_data(
     with pytest.raises(DataError, match=told):
         run(config(), tmp_path / "run")
     assert json.loads((tmp_path / "run" / "record.json").read_text()) == record
+
+
+def test_a_sweep_over_changed_data_fails_and_loses_nothing(own_set: Path, tmp_path: Path) -> None:
+    arguments = [*tiny_overrides(own_set, tmp_path), *overrides(own_set), "name=study", "freeze=8"]
+    command = [sys.executable, "-m", "tlx.train", "-m", *arguments]
+    ask = {"capture_output": True, "text": True, "timeout": 600, "check": False, "cwd": tmp_path,
+           "env": os.environ | {"OMP_NUM_THREADS": "1"}}  # fmt: skip
+    first = subprocess.run(command, **ask)
+    assert first.returncode == 0, first.stderr
+    [record] = (tmp_path / "runs" / "study").glob("*/record.json")
+    before = record.read_text()
+    more_pictures(own_set)
+    again = subprocess.run(command, **ask)
+    assert again.returncode == 1
+    assert "is finished, on other data than today's: train had" in again.stdout + again.stderr
+    assert f"refused: {record.parent.name}" in again.stderr
+    assert record.read_text() == before
 
 
 def test_a_finished_run_without_its_data_stays_finished(

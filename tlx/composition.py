@@ -16,7 +16,7 @@ from tlx.config import conf_dir
 from tlx.errors import first_line
 
 
-def run_composed(job: Callable[[DictConfig], None], config_name: str) -> None:
+def run_composed(job: Callable[[DictConfig], Any], config_name: str) -> None:
     """Compose `config_name` of `conf/` with the command line, and do the job, or the sweep.
 
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
@@ -45,7 +45,7 @@ def run_composed(job: Callable[[DictConfig], None], config_name: str) -> None:
         del os.environ["HYDRA_FULL_ERROR"]
 
 
-def _main(job: Callable[[DictConfig], None], config_name: str) -> None:
+def _main(job: Callable[[DictConfig], Any], config_name: str) -> None:
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
 
 

@@ -32,18 +32,22 @@ OmegaConf.register_new_resolver("tlx.run_dir", run_dir)
 OmegaConf.register_new_resolver("tlx.run_subdir", run_subdir)
 
 
-def job(cfg: DictConfig) -> None:
-    """One Hydra job. In a sweep a failure is recorded and reported at the end, not raised."""
+def job(cfg: DictConfig) -> bool | None:
+    """One Hydra job. In a sweep a failure is recorded and reported at the end, not raised.
+
+    Returns:
+        In a sweep, what `attempt` does.
+    """
     hydra_cfg = HydraConfig.get()
     folder = Path(hydra_cfg.runtime.output_dir)
     if hydra_cfg.mode == RunMode.MULTIRUN:
         try:
-            attempt(start, cfg, folder)
+            return attempt(start, cfg, folder)
         except Interrupted:
             log.warning("sweep interrupted; start it again to continue where it stopped")
             sys.exit(INTERRUPTED)
-        return
     finish(lambda: start(resumed_config(cfg, folder), folder), "tlx.train", cfg, folder)
+    return None
 
 
 def finish(work: Callable[[], Record], program: str, cfg: DictConfig, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,15 @@ from tlx.study.isolate import run_in_child
 
 log = logging.getLogger(__name__)
 
+_REFUSED = 3  # exit code of a child
 Start = Callable[[DictConfig, Path], Record]
 
 
-def attempt(start: Start, cfg: DictConfig, folder: Path) -> None:
+def attempt(start: Start, cfg: DictConfig, folder: Path) -> bool:
     """Call `start(cfg, folder)` in a child process; a failure is recorded and logged, not raised.
+
+    Returns:
+        False where a finished run was refused as one of what is asked for today; its record stands.
 
     Raises:
         Interrupted: a stop was asked for; the run has saved its state and ended.
@@ -32,6 +37,7 @@ def attempt(start: Start, cfg: DictConfig, folder: Path) -> None:
         name = signal.Signals(-code).name
         log.error("%s: the process was killed by %s", folder.name, name)
         _save_failure(cfg, folder, {"type": name, "message": f"the process was killed by {name}"})
+    return code != _REFUSED
 
 
 def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
@@ -40,18 +46,21 @@ def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
     except BusyError as error:  # the record is the other process's
         log.error("%s: %s", type(error).__name__, error)
     except TlxError as error:
-        # An error before anything loads has no record yet.
-        _save_failure(cfg, folder, describe_error(error))
         log.error("%s: %s", type(error).__name__, error)
+        # An error before anything loads has no record yet.
+        if not _save_failure(cfg, folder, describe_error(error)):
+            sys.exit(_REFUSED)
     except (KeyboardInterrupt, Interrupted):
         log.warning("%s: interrupted, state saved", folder.name)
     except Exception:
         log.exception("%s failed", folder.name)
 
 
-def _save_failure(cfg: DictConfig, folder: Path, error: dict[str, Any]) -> None:
+def _save_failure(cfg: DictConfig, folder: Path, error: dict[str, Any]) -> bool:
+    """Record a failure; False where the run had finished before, whose record is left alone."""
     record = read_record(folder) or new_record(cfg)
     if record["status"] == "finished":  # it has been refused for what came after it, and stands
-        return
+        return False
     record["status"], record["finished"], record["error"] = "failed", now(), error
     save_record(record, folder)
+    return True
