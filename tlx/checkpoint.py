@@ -13,7 +13,7 @@ import torch
 
 import tlx
 from tlx.backbones.base import Conventions, backbone_spec
-from tlx.backbones.weights import read_torch
+from tlx.backbones.weights import own_meta, read_torch
 from tlx.data.membership import Membership
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.detector.ssd import SSD
@@ -119,8 +119,8 @@ def load_detector(path: Path) -> tuple[SSD, dict[str, Any]]:
             f"{path} is not a tlx checkpoint; weights of other projects are given to "
             "`python -m tlx.train backbone.weights=…`"
         )
-    meta = checkpoint["tlx"]
-    if isinstance(meta, dict) and meta.get("task") == "classification":
+    meta = own_meta(checkpoint, path)
+    if meta.get("task") == "classification":
         raise WeightsError(
             f"{path} is a classifier, not a detector: python -m tlx.classify.export exports it"
         )

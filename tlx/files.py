@@ -16,6 +16,7 @@ from omegaconf._utils import get_yaml_loader
 from tlx.errors import StorageError
 
 DEEPEST = 100  # levels of lists and objects: no file of ours has ten
+_CONTAINERS = (dict, list, tuple)
 _SMALL = 64  # bits of an integer; larger ones are damage, and overflow wherever they are used
 # Characters that JSON and YAML can spell and no text file, path or terminal can hold.
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")
@@ -87,9 +88,14 @@ def read_yaml(path: Path) -> Any:
         raise ValueError("it is nested too deep") from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    check_plain(value)
+    return value
+
+
+def check_plain(value: Any) -> None:
+    """Refuse values of a stranger's file that `read_json` refuses; raises `ValueError`."""
     _refuse_deep(value)
     _refuse_unwritable(value)
-    return value
 
 
 def _loader() -> Any:
@@ -112,13 +118,13 @@ def _integer(digits: str) -> int:
 
 
 def _refuse_deep(value: Any) -> None:
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(DEEPEST):
         level = [
             child
             for part in level
             for child in (part.values() if isinstance(part, dict) else part)
-            if isinstance(child, (dict, list))
+            if isinstance(child, _CONTAINERS)
         ]
         if not level:
             return
@@ -130,7 +136,7 @@ def _refuse_unwritable(value: Any) -> None:
         raise ValueError(f"it holds the character {found[0]!a}, which no text file can")
     if isinstance(value, int) and value.bit_length() > _SMALL:
         raise ValueError(f"an integer has more than {_SMALL} bits")
-    if isinstance(value, (dict, list)):
+    if isinstance(value, _CONTAINERS):
         for part in value.items() if isinstance(value, dict) else value:
             for each in part if isinstance(part, tuple) else (part,):
                 _refuse_unwritable(each)

@@ -23,7 +23,7 @@ from tlx.loggers import Mirror
 from tlx.progress import progress_bar
 from tlx.record import Record, add_course, add_proof, save_record
 from tlx.recorder import Recorder
-from tlx.resume import ExpectedBatches, Resume
+from tlx.resume import ExpectedBatches, Restored, Resume
 from tlx.step_timer import StepTimer
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,9 @@ def fit(
         resume.check_order(train.batch_sampler)
     task.meta = task.meta | {"batches_per_epoch": len(train.batch_sampler)}
     order = ExpectedBatches(train.batch_sampler)
+    restored = Restored(resume)
     callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]
+    callbacks.append(restored)
     bar = progress_bar(cfg.trainer.progress)
     trainer = make_trainer(
         cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=False,
@@ -70,13 +72,17 @@ def fit(
     )  # fmt: skip
     if resume:
         log.info("continuing from %s, after step %d", resume.path, resume.step)
-    trainer.fit(
-        task,
-        train_dataloaders=train,
-        val_dataloaders=loaders.evaluation("val"),
-        ckpt_path=str(resume.path) if resume else None,
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            task,
+            train_dataloaders=train,
+            val_dataloaders=loaders.evaluation("val"),
+            ckpt_path=str(resume.path) if resume else None,
+            weights_only=True,
+        )
+    except Exception as error:
+        restored.explain(error)
+        raise
     record["energy"] = energy.summary()
     recorder.prove_end(task)  # a run that was killed in its test trains no more
     recorder.mirror_rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +21,8 @@ from tlx.recorder import Recorder
 VERSION = 1
 RECORD = "record.json"
 Record = dict[str, Any]
+NEW = {"version", "status", "error", "finished"}  # of the process, whatever went before it
+_LATER = {"phases": list, "classes": list}  # null at first; the other nulls become objects
 
 
 def now() -> str:
@@ -81,9 +84,19 @@ def read_record(run_dir: Path) -> Record | None:
     """The record of a run's folder, or None where there is none (or it is damaged)."""
     try:
         record = read_json(run_dir / RECORD)
+        json.dumps(record, allow_nan=False)  # what no program of ours has written is damage
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def carry_over(record: Record, earlier: Record, *keys: str) -> None:
+    """Take over what an earlier process of the run has noted, where it is of the right type."""
+    for key in keys:
+        known, fresh = earlier.get(key), record[key]
+        kind = _LATER.get(key, dict) if fresh is None else type(fresh)
+        if isinstance(known, kind):
+            record[key] = known
 
 
 def save_record(record: Record, run_dir: Path) -> None:

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import tlx
-from tlx.backbones.weights import read_torch
+from tlx.backbones.weights import own_meta, read_torch
 from tlx.checkpoint import BEST, LAST
 from tlx.data.dataset import Batch, EpochBatches
-from tlx.errors import ConfigError, WeightsError
+from tlx.errors import ConfigError, TlxError, WeightsError, first_line
 from tlx.identity import fingerprint
 from tlx.record import Record, now
 
@@ -117,13 +117,32 @@ def _fingerprint(found: Resume) -> str | None:
 
 def _read(path: Path) -> Resume:
     content = read_torch(path)
-    try:
-        step, meta = content["global_step"], content["tlx"]
-        if not isinstance(step, int) or not isinstance(meta["config"], dict):
-            raise TypeError
-    except (KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is no checkpoint that training can continue from") from error
+    meta = own_meta(content, path)
+    step = content.get("global_step")
+    if not isinstance(step, int) or step < 0:
+        raise WeightsError(f"{path} is no checkpoint that training can continue from")
     return Resume(path, step, meta)
+
+
+class Restored(pl.Callback):
+    """Whether the state of a checkpoint has carried a first step."""
+
+    def __init__(self, resume: Resume | None) -> None:
+        self.resume, self.done = resume, False
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """The state fits the run: what fails from here on has other reasons."""
+        self.done = True
+
+    def explain(self, error: Exception) -> None:
+        """Raise `WeightsError` for what Lightning says of a state that it cannot take over."""
+        if self.resume is None or self.done or isinstance(error, (TlxError, OSError)):
+            return
+        log.debug("the state of %s", self.resume.path, exc_info=error)
+        raise WeightsError(
+            f"{self.resume.path} cannot be continued from ({type(error).__name__}: "
+            f"{first_line(error)}): delete it to go on from {BEST}, where there is one"
+        ) from error
 
 
 class ExpectedBatches(pl.Callback):

@@ -38,8 +38,10 @@ from tlx.policies.base import Phase
 from tlx.predictions import collect, write_predictions
 from tlx.predictions.file import SCORE_FLOOR
 from tlx.record import (
+    NEW,
     Record,
     add_freeze,
+    carry_over,
     describe_error,
     new_record,
     now,
@@ -79,16 +81,15 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
     if earlier is not None and earlier.get("fingerprint") != record["fingerprint"]:
         earlier = None  # of another run, whose folder this was
     if earlier is not None:
-        if earlier["status"] == "finished":
+        if earlier.get("status") == "finished":
             refuse_finished_on_other_data(earlier, run_dir, lambda: _read_data(cfg))
             log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
             return earlier
-        for key in ("started", "wandb", "resumes", "resumed"):
-            record[key] = earlier.get(key, record[key])
+        carry_over(record, earlier, "started", "wandb", "resumes", "resumed")
     resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
     if resume is not None and earlier is not None:
         # What the checkpoint will restore: a resume that is refused must not lose it.
-        record = {**record, **earlier, "status": "running", "error": None, "finished": None}
+        carry_over(record, earlier, *(record.keys() - NEW))
     logger: Mirror | None = None
     try:
         save_record(record, run_dir)

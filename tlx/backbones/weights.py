@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import zipfile
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import torch
 
 from tlx.backbones.base import BackboneSpec, Conventions, StateDict, without_counters
 from tlx.errors import WeightsError, first_line
+from tlx.files import check_plain
 
 log = logging.getLogger(__name__)
 
+SIZES = (32, 4096)  # px: inputs that a network of a checkpoint may have
 SCRATCH = "scratch"
 AUTO = "auto"
 
@@ -105,7 +108,7 @@ def _read(path: Path) -> Any:
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise WeightsError(f"{path} is a damaged safetensors file: {error}") from error
 
 
@@ -113,7 +116,7 @@ def _own_checkpoint(
     spec: BackboneSpec, loaded: dict[str, Any], path: Path
 ) -> tuple[StateDict, Conventions]:
     """A checkpoint of an earlier tlx run as the start of a new one."""
-    meta = loaded["tlx"]
+    meta = own_meta(loaded, path)
     if meta["backbone"] != spec.name:
         raise WeightsError(f"{path} holds a {meta['backbone']}, not a {spec.name}")
     # Of a detector or of a classifier: the backbone is under the same keys behind the first name.
@@ -121,11 +124,52 @@ def _own_checkpoint(
     return without_counters(state), Conventions(**meta["conventions"])
 
 
+def own_meta(checkpoint: Any, path: Path) -> dict[str, Any]:
+    """What a checkpoint of tlx says of itself, its types checked, as its tensors are.
+
+    Raises `WeightsError` for a file that is none, or whose description cannot be used.
+    """
+    try:
+        meta, state = checkpoint["tlx"], checkpoint["state_dict"]
+        check_plain(meta)
+        size, names = meta["input_size"], meta["classes"]
+        sound = {
+            "backbone": isinstance(meta["backbone"], str),
+            "config": isinstance(meta["config"], dict),
+            "input_size": isinstance(size, int) and SIZES[0] <= size <= SIZES[1],
+            "classes": isinstance(names, list)
+            and 0 < len(set(names)) == len(names)
+            and all(isinstance(name, str) and name.splitlines() == [name] for name in names),
+            "conventions": _are_conventions(**meta["conventions"]),
+            "state_dict": all(isinstance(key, str) and _is_whole(state[key]) for key in state),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise WeightsError(f"{path} does not describe a network of tlx: {error!r}") from error
+    if wrong := [name for name, right in sound.items() if not right]:
+        raise WeightsError(f"{path} does not describe a network of tlx: {wrong[0]} is damaged")
+    return dict(meta)
+
+
+def _are_conventions(mean: Any, std: Any, bn_eps: Any, activation: Any) -> bool:
+    numbers = [*mean, *std, bn_eps]
+    if len(mean) != 3 or len(std) != 3 or not all(isinstance(n, float | int) for n in numbers):
+        return False
+    finite = all(math.isfinite(number) for number in numbers)
+    return finite and min(*std, bn_eps) > 0 and activation in ("relu", "relu6")
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether this is a tensor, and no larger than what the file holds of it."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def _state_dict(loaded: Any, path: Path) -> StateDict:
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(
-        isinstance(v, torch.Tensor) for v in loaded.values()
+        isinstance(key, str) and _is_whole(value) for key, value in loaded.items()
     ):
         raise WeightsError(f"{path} holds no plain state dict")
     return loaded

@@ -9,10 +9,10 @@ from typing import Any
 import tlx
 import tlx.backbones
 from tlx.backbones.base import Conventions, backbone_spec
-from tlx.backbones.weights import read_torch
+from tlx.backbones.weights import own_meta, read_torch
 from tlx.classify.network import Classifier
 from tlx.data.membership import Membership
-from tlx.errors import WeightsError
+from tlx.errors import ConfigError, WeightsError
 
 TASK = "classification"
 
@@ -44,10 +44,14 @@ def load_classifier(path: Path) -> tuple[Classifier, dict[str, Any]]:
         raise WeightsError(
             f"{path} is no classifier of tlx; detectors are exported by `python -m tlx.export`"
         )
-    classifier = Classifier(
-        backbone_spec(meta["backbone"]), Conventions(**meta["conventions"]),
-        len(meta["classes"]), meta["input_size"],
-    )  # fmt: skip
+    meta = own_meta(checkpoint, path)
+    try:
+        classifier = Classifier(
+            backbone_spec(meta["backbone"]), Conventions(**meta["conventions"]),
+            len(meta["classes"]), meta["input_size"],
+        )  # fmt: skip
+    except (ConfigError, ValueError) as error:
+        raise WeightsError(f"{path} does not describe a classifier: {error}") from error
     fill(classifier, checkpoint, path)
     return classifier.eval(), meta
 

@@ -37,6 +37,7 @@ from tlx.classify.network import Classifier
 from tlx.classify.parity import LARGEST, compare, of_checkpoint, of_onnx, pictures_of_test
 from tlx.classify.schema import FoldersConfig
 from tlx.cli import parse, run_program
+from tlx.config import plain_config
 from tlx.data.membership import Membership, drift
 from tlx.data.module import DetectionData
 from tlx.errors import ConfigError, DataError, ExportError
@@ -99,7 +100,8 @@ def export(cfg: ExportConfig) -> Exported:
     result = compare(of_checkpoint(classifier), of_onnx(path, normalisation), pixels, targets)
     # Written so that NaN, which is no number, does not pass.
     result |= {"passed": result["probabilities"] <= LARGEST, "tolerance": LARGEST}
-    result["of"], result["backend"] = f"test of {meta['config']['data']['name']}", "onnxruntime"
+    name = meta["config"]["data"].get("name")
+    result["of"], result["backend"] = f"test of {name}", "onnxruntime"
     files = {name: _sha256(output / name) for name in (path.name, "labels.txt")}
     description |= {"artefact": path.name, "files": files, "parity": result}
     write_json(output / "model.json", description)
@@ -113,9 +115,12 @@ def export(cfg: ExportConfig) -> Exported:
 
 def read_data(meta: dict[str, Any], root: str | None, cache_dir: Path) -> DetectionData:
     """The set that a checkpoint was trained on, split as then; `root`: its place today."""
-    stored = dict(meta["config"]["data"])
-    stored |= {"root": root or stored["root"], "classes": list(meta["classes"])}
-    cfg: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(FoldersConfig), stored))
+    where = "the configuration in the checkpoint"
+    plain = plain_config(meta["config"].get("data"), FoldersConfig, where)
+    plain.classes = list(meta["classes"])
+    if root is not None:
+        plain.root = root
+    cfg: Any = OmegaConf.to_object(plain)
     had = Membership.read(meta["classes"], meta.get("dataset"), "the checkpoint")
     data = build_folders(cfg, cache_dir, had)
     if had is None and len(data.report["named"]) < len(data.splits):

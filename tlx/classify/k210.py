@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tlx.errors import ExportError, first_line
 from tlx.export.onnx_file import load_onnx
 from tlx.export.packages import require
 
@@ -106,9 +107,21 @@ def kpu_bytes(shape: tuple[int, int, int]) -> int:
 
 
 def check_k210(path: Path) -> Fit:
-    """Read an ONNX file of batch one and say what fits."""
+    """Read an ONNX file of batch one and say what fits; `ExportError` for a damaged one."""
+    try:
+        return _check(path)
+    except ExportError:
+        raise
+    except Exception as error:  # of a graph that is not as tlx writes it; ONNX has types of its own
+        raise ExportError(
+            f"{path}: its graph is damaged, or none of tlx ({first_line(error)}): export it again"
+        ) from error
+
+
+def _check(path: Path) -> Fit:
     onnx = require("onnx", "checking a network for the K210")
-    graph = onnx.shape_inference.infer_shapes(load_onnx(path)).graph
+    onnx.checker.check_model(model := load_onnx(path))
+    graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info, *graph.output)

@@ -37,8 +37,10 @@ from tlx.interrupt import Interrupted, interruptible
 from tlx.lock import run_lock
 from tlx.policies.base import Phase
 from tlx.record import (
+    NEW,
     Record,
     add_freeze,
+    carry_over,
     describe_error,
     new_record,
     now,
@@ -72,16 +74,15 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
         if earlier is not None and earlier.get("fingerprint") != record["fingerprint"]:
             earlier = None  # of another run, whose folder this was
         if earlier is not None:
-            if earlier["status"] == "finished":
+            if earlier.get("status") == "finished":
                 refuse_finished_on_other_data(earlier, run_dir, lambda: _read_data(cfg))
                 log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
                 return earlier
-            for key in ("started", "resumes", "resumed"):
-                record[key] = earlier.get(key, record[key])
+            carry_over(record, earlier, "started", "resumes", "resumed")
         resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
         if resume is not None and earlier is not None:
             # What the checkpoint will restore: a resume that is refused must not lose it.
-            record = {**record, **earlier, "status": "running", "error": None, "finished": None}
+            carry_over(record, earlier, *(record.keys() - NEW))
         with _recorded(record, run_dir):
             write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
             _train_and_test(cfg, phases, run_dir, record, resume)

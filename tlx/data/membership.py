@@ -88,6 +88,13 @@ def changes(then: Summary | None, now: Summary) -> list[str]:
     """What differs between the data of a run and today's, in words; empty where nothing does."""
     if not then:
         return ["it does not say which pictures it had: an earlier version of tlx made it"]
+    try:
+        return _differences(then, now)
+    except (AttributeError, KeyError, TypeError):
+        return ["what it says of its pictures is damaged"]
+
+
+def _differences(then: Summary, now: Summary) -> list[str]:
     told = []
     if then["classes"] != now["classes"]:
         names = (", ".join(which["classes"]) for which in (then, now))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from tlx.config import plain_config
 from tlx.data.annotations import Item
 from tlx.data.formats import AUTO, READERS
 from tlx.data.membership import UNSEEN, Membership, drift
@@ -78,8 +77,8 @@ def read_subject(
     name = split or (ALL if root is not None else "test")
     if name not in _SPLITS:
         raise ConfigError(f"split={name} is none of {', '.join(_SPLITS)}")
-    data_cfg = OmegaConf.merge(OmegaConf.structured(DataConfig), config["data"])
-    detector = OmegaConf.merge(OmegaConf.structured(DetectorConfig), config["detector"])
+    data_cfg = plain_config(config.get("data"), DataConfig, f"{where}: config.data")
+    detector = plain_config(config.get("detector"), DetectorConfig, f"{where}: config.detector")
     _point_to(data_cfg, root, format, fixes)
     # The classes, and so the labels, are the model's, whatever this copy of the data names.
     if data_cfg.format != "sample":

@@ -90,9 +90,9 @@ def _class_names(path: Path, labels: Path | None, count: int) -> list[str]:
         )  # fmt: skip
         return [f"class_{i}" for i in range(1, count + 1)]
     try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise ConfigError(f"labels={file} cannot be read: {error.strerror}") from error
+        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"labels={file} cannot be read: {error}") from error
     names = [name for name in names if name]
     if names and names[0].upper() == BACKGROUND:
         names = names[1:]

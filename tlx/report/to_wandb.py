@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from tlx.errors import DataError
+from tlx.files import read_yaml
 from tlx.mirror.media import artifact_name
 from tlx.mirror.service import ServiceError, bounded, finish_run, open_run, staged_in
+from tlx.report.records import Record
 
 JOB = "report"
 UPLOAD_S = 300.0
@@ -58,11 +58,14 @@ def _study(paths: Sequence[Path]) -> tuple[str, str, str]:
     for record in (file for path in paths for file in sorted(path.rglob("record.json"))):
         file = record.with_name("config.yaml")
         if file.is_file():
-            cfg = OmegaConf.load(file)
-            mode = OmegaConf.select(cfg, "logger.mode") or "auto"
-            project = OmegaConf.select(cfg, "logger.project") or "tlx"
-            group = OmegaConf.select(cfg, "name") or record.parent.parent.name
-            return str(project), str(group), str(mode)
+            try:
+                stored = read_yaml(file)
+            except (OSError, ValueError) as error:
+                raise DataError(f"{file} cannot be read: {error}") from error
+            cfg = Record(record.parent, stored if isinstance(stored, dict) else {})
+            project = cfg.text("logger", "project") or "tlx"
+            group = cfg.text("name") or record.parent.parent.name
+            return project, group, cfg.text("logger", "mode") or "auto"
     raise DataError("no run folder has a config.yaml, which names the study in Weights & Biases")
 
 

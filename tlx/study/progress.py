@@ -88,5 +88,6 @@ def spoken(seconds: float) -> str:
 
 def _seconds(record: dict[str, Any]) -> float:
     """Seconds of training and test that a record tells of."""
-    time = record.get("time") or {}
-    return float(time.get("fit_s") or 0) + float(time.get("test_s") or 0)
+    time = record.get("time")
+    seconds = (time.get("fit_s"), time.get("test_s")) if isinstance(time, dict) else ()
+    return sum(value for value in seconds if isinstance(value, int | float) and value > 0)
