@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import tiny_overrides
+import torch
+from conftest import Compose, tiny_overrides
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from tlx.cli import hydra_command
 from tlx.closing import closing, one_line, shortages
+from tlx.config import conf_dir, stored_config
+from tlx.errors import ConfigError, WeightsError
+from tlx.export.commands import commands
+from tlx.export.source import load_source
 from tlx.learned import diverged
 from tlx.report.cautions import cautions
 from tlx.report.records import Record
+from tlx.schema import Config
 
 RECORD: dict[str, Any] = {
     "name": "freeze=4-seed=0-a1",
@@ -116,6 +126,56 @@ def test_every_command_that_a_run_prints_runs_as_it_is(tiny_set: Path, tmp_path:
         assert told.returncode == 0, f"{line}\n{told.stdout}\n{told.stderr}"
     (record,) = (tmp_path / "it's mine").rglob("record.json")
     assert json.loads(record.read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_commands_beside_an_artefact_keep_its_name_in_one_word(
+    precision: str, tmp_path: Path
+) -> None:
+    """Pasted into a shell in which every program prints its words."""
+    name = "it's a=b; $HOME-int8.onnx"
+    description = {
+        "backbone": "b", "input_size": 96, "precision": precision, "classes": ["a"], "tlx": "0",
+        "checkpoint": "c", "checkpoint_sha256": "0" * 64, "format": "onnx", "opset": 13,
+        "outputs": ["scores"],
+        "input": {"name": "i", "shape": [1], "colour": "RGB", "of_pixels_0_255": "x", "range": 0},
+    }  # fmt: skip
+    blocks = commands(tmp_path / name, description).split("```bash\n")[1:]
+    programs = ("python", "python3", "detectnet", "trtexec")
+    printing = "".join(f"{each}() {{ printf '%s\\n' {each} \"$@\" --; }}\n" for each in programs)
+    told = shell(printing + "\n".join(block.split("```")[0] for block in blocks), tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = [line.split("\n") for line in told.stdout.split("\n--\n") if line]
+    assert len(lines) == (9 if precision == "int8" else 8)
+    stem = name.removesuffix(".onnx")
+    words = {word for line in lines for word in line}
+    assert {f"model={name}", f"--model={name}", f"--onnx={name}", name,
+            f"--saveEngine={stem}.engine"} <= words  # fmt: skip
+    assert not any("it's" in word and stem.removesuffix("-int8") not in word for word in words)
+
+
+def test_advice_that_names_a_place_can_be_pasted(tmp_path: Path) -> None:
+    path = tmp_path / "it's a=b" / "w.pth"
+    path.parent.mkdir()
+    torch.save({"Conv2d_0.conv.weight": torch.zeros(32, 3, 3, 3)}, path)
+    with pytest.raises(WeightsError) as raised:
+        load_source(path)
+    line = str(raised.value).partition("train them first: ")[2]
+    words = shlex.split(line)
+    assert words[:4] == ["python", "-m", "tlx.train", "backbone=mobilenet_v1"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        assert compose("config", overrides=words[3:]).backbone.weights == str(path)
+
+
+def test_a_foreign_cache_of_a_run_can_be_pasted(tiny_config: Compose, tmp_path: Path) -> None:
+    cfg = tiny_config()
+    cfg.cache_dir = str(tmp_path / "it's a=b")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    with pytest.raises(ConfigError) as raised:
+        stored_config(tmp_path / "config.yaml", Config, "elsewhere")
+    (word,) = shlex.split(re.search("add (.*) if that", str(raised.value))[1])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        assert compose("config", overrides=[word]).cache_dir == cfg.cache_dir
 
 
 def _can_export() -> bool:

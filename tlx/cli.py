@@ -56,6 +56,11 @@ def hydra_command(program: str, *arguments: str) -> str:
     return command(program, *map(_hydra_argument, arguments))
 
 
+def hydra_word(argument: str) -> str:
+    """One `key=value` of such a line, to be typed behind what was typed before."""
+    return shlex.quote(_hydra_argument(argument))
+
+
 def _hydra_argument(argument: str) -> str:
     key, _, value = argument.partition("=")
     if re.fullmatch(r"[\w./+~%@:-]+", value, re.ASCII):

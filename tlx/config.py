@@ -13,6 +13,7 @@ import tlx.backbones
 import tlx.policies  # noqa: F401  registers the policies
 from tlx.activations.codec import DTYPES
 from tlx.backbones.base import backbone_spec
+from tlx.cli import hydra_word
 from tlx.errors import ConfigError, first_line
 from tlx.files import read_yaml
 from tlx.freeze.depth import freeze_label, frozen_blocks
@@ -108,7 +109,7 @@ def stored_config(path: Path, schema: type, cache_dir: str) -> DictConfig:
     if cfg.cache_dir != cache_dir:
         raise ConfigError(
             f"{path} names the cache_dir {cfg.cache_dir}, and today's is {cache_dir}: add "
-            f"cache_dir={cfg.cache_dir} if that folder is yours"
+            f"{hydra_word(f'cache_dir={cfg.cache_dir}')} if that folder is yours"
         )
     return cfg
 

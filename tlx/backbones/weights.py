@@ -178,7 +178,13 @@ def _state_dict(loaded: Any, path: Path) -> StateDict:
 def convert(spec: BackboneSpec, state: StateDict, where: str) -> tuple[StateDict, Conventions]:
     """Bring a published state dict to detector keys, float32 (half precision files are widened)."""
     for converter in spec.converters:
-        if (result := converter(state)) is not None:
+        try:
+            result = converter(state)
+        except (LookupError, ValueError) as error:
+            raise WeightsError(
+                f"{where}: keys of another network among those of {spec.name} ({error!r})"
+            ) from error
+        if result is not None:
             tensors, conventions = result
             wide = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
             return without_counters(wide), conventions

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from tlx.cli import command
 from tlx.export.contract import OPSET_OF_TENSORRT
 
 _BENCHMARK = "latency, power and detections, for `tlx.report` and `tlx.evaluate` on the desk"
@@ -24,14 +26,16 @@ def commands(path: Path, description: dict[str, Any]) -> str:
         parts += _jetson(path, description)
     if format != "kmodel":
         # Programs of PyTorch are loaded only where the user vouches for them.
-        model = f"model={name}" + (" trust=true" if format in ("torchscript", "pt2") else "")
+        model = [f"model={name}"]
+        if format in ("torchscript", "pt2"):
+            model.append("trust=true")
         parts += [
             "## On the desk",
             _block(
-                f"python -m tlx.evaluate {model}",
-                f"python -m tlx.evaluate {model} preprocess=detectnet",
-                f"python -m tlx.predict {model} source=pictures/ output=found/",
-                f"python -m tlx.benchmark {model}",
+                command("tlx.evaluate", *model),
+                command("tlx.evaluate", *model, "preprocess=detectnet"),
+                command("tlx.predict", *model, "source=pictures/", "output=found/"),
+                command("tlx.benchmark", *model),
             ),
         ]
     if format == "kmodel":
@@ -55,19 +59,20 @@ def _input_line(description: dict[str, Any]) -> str:
 
 
 def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
-    name, stem, opset = path.name, path.stem, description["opset"]
+    name, stem, opset = quote(path.name), path.stem, description["opset"]
+    engine, model = quote(f"--saveEngine={stem}.engine"), quote(f"--model={path.name}")
     flag = {"fp32": "", "fp16": " --fp16", "int8": " --int8"}[description["precision"]]
     versions = [version for version, highest in OPSET_OF_TENSORRT.items() if opset <= highest]
     parts = [
         "## detectnet (jetson-inference)",
         _block(
-            f"detectnet --model={name} --labels=labels.txt --input-blob=input_0 \\",
+            f"detectnet {model} --labels=labels.txt --input-blob=input_0 \\",
             "          --output-cvg=scores --output-bbox=boxes --threshold=0.5 SOURCE",
         ),
         "detectnet keeps the engine it builds beside the model. Delete `*.engine` when the model, "
         "TensorRT or the board changes.",
         f"## TensorRT {versions[0]} or later (opset {opset})",
-        _block(f"trtexec --onnx={name} --saveEngine={stem}.engine{flag}"),
+        _block(f"trtexec {quote(f'--onnx={path.name}')} {engine}{flag}"),
     ]
     if description["precision"] == "int8":
         plain = stem.removesuffix("-int8")
@@ -76,8 +81,9 @@ def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
             "float file instead, from the ranges in the calibration cache; put the version that "
             "`trtexec` prints into its first line:",
             _block(
-                f"trtexec --onnx={plain}.onnx --int8 --fp16 --calib={stem}.calib \\",
-                f"        --saveEngine={stem}.engine",
+                f"trtexec {quote(f'--onnx={plain}.onnx')} --int8 --fp16 "
+                f"{quote(f'--calib={stem}.calib')} \\",
+                f"        {engine}",
             ),
         ]
     parts += [

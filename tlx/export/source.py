@@ -12,6 +12,7 @@ import tlx.backbones  # noqa: F401  registers the backbones
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import read_torch, resolve
 from tlx.checkpoint import find_checkpoint, load_detector
+from tlx.cli import hydra_command
 from tlx.detector.priors import ANCHORS_PER_CELL
 from tlx.detector.ssd import SSD
 from tlx.errors import ConfigError, WeightsError
@@ -72,7 +73,7 @@ def _pytorch_ssd(path: Path) -> SSD:
     if head is None:
         raise WeightsError(
             f"{path} holds a backbone without detection heads; train them first: "
-            f"python -m tlx.train backbone=mobilenet_v1 backbone.weights={path}"
+            + hydra_command("tlx.train", "backbone=mobilenet_v1", f"backbone.weights={path}")
         )
     classes = head.shape[0] // ANCHORS_PER_CELL - 1
     detector = SSD(spec, pretrained.conventions, classes, PYTORCH_SSD_SIZE)

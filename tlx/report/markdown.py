@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from tlx.cli import command
 from tlx.report.compare import Comparison, Row, describe_unfinished
 from tlx.report.formats import ABSENT, figure, relative, three
 from tlx.report.recommend import Recommendation
@@ -56,7 +56,7 @@ def report_text(
         output: Folder of the report, which folders of runs are named relative to.
         arguments: Arguments of `python -m tlx.report` that make this report.
     """
-    command = shlex.join(["python", "-m", "tlx.report", *arguments])
+    again = command("tlx.report", *arguments)
     heads = columns(comparison.levels)
     table = _table(
         [column.heading for column in heads],
@@ -75,7 +75,7 @@ def report_text(
         "Failed and unfinished runs": _unfinished(comparison.unfinished, output),
         "Environment": _environments(comparison.rows),
         "How the figures are defined": _LEVELS,
-        "How to make this report again": f"```sh\n{command}\n```\n\n{_WHERE}",
+        "How to make this report again": f"```sh\n{again}\n```\n\n{_WHERE}",
     }
     marks = ("# " if number == 0 else "## " for number in range(len(sections)))
     texts = [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tlx.cli import command
 from tlx.predictions import SHOWN
 from tlx.report.compare import Comparison
 from tlx.report.gallery import Gallery
@@ -71,7 +71,7 @@ def page_text(
         "unfinished": unfinished_table(comparison.unfinished, output),
         "environment": environment_table(comparison),
         "definitions": DEFINITIONS,
-        "command": shlex.join(["python", "-m", "tlx.report", *arguments]),
+        "command": command("tlx.report", *arguments),
     }
     return (
         _templates().get_template("index.html.jinja").render(context, sections=_sections(context))
