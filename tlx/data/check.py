@@ -74,11 +74,11 @@ def check(
     items: list[Item] = []
     lost: list[Fault] = []  # why a picture with an annotation is not used
     for annotation in annotations:
-        item = _check_one(annotation, probes.get(annotation.image), labels, faults, edges)
+        item = _check_one(
+            annotation, probes.get(annotation.image), labels, faults, edges, input_size
+        )
         if item:
             items.append(replace(item, bits=bits))
-            if input_size:
-                _note_tiny(item, annotation.source, input_size, faults)
         elif not annotation.unused:
             lost.append(faults.faults[-1])
     refuse_losses(lost, len(items))
@@ -169,6 +169,7 @@ def _check_one(
     labels: dict[str, int],
     faults: FaultReport,
     edges: EdgeTally,
+    input_size: int | None,
 ) -> Item | None:
     image, where, start = annotation.image, annotation.source, len(faults.faults)
     for kind, detail in annotation.remarks:
@@ -197,6 +198,8 @@ def _check_one(
         kinds = dict.fromkeys(f.kind for f in faults.faults[start:] if f.action == "box dropped")
         faults.add("no-box-left", image, where, f"its boxes: {', '.join(kinds)}")
         return None
+    if input_size:
+        _note_tiny(annotation, boxes, kept, size, input_size, faults)
     names = [name for name, keep in zip(annotation.names, kept, strict=True) if keep]
     return Item(
         image=image,
@@ -278,17 +281,23 @@ def _same_box(box: np.ndarray, other: np.ndarray) -> bool:
     return bool((np.abs(box - other) <= slack).all())
 
 
-def _note_tiny(item: Item, source: str, input_size: int, faults: FaultReport) -> None:
-    """Report boxes that the resize to the square input makes smaller than a pixel."""
-    for box in item.boxes:
-        if needed := input_size_for(box[None], item.size, input_size):
-            width, height = (box[2:] - box[:2]) * input_size / np.array(item.size)
-            corners = " ".join(f"{value:g}" for value in box)
+def _note_tiny(
+    annotation: Annotation,
+    boxes: np.ndarray,
+    kept: np.ndarray,
+    size: tuple[int, int],
+    input_size: int,
+    faults: FaultReport,
+) -> None:
+    """Report the kept boxes that the resize to the square input makes smaller than a pixel."""
+    for i in np.flatnonzero(kept).tolist():
+        if needed := input_size_for(boxes[i : i + 1], size, input_size):
+            width, height = ((boxes[i, 2:] - boxes[i, :2]) * input_size / np.array(size)).round(2)
             detail = (
-                f"box {corners}: {width:.2g}x{height:.2g} px at the input size {input_size}; the "
-                f"smallest that keeps it is {needed}"
+                f"{width:g}x{height:g} px at the input size {input_size}; the smallest that keeps "
+                f"it is {needed}"
             )
-            faults.add("tiny-box", item.image, source, detail)
+            faults.add("tiny-box", annotation.image, f"{annotation.source} box {i + 1}", detail)
 
 
 def _box_fault(box: np.ndarray, clipped: np.ndarray) -> str | None:

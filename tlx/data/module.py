@@ -150,11 +150,12 @@ def read_checked(
     checked = check(annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits)
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):
-            sources = [a.source for a in annotations if a.split == split]
+            members = [a for a in annotations if a.split == split]
+            first = ": ".join([members[0].source, *(text for _, text in members[0].remarks)])
             raise DataError(
-                f"the set names a {split} split, and none of its {len(sources)} pictures can be "
-                f"used (the first: {sources[0]}): correct its list, or have all pictures divided "
-                "anew with data.splits=cut"
+                f"the set names a {split} split, and none of its {len(members)} pictures can be "
+                f"used (the first: {first}): correct its list, or have all pictures divided anew "
+                "with data.splits=cut"
             )
     return annotations, checked
 

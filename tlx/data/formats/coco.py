@@ -15,17 +15,20 @@ from tlx.data.annotations import Annotation
 from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
     SPLIT_OF_FOLDER,
+    files_below,
     files_in,
     mark_unlabelled,
     split_folders,
     subfolder,
 )
 from tlx.data.formats.registry import reader
+from tlx.data.formats.sniff import looks_like
 from tlx.errors import DataError, first_line
 from tlx.files import read_json
 
 FIFTYONE = "labels.json"  # beside data/
 ROBOFLOW = "_annotations.coco.json"
+OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")  # COCO's own
 
 
 @reader("coco")
@@ -42,11 +45,29 @@ def read_coco(root: Path, classes: list[str] | None) -> list[Annotation]:
             leaves the data folder; each names the file and the id.
     """
     annotations: list[Annotation] = []
-    for split, path in find_json(root):
+    found = find_json(root)
+    read = {path for _, path in found}
+    for split, path in found:
         annotations += _read_json(root, path, split)
-    folders = sorted({annotation.image.parent for annotation in annotations})
-    pictures = [image for f in folders if f.is_dir() for image in files_in(f, IMAGE_ENDINGS)]
-    return annotations + mark_unlabelled(pictures, (a.image for a in annotations))
+    files = list(files_below(root))
+    used = {annotation.image.resolve() for annotation in annotations}
+    # Beside the JSON files, where no picture of the set lies, charts and the like are none of it.
+    ignored = set() if any(a.image.parent == root for a in annotations) else {root}
+    pictures = (p for p in files if p.suffix.lower() in IMAGE_ENDINGS and p.parent not in ignored)
+    unlabelled = [image for image in pictures if image.resolve() not in used]
+    return annotations + mark_unlabelled(unlabelled, ()) + _unread(files, read)
+
+
+def _unread(files: Iterable[Path], read: set[Path]) -> list[Annotation]:
+    """A marker for each other JSON file that holds boxes, as far as its name does not say what."""
+    return [
+        Annotation.without_boxes(path, str(path), unused="unread-annotation")
+        for path in files
+        if path.suffix.lower() == ".json"
+        and path not in read
+        and not path.name.startswith(OTHER_TASKS)
+        and looks_like(path) == "coco"
+    ]
 
 
 def find_json(root: Path) -> list[tuple[str | None, Path]]:
@@ -94,6 +115,10 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
         boxes: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: an image or category lacks {error}: export it again") from error
+    if not images:
+        of = f"the {split} split" if split else "the set"
+        raise DataError(f"{path}: {of} is empty: add its images, or remove the file")
+    _refuse_twice(path, content["categories"])
     if len(images) != len(content["images"]):
         raise DataError(f"{path}: two images have the same id: export it again")
     for position, annotation in enumerate(content["annotations"], start=1):
@@ -106,6 +131,16 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
         annotations.append(_to_annotation(f"{path} image {key}", place, image, boxes[key], names))
         annotations[-1].split = split
     return annotations
+
+
+def _refuse_twice(path: Path, categories: list[dict[str, Any]]) -> None:
+    names: dict[Any, str] = {}
+    for category in categories:
+        key, name = category["id"], str(category["name"])
+        if (first := names.setdefault(_id(key), name)) != name:
+            raise DataError(
+                f"{path}: category {key} is {first!r} and {name!r}: correct one of them"
+            )
 
 
 def _check_annotation(
@@ -181,9 +216,17 @@ class _Pictures:
     def _anywhere(self) -> dict[str, list[Path]]:
         """Every picture below the root by its bare name; one walk, and only where it is needed."""
         found: dict[str, list[Path]] = defaultdict(list)
-        for image in sorted(self.root.rglob("*")):
-            if image.suffix.lower() in IMAGE_ENDINGS and image.is_file():
+        for image in files_below(self.root):
+            if image.suffix.lower() in IMAGE_ENDINGS:
                 found[image.name].append(image)
+        return found
+
+    @cached_property
+    def _in_any_case(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = defaultdict(list)
+        for images in self._anywhere.values():
+            for image in images:
+                found[image.name.casefold()].append(image)
         return found
 
     def find(self, name: str, where: str) -> Path:
@@ -194,7 +237,8 @@ class _Pictures:
                 read; or it is a bare name of several pictures.
         """
         windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
-        if windows.drive or windows.root or ".." in windows.parts or not windows.name:
+        away = windows.drive or windows.root or "://" in name
+        if away or ".." in windows.parts or not windows.name:
             raise DataError(
                 f"{where}: file_name {name!r} leaves the data folder {self.root}: name pictures "
                 "relative to it (a/b.jpg), or by their last part where all lie in images/"
@@ -206,7 +250,14 @@ class _Pictures:
             raise DataError(f"{where}: file_name cannot be one: {first_line(error)}") from error
         if found:
             return found
-        deeper = self._anywhere.get(name, []) if len(windows.parts) == 1 else []
+        deeper = self._anywhere.get(windows.name, [])
+        if len(windows.parts) > 1 or not deeper:  # names of systems that do not tell case
+            end = tuple(part.casefold() for part in windows.parts)
+            deeper = [
+                image
+                for image in self._in_any_case.get(windows.name.casefold(), [])
+                if tuple(part.casefold() for part in image.parts[-len(end) :]) == end
+            ]
         if len(deeper) > 1:
             raise DataError(
                 f"{where}: {name} may be {deeper[0]} or {deeper[1]}: write the folder into "

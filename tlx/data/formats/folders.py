@@ -77,6 +77,13 @@ def annotated_folders(root: Path, ending: str) -> list[tuple[str | None, Path]]:
     splits = split_folders(root)
     if not splits:
         return [(None, root)]
+    for split, path in splits:
+        wanted = {ending} | IMAGE_ENDINGS | UNREAD_ENDINGS
+        if not any(file.suffix.lower() in wanted for file in files_below(path)):
+            raise DataError(
+                f"{path} holds no picture, and so {split} is empty: fill it, or remove the folder "
+                f"to have {split} cut"
+            )
     beside = ImageFolder(root)
     stray = [path for path in files_in(root, {ending}) if beside.with_stem(path.stem)]
     if stray:

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from tlx.data.annotations import Annotation
-from tlx.data.formats.folders import ImageFolder, annotated_folders, files_in, read_lines
+from tlx.data.formats.folders import (
+    ImageFolder,
+    annotated_folders,
+    files_below,
+    files_in,
+    read_lines,
+)
 from tlx.data.formats.registry import reader
+from tlx.data.formats.sniff import looks_like
 from tlx.errors import ConfigError, DataError
 
 
@@ -29,6 +36,7 @@ def read_txt(root: Path, classes: list[str] | None) -> list[Annotation]:
             f"txt annotations name no class: set data.classes to exactly one name (now: {given})"
         )
     annotations: list[Annotation] = []
+    read: set[Path] = set()
     for split, folder in annotated_folders(root, ".txt"):
         images = ImageFolder(folder)
         used = []
@@ -37,6 +45,7 @@ def read_txt(root: Path, classes: list[str] | None) -> list[Annotation]:
             if image is None and not _begins_with_count(path):
                 continue
             boxes = read_boxes(path)
+            read.add(path)
             image = image or path.with_suffix(".jpg")
             names, difficult = classes * len(boxes), np.zeros(len(boxes), bool)
             annotations.append(Annotation(image, boxes, names, difficult, str(path), split))
@@ -44,7 +53,10 @@ def read_txt(root: Path, classes: list[str] | None) -> list[Annotation]:
         if images.images and not used:
             raise DataError(f"{folder} holds pictures but no N.txt beside them: check data.format")
         annotations += images.unlabelled(used, split)
-    return annotations
+    deeper = (p for p in files_below(root) if p not in read and looks_like(p) == "txt")
+    return annotations + [
+        Annotation.without_boxes(path, str(path), unused="unread-annotation") for path in deeper
+    ]
 
 
 def read_boxes(path: Path) -> np.ndarray:

@@ -17,6 +17,7 @@ from defusedxml.ElementTree import parse
 from tlx.data.annotations import Annotation
 from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
+    SPLIT_OF_FOLDER,
     ImageFolder,
     annotated_folders,
     files_in,
@@ -27,6 +28,7 @@ from tlx.data.formats.folders import (
 from tlx.data.formats.registry import reader
 from tlx.errors import DataError
 
+TRUE = ("1", "true", "yes")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -40,23 +42,37 @@ def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
     Raises:
         DataError: malformed XML or lists, or a folder with pictures but no XML.
     """
-    for name in ("Annotations", "labels"):  # the second is FiftyOne's
-        xml_folder = subfolder(root, name)
-        if xml_folder is not None and files_in(xml_folder, {".xml"}):
-            return [*(found := _read_devkit(root, xml_folder)), *_unread(root, found)]
+    if xml_folder := _xml_subfolder(root):
+        return [*(found := _read_devkit(root, xml_folder)), *_unread(root, found)]
     annotations: list[Annotation] = []
     for split, folder in annotated_folders(root, ".xml"):
-        images = ImageFolder(folder)
-        if images.images and not files_in(folder, {".xml"}):
+        xml_folder = _xml_subfolder(folder) or folder
+        images = ImageFolder(_pictures_of(folder, xml_folder))
+        if images.images and not files_in(xml_folder, {".xml"}):
             raise DataError(
                 f"{folder} holds {len(images.images)} pictures but no XML: put each N.xml beside "
                 "its picture, or in Annotations/ beside JPEGImages/, or correct data.format; move "
                 "the folder away if it is not annotated"
             )
-        found = list(_read_folder(folder, images).values())
+        found = list(_read_folder(xml_folder, images).values())
         annotations += [replace(annotation, split=split) for annotation in found]
         annotations += images.unlabelled((a.image for a in found), split)
     return [*annotations, *_unread(root, annotations)]
+
+
+def _xml_subfolder(folder: Path) -> Path | None:
+    """Where the XML files of a set or of a split folder lie apart from the pictures."""
+    for name in ("Annotations", "labels"):  # the second is FiftyOne's
+        found = subfolder(folder, name)
+        if found is not None and files_in(found, {".xml"}):
+            return found
+    return None
+
+
+def _pictures_of(folder: Path, xml_folder: Path) -> Path:
+    if xml_folder == folder:
+        return folder
+    return subfolder(folder, "JPEGImages", "images", "data") or xml_folder
 
 
 def _unread(root: Path, read: list[Annotation]) -> list[Annotation]:
@@ -78,7 +94,7 @@ def _is_voc(path: Path) -> bool:
 
 
 def _read_devkit(root: Path, xml_folder: Path) -> list[Annotation]:
-    images = ImageFolder(subfolder(root, "JPEGImages", "images", "data") or xml_folder)
+    images = ImageFolder(_pictures_of(root, xml_folder))
     by_id = _read_folder(xml_folder, images)
     unlabelled = mark_unlabelled(images.images, (a.image for a in by_id.values()))
     stems = [*by_id, *(image.stem for image in images.images)]
@@ -111,19 +127,31 @@ def _read_devkit(root: Path, xml_folder: Path) -> list[Annotation]:
 
 
 def _read_lists(root: Path, known: dict[str, None]) -> list[tuple[str, str | None, str]]:
-    """(id, split, list:line) from ImageSets/Main; empty where it has no lists.
+    """(id, split, list:line) of the lists; empty where there are none.
 
+    They lie in ImageSets/Main, in ImageSets or, where they name pictures of the set, in the root.
     `trainval` stands in for a missing train or val: what the other does not name.
+
+    Raises:
+        DataError: a list that names nothing: its split would be cut from the others.
     """
     sets = subfolder(root, "ImageSets")
-    main = sets and subfolder(sets, "Main")
-    if not main:
-        return []
-    lists = {
-        name: _read_list(main / f"{name}.txt", known)
-        for name in ("train", "val", "test", "trainval", "default")
-        if (main / f"{name}.txt").is_file()
-    }
+    main = sets and (subfolder(sets, "Main") or sets)
+    files = _list_files(main) if main else {}
+    if not files and main and any(main.glob("*.txt")):
+        raise DataError(f"{main}: no list names a picture: fill train.txt, or remove the folder")
+    if not files:
+        stray = _list_files(root)
+        fits = any(name in known for p in stray.values() for name in _read_list(p, known))
+        files = stray if fits else {}
+    lists = {name: _read_list(path, known) for name, path in files.items()}
+    if main and lists and not any(lists.values()):
+        raise DataError(f"{main}: no list names a picture: fill train.txt, or remove the folder")
+    for name, ids in lists.items():
+        if not ids:
+            raise DataError(
+                f"{files[name]} names no picture: fill it, or remove it to have the split cut"
+            )
     default, both = lists.pop("default", {}), lists.pop("trainval", {})
     if both and not ("train" in lists and "val" in lists):
         rest = "val" if "train" in lists else "train"
@@ -131,10 +159,20 @@ def _read_lists(root: Path, known: dict[str, None]) -> list[tuple[str, str | Non
         lists[rest] = {name: where for name, where in both.items() if name not in taken}
     listed: list[tuple[str, str | None, str]]
     listed = [(name, split, where) for split, ids in lists.items() for name, where in ids.items()]
-    listed = listed or [(name, None, where) for name, where in default.items()]
-    if not listed and any(main.glob("*.txt")):
-        raise DataError(f"{main}: no list names a picture: fill train.txt, or remove the folder")
-    return listed
+    return listed or [(name, None, where) for name, where in default.items()]
+
+
+def _list_files(folder: Path) -> dict[str, Path]:
+    """The lists in a folder by what they name: train, val, test, trainval or default."""
+    names = {**SPLIT_OF_FOLDER, "trainval": "trainval", "default": "default"}
+    found: dict[str, Path] = {}
+    for path in files_in(folder, {".txt"}):
+        if name := names.get(path.stem.lower()):
+            if name in found:
+                raise DataError(f"{found[name]} and {path} both name {name}: remove one of them")
+            found[name] = path
+    order = ("train", "val", "test", "trainval", "default")
+    return {name: found[name] for name in order if name in found}
 
 
 def _read_list(path: Path, known: dict[str, None]) -> dict[str, str]:
@@ -216,7 +254,7 @@ def parse_xml(path: Path) -> tuple[str, Annotation]:
         boxes=np.array(boxes, dtype=float).reshape(-1, 4),
         names=names,
         difficult=np.array(
-            [item.findtext("difficult", "0").strip() == "1" for item in objects], bool
+            [item.findtext("difficult", "").strip().lower() in TRUE for item in objects], bool
         ),
         source=str(path),
         size=_size(top),
