@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         metavar="X",
         help="validation mAP@.5 (0 to 1) that arms are timed to "
-        "(default: the lowest of the runs' best, which every run reaches)",
+        "(default: the lowest best of the runs that learned from pretrained weights)",
     )
     found.add_argument(
         "--loss-level",

@@ -19,8 +19,8 @@ _LEVELS = """\
 - **Loss level**: the loss of a step is smoothed by the mean over the epoch's worth of steps that
   ends at it (full windows only). The default is the highest final smoothed loss of all runs, so
   that every arm reaches it.
-- **mAP level**: the default is the lowest of the runs' best validation mAP@.5, so that every arm
-  reaches it.
+- **mAP level**: the default is the lowest best validation mAP@.5 of the runs that learned from
+  pretrained weights.
 - The time to a level is the fit time, validation included, until it is first reached.
 - **Speed-up** is the step time of `freeze=none` divided by the arm's, on one machine; its range
   is the widest that the ranges over seeds allow. The **bound** is 1 / the arithmetic cost of a
@@ -28,9 +28,11 @@ _LEVELS = """\
 - **Energy** is that of the whole fit; `est.` marks what was estimated and not measured.
 - Ranges under **Figures** are the smallest and the largest figure over seeds. **Means** have 95 %
   bootstrap intervals over seeds, which are narrow for few of them.
-- **Differences** are over the seeds that both arms have: the mean with its 95 % t interval, p by
-  the paired t test. Step time, fit time and energy are compared by ratio in a linear model of arm,
-  seed and a linear drift of the machine, wherever the order of the runs lets it tell these apart.
+- **Differences** are over the seeds that both arms have: the mean with its 95 % t interval. In mAP
+  seeds and test pictures both count as samples where the runs kept their predictions; two single
+  runs are compared by their pictures, and their step times by blocks of steps. Step time, fit time
+  and energy are compared by ratio in a linear model of arm, seed and a linear drift of the machine,
+  wherever the order of the runs lets it tell these apart.
   p is corrected by Holm for the arms compared in one figure: where nothing differs, at most 1 in
   20 figures shows a difference. g is Hedges' effect size of the paired differences. What was
   chosen by its own figure ("Best on test", "Fastest step", "First to") is corrected for every pair

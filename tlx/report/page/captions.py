@@ -29,9 +29,13 @@ DEFINITIONS = [
     "Speed-up is the step time of freeze=none divided by the arm's, on one machine. The bound is "
     "1 / the arithmetic cost of a step relative to freeze=none.",
     "The loss of a step is smoothed by the mean over the epoch's worth of steps that ends at it. "
-    "The default loss level is the highest final smoothed loss of all runs, the default mAP level "
-    "the lowest of the runs' best validation mAP@.5, so that every arm reaches them. Time to a "
-    "level is fit time, validation included, until it is first reached.",
+    "The default loss level is the highest final smoothed loss of all runs, so that every arm "
+    "reaches it; the default mAP level the lowest best validation mAP@.5 of the runs that learned "
+    "from pretrained weights. Time to a level is fit time, validation included, until it is first "
+    "reached.",
+    "Differences in mAP count two samples, the seeds and the test pictures, where the runs kept "
+    "their predictions; two single runs are compared by their pictures, and their steps by blocks. "
+    "Such a verdict is about these two runs.",
     "Frozen: “unchanged” means that the hashes of all frozen tensors, batch-norm statistics "
     "included, are equal before and after training.",
     "Charts of curves draw at most 400 evenly spaced points of each.",

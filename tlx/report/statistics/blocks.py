@@ -16,6 +16,8 @@ from tlx.report.statistics.contrast import Contrast
 
 LEAST_BLOCKS = 8
 _MOST_DEPENDENT = 0.9
+# With one, intervals of a few blocks' worth are three times as wide and verdicts hardly truer.
+_LEAST_FREE = 2.0
 
 
 def blocks(
@@ -53,4 +55,4 @@ def _variance_of_mean(values: NDArray[np.float64]) -> tuple[float, float]:
     worth = max(1.5, count * (1 - rho) / (1 + rho))
     # Blocks that follow their neighbours scatter less about their own mean than about the true one.
     variance = squares / count / (1 - 1 / worth)
-    return variance / worth, max(1.0, worth - 1)
+    return variance / worth, max(_LEAST_FREE, worth - 1)
