@@ -47,6 +47,11 @@ def write_study(
     return root / "study"
 
 
+def checkpoint_of(arm: str, seed: int) -> str:
+    """The digest that the record of a run states."""
+    return hashlib.sha256(f"{arm} {seed}".encode()).hexdigest()
+
+
 def run_record(arm: str, seed: int, number: int = 0) -> dict[str, Any]:
     """A finished run in the layout of docs/record.md; every figure differs from every other."""
     freeze, scratch, policy, step, share, frozen, quality = ARMS[arm]
@@ -73,6 +78,7 @@ def run_record(arm: str, seed: int, number: int = 0) -> dict[str, Any]:
         "name": f"{arm.replace(' ', '-')}-seed={seed}",
         "fingerprint": f"{arm}-{seed}",
         "backbone": "mobilenet_v1",
+        "checkpoint": {"file": "best.ckpt", "sha256": checkpoint_of(arm, seed)},
         "weights": {"source": "scratch" if scratch else "keras", "sha256": None},
         "freeze": freeze,
         "policy": policy,
@@ -205,9 +211,26 @@ def read_records(study: Path) -> list[dict[str, Any]]:
 
 
 BENCHMARK = [
-    {"policy": "none", "latency_ms": 30.0, "low_ms": 29.0, "high_ms": 33.0, "device": "board"},
-    {"policy": "freeze=8", "latency_ms": 31.0, "device": "board"},
-    {"policy": "all", "latency_ms": 12.0, "device": "desk"},
+    {
+        "policy": "none",
+        "checkpoint_sha256": checkpoint_of("freeze=none", 0),
+        "latency_ms": 30.0,
+        "low_ms": 29.0,
+        "high_ms": 33.0,
+        "device": "board",
+    },
+    {
+        "policy": "freeze=8",
+        "checkpoint_sha256": checkpoint_of("freeze=8", 1),
+        "latency_ms": 31.0,
+        "device": "board",
+    },
+    {
+        "policy": "all",
+        "checkpoint_sha256": checkpoint_of("freeze=all", 2),
+        "latency_ms": 12.0,
+        "device": "desk",
+    },
     {"policy": "another network", "latency_ms": 1.0},
 ]
 

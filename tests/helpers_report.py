@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from tlx.report.compare import Comparison, Row
 
 EPOCHS, STEPS = 4, 5  # steps are those of an epoch, and so the window of the smoothing
 TOTAL = 6_000_000
+
+
+def digest_of(text: str) -> str:
+    """As of a checkpoint: of a run of `make_record` by `FREEZE-SEED`."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make_record(freeze: str = "none", seed: int = 0, **changes: Any) -> dict[str, Any]:
@@ -26,6 +32,7 @@ def make_record(freeze: str = "none", seed: int = 0, **changes: Any) -> dict[str
         "name": f"freeze={freeze}-seed={seed}",
         "fingerprint": f"{freeze}-{seed}",
         "backbone": "mobilenet_v1",
+        "checkpoint": {"file": "best.ckpt", "sha256": digest_of(f"{freeze}-{seed}")},
         "weights": {"source": "keras", "sha256": "ab" * 32},
         "freeze": freeze,
         "policy": "fixed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -183,6 +184,57 @@ def test_damaged_cache_is_rebuilt(
     assert cache.path == path
     np.testing.assert_array_equal(cache[items[0].digest], gradient(40, 30))
     assert [p.name for p in (tmp_path / "cache").iterdir()] == [path.name]
+
+
+def blacken(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [blacken, flip])
+def test_pixels_that_were_altered_are_said_and_decoded_again(
+    tmp_path: Path,
+    items: list[Item],
+    damage: Callable[[Path], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The length fits: only the checksums tell."""
+    path = ImageCache.build(items, tmp_path / "cache").path
+    assert ImageCache(path).damaged() == []
+    damage(path / "pixels.u8")
+    count = len(ImageCache(path).damaged())
+    assert count == (3 if damage is blacken else 1)
+    cache = ImageCache.build(items, tmp_path / "cache")
+    assert f"is damaged ({count} of 3 pictures are not as they were written)" in caplog.text
+    assert "decoded again" in caplog.text
+    np.testing.assert_array_equal(cache[items[0].digest], gradient(40, 30))
+    assert cache.damaged() == []
+    caplog.clear()
+    ImageCache.build(items, tmp_path / "cache")
+    assert caplog.text == ""
+
+
+def test_an_index_that_was_altered_is_found(
+    tmp_path: Path, items: list[Item], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = ImageCache.build(items, tmp_path / "cache").path
+    index = json.loads((path / "index.json").read_text())
+    digest = items[0].digest
+    offset, height, width, check = index["images"][digest]
+    for changed in (
+        {**index["images"], digest: [offset, width, height, check]},
+        {("0" + key[1:] if key == digest else key): v for key, v in index["images"].items()},
+    ):
+        (path / "index.json").write_text(json.dumps(index | {"images": changed}))
+        caplog.clear()
+        cache = ImageCache.build(items, tmp_path / "cache")
+        assert "of 3 pictures are not as they were written" in caplog.text
+        np.testing.assert_array_equal(cache[digest], gradient(40, 30))
 
 
 def test_failed_build_leaves_nothing(tmp_path: Path, items: list[Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,14 @@ def test_the_program_shows_the_steps_to_detectnet(
     assert stored["preprocess"] == "detectnet"
     shown = capsys.readouterr().out
     assert "change of mAP@.5" in shown
-    assert "clustering" in shown
+    assert "from tlx to detectnet, classwise clustering" in shown
+    assert stored["clustering"] == "classwise"
+    main([f"checkpoint={run}", "preprocess=detectnet", f"output={output}", "device=cpu",
+          f"cache_dir={tmp_path / 'cache'}", "clustering=interclass"])  # fmt: skip
+    assert json.loads(output.read_text())["clustering"] == "interclass"
+    assert "interclass clustering" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="clustering=nms is none of classwise, interclass"):
+        evaluate(ask(tmp_path, checkpoint=run, preprocess="detectnet", clustering="nms"))
 
 
 def subject(config: Any, tmp_path: Path) -> tuple[DetectionData, DetectorConfig]:
@@ -118,8 +126,25 @@ def test_a_devices_detections_are_scored(
     figures = evaluate(ask(tmp_path, detections=detections(), checkpoint=run))
     assert figures["map"] == pytest.approx(1.0)
     assert figures["device"]["preprocess"] == "detectnet"
+    assert "does not say of which checkpoint" in figures["joined"]["reason"]
     moved = evaluate(ask(tmp_path, detections=detections(shift=30), checkpoint=run))
     assert moved["map_50"] == 0.0
+
+
+def test_detections_are_joined_by_the_checkpoints_digest(
+    detections: Callable[..., Path], run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = hashlib.sha256((run / "checkpoints" / "best.ckpt").read_bytes()).hexdigest()
+
+    def of(stated: str) -> Callable[[dict], None]:
+        return lambda content: content["model"].update(checkpoint_sha256=stated)
+
+    figures = evaluate(ask(tmp_path, detections=detections(of(digest)), checkpoint=run))
+    assert figures["joined"] == {"checkpoint_sha256": digest, "reason": None}
+    assert "checkpoint" not in caplog.text
+    figures = evaluate(ask(tmp_path, detections=detections(of("cd" * 32)), checkpoint=run))
+    assert "was written with the checkpoint cdcdcdcdcdcd…, not with" in figures["joined"]["reason"]
+    assert figures["joined"]["reason"] in caplog.text
 
 
 def test_nms_is_applied_to_what_a_device_did_not_suppress(

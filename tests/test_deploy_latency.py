@@ -21,6 +21,7 @@ from tlx.benchmark.latency.baselines import PlainNetwork, predictor_nms
 from tlx.benchmark.latency.config import LatencyBenchmark, choices
 from tlx.benchmark.latency.measure import interleaved
 from tlx.benchmark.latency.pipeline import STAGES, Pipeline
+from tlx.digest import file_sha256
 from tlx.errors import ConfigError
 from tlx.report.arms import group_arms
 from tlx.report.latency import read_latencies
@@ -88,7 +89,8 @@ def test_all_arms_detect_the_same(result: dict[str, Any]) -> None:
 def test_the_report_reads_the_file(folder: Path, result: dict[str, Any], tmp_path: Path) -> None:
     names = [row["policy"] for row in result["rows"]]
     assert names == ["", "", "freeze=4", "freeze=4"]
-    runs = write_runs(tmp_path, make_record("4"))
+    best = folder / "run" / "checkpoints" / "best.ckpt"
+    runs = write_runs(tmp_path, make_record("4", checkpoint={"sha256": file_sha256(best)}))
     arms, _ = group_arms(load_records([runs]).records)
     found = read_latencies(folder / "out" / "latency.json", arms)
     assert [latency.ms for latency in found] == [row["p50_ms"] for row in result["rows"][2:]]

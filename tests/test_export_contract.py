@@ -63,6 +63,8 @@ SCORES, BOXES = ("scores", FLOAT, [1, 3000, 3]), ("boxes", FLOAT, [1, 3000, 4])
         ({"outputs": [("scores", FLOAT, [3000, 3]), BOXES]}, "scores is [3000, 3]"),
         ({"operator": "NonZero"}, "NonZero in the graph"),
         ({"opset": 26}, "opset 26 is newer"),
+        ({"operator": "QuantizeLinear"}, "QuantizeLinear in the graph: detectnet builds float"),
+        ({"operator": "QLinearConv"}, "QLinearConv in the graph: detectnet builds float"),
     ],
 )
 def test_faults_of_the_graph(

@@ -154,7 +154,13 @@ def test_int8_export_leaves_what_each_tensorrt_needs(config: dict, tmp_path: Pat
     }  # fmt: skip
     assert made.path.name == "ssd-mobilenet_v1-int8.onnx"
     assert (made.description["precision"], made.description["opset"]) == ("int8", 13)
-    assert check_detectnet(made.path, tmp_path / "out" / "labels.txt") == []
+    (fault,) = check_detectnet(made.path, tmp_path / "out" / "labels.txt")
+    assert "QuantizeLinear in the graph: detectnet builds float engines" in fault
+    plain = made.path.with_name("ssd-mobilenet_v1.onnx")
+    assert check_detectnet(plain, tmp_path / "out" / "labels.txt") == []
+    text = (tmp_path / "out" / "commands.md").read_text()
+    assert "detectnet --model=ssd-mobilenet_v1.onnx " in text
+    assert "trtexec --onnx=ssd-mobilenet_v1-int8.onnx " in text
     again = written(tmp_path / "best.ckpt", "onnx", tmp_path / "again", **ways)
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes() == (again.path.parent / path.name).read_bytes(), path.name

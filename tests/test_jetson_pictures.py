@@ -147,8 +147,14 @@ def test_the_options_that_the_model_states() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_clusters_as_on_the_desk(seed: int) -> None:
     scores, boxes = raw(seed)
-    found = jb.Postprocess("detectnet", None, {})(scores, boxes, (640, 480))
-    wanted = detectnet.cluster(scores, boxes, (640, 480))
+    for clustering in jb.CLUSTERINGS:
+        same_clusters(scores, boxes, clustering)
+    assert jb.CLUSTERINGS == detectnet.CLUSTERINGS
+
+
+def same_clusters(scores: np.ndarray, boxes: np.ndarray, clustering: str) -> None:
+    found = jb.Postprocess("detectnet", None, {}, clustering)(scores, boxes, (640, 480))
+    wanted = detectnet.cluster(scores, boxes, (640, 480), clustering=clustering)
     assert len(wanted.scores) > 3
     np.testing.assert_array_equal(found.labels, wanted.labels)
     np.testing.assert_allclose(found.scores, wanted.scores)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from helpers_jetson import load_tool
-from helpers_report import make_record, write_runs
+from helpers_report import digest_of, make_record, write_runs
 
 from tlx.report import make_report
 from tlx.report.__main__ import main
@@ -16,10 +16,13 @@ from tlx.report.__main__ import main
 jb = load_tool()
 
 
-def result(throttled: bool, precision: str = "fp16", ms: float = 12.5) -> dict[str, Any]:
+def result(
+    throttled: bool, precision: str = "fp16", ms: float = 12.5, of: str = "none-0"
+) -> dict[str, Any]:
     """A result of the tool, as far as its rows are made from it."""
     reasons = ["the GPU clock fell to 612 of 1020 MHz"] if throttled else []
     return {
+        "model": {"checkpoint_sha256": digest_of(of)},
         "latency_ms": {"inference": jb.statistics([ms - 1, ms, ms + 2])},
         "board": {"model": "NVIDIA Jetson Orin Nano Developer Kit"},
         "gpu": {"name": "Orin"},
@@ -44,8 +47,8 @@ def test_device_precision_and_conditions_are_shown(tmp_path: Path) -> None:
     file = write_results(
         tmp_path / "jetson.json",
         ("none", result(False)),
-        ("freeze=4", result(False, ms=12.0)),
-        ("freeze=4", result(False, "fp32", 30.0)),
+        ("freeze=4", result(False, ms=12.0, of="4-0")),
+        ("freeze=4", result(False, "fp32", 30.0, "4-0")),
     )
     report = make_report([runs], tmp_path / "out", benchmark=file)
     figures = json.loads(report.with_name("report.json").read_text())
@@ -64,7 +67,7 @@ def test_device_precision_and_conditions_are_shown(tmp_path: Path) -> None:
 
 def test_a_throttled_result_is_warned_of(tmp_path: Path, capsys: Any) -> None:
     runs = write_runs(tmp_path / "runs", make_record(), make_record("4"))
-    measured = ("none", result(True)), ("freeze=4", result(False))
+    measured = ("none", result(True)), ("freeze=4", result(False, of="4-0"))
     file = write_results(tmp_path / "jetson.json", *measured)
     assert main([str(runs), "--output", str(tmp_path / "out"), "--benchmark", str(file)]) == 0
     told = "the device throttled (the GPU clock fell to 612 of 1020 MHz)"
@@ -77,17 +80,25 @@ def test_a_throttled_result_is_warned_of(tmp_path: Path, capsys: Any) -> None:
     assert not [line for line in warnings if line.startswith("freeze=4 on")]
 
 
-def test_a_model_of_no_arm_is_refused(tmp_path: Path, capsys: Any) -> None:
+def test_a_model_of_no_run_is_said(tmp_path: Path, capsys: Any) -> None:
+    """Whatever arm the person at the board said it was."""
     runs = write_runs(tmp_path / "runs", make_record())
-    file = write_results(tmp_path / "jetson.json", ("ssd-mobilenet", result(False)))
-    assert main([str(runs), "--output", str(tmp_path / "out"), "--benchmark", str(file)]) == 2
-    assert "no row's `policy` is an arm of this report: freeze=none" in capsys.readouterr().err
+    file = write_results(tmp_path / "jetson.json", ("freeze=none", result(False, of="other")))
+    assert main([str(runs), "--output", str(tmp_path / "out"), "--benchmark", str(file)]) == 0
+    assert "is not joined to a run" in " ".join(capsys.readouterr().out.split())
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert figures["latencies"] == []
 
 
 @pytest.mark.parametrize("reasons", [None, []])
 def test_a_throttled_row_without_a_reason(tmp_path: Path, reasons: Any) -> None:
     runs = write_runs(tmp_path / "runs", make_record())
-    row = {"policy": "none", "latency_ms": 3, "throttled": True, "throttle_reasons": reasons}
+    row = {
+        "checkpoint_sha256": digest_of("none-0"),
+        "latency_ms": 3,
+        "throttled": True,
+        "throttle_reasons": reasons,
+    }
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([row]))
     report = make_report([runs], tmp_path / "out", benchmark=file)

@@ -81,6 +81,7 @@ def test_figures_of_every_api(world: Installed, tmp_path: Path, capsys: Any) -> 
     assert "no telemetry: throttling would not have been seen" in result["cautions"]
     (row,) = content["rows"]
     assert (row["policy"], row["device"]) == ("freeze=4", "Orin")
+    assert row["checkpoint_sha256"] == "cd" * 32
     assert row["latency_ms"] == result["latency_ms"]["inference"]["p50"]
     table = capsys.readouterr().out
     assert f"TensorRT {world.version}" in table
@@ -98,6 +99,7 @@ def test_detections_are_those_of_the_network(
     assert (content["version"], content["preprocess"]) == (1, mode)
     assert content["score_threshold"] == 0.4
     assert content["model"]["name"] == "m.onnx"
+    assert content["model"]["checkpoint_sha256"] == "cd" * 32
     assert content["model"]["sha256"] == jb.OnnxFile(str(tmp_path / "m.onnx")).sha256
     assert list(read_detections(found).images) == ["b.png", "c.bmp", "sub/a.jpg"]
     shape = (1, 3, SIDE, SIDE)

@@ -14,6 +14,7 @@ import torch
 from conftest import tiny_overrides
 from PIL import Image
 
+from tlx.digest import file_sha256
 from tlx.predictions import read_predictions
 from tlx.report.again import with_seeds
 from tlx.report.records import load_records
@@ -57,6 +58,9 @@ def test_a_failed_job_is_recorded_and_the_others_go_on(sweep: tuple[Path, list[s
         "none": "finished", "99": "failed", "8": "finished",
     }  # fmt: skip
     assert found["99"]["error"]["type"] == "ConfigError"
+    best = found["none"]["folder"] / "checkpoints" / "best.ckpt"
+    assert found["none"]["checkpoint"] == {"file": "best.ckpt", "sha256": file_sha256(best)}
+    assert found["99"]["checkpoint"] is None
     report = sweep[0] / "runs" / "study" / "report"
     assert "freeze=8" in (report / "report.md").read_text()
     assert (report / "loss_vs_time.png").stat().st_size > 10_000

@@ -127,6 +127,28 @@ def test_classes_stay_apart_and_each_prior_has_its_best_one() -> None:
     assert found.scores == pytest.approx([0.7, 0.5])  # the threshold itself counts
 
 
+def test_boxes_of_two_classes_by_both_clusterings() -> None:
+    first, second = (10, 10, 30, 30), (11, 10, 31, 30)
+    better_last = raw((0.6, 0, first), (0, 0.8, second))
+    better_first = raw((0.8, 0, first), (0, 0.6, second))
+    for scores, boxes in (better_last, better_first):
+        both = cluster(scores, boxes, SIZE)
+        assert sorted(both.labels.tolist()) == [1, 2]
+        assert both.scores.tolist() == pytest.approx([0.8, 0.6])
+    for (scores, boxes), label, box in ((better_last, 2, second), (better_first, 1, first)):
+        (one,) = cluster(scores, boxes, SIZE, clustering="interclass").labels.tolist()
+        found = cluster(scores, boxes, SIZE, clustering="interclass")
+        assert one == label
+        assert found.scores.tolist() == pytest.approx([0.8])
+        # The better box as it is, and no union.
+        assert (found.boxes[0] * np.array([*SIZE, *SIZE])).tolist() == pytest.approx(box)
+    apart = raw((0.6, 0, first), (0, 0.8, (30, 30, 50, 50)))
+    assert len(cluster(*apart, SIZE, clustering="interclass").labels) == 2
+    alike = raw((0.6, 0, first), (0.8, 0, second))
+    united = cluster(*alike, SIZE, clustering="interclass")
+    assert np.array_equal(united.boxes, cluster(*alike, SIZE).boxes)
+
+
 def test_boxes_end_at_the_last_pixel() -> None:
     found = cluster(*raw((0.9, 0, (-5, -3, 260, 128))), SIZE)
     assert pixels(found.boxes) == [[0, 0, 255, 127]]

@@ -17,13 +17,13 @@ from tlx.backbones.weights import own_meta, read_torch
 from tlx.data.membership import Membership
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.detector.ssd import SSD
+from tlx.digest import BEST, LAST
 from tlx.errors import WeightsError
 from tlx.files import write_atomically, write_bytes
 from tlx.record import read_record
 from tlx.recorder import Recorder
 
 log = logging.getLogger(__name__)
-BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 def checkpoint_meta(detector: SSD, dataset: Membership, config: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ Usage
                checkpoint=… or model=… says which classes and data they belong to
   preprocess   tlx (default), or detectnet: the input, threshold and clustering of jetson-inference,
                with the steps that lead there from tlx's own figure
+  clustering   of preprocess=detectnet: classwise, that of jetson-inference since the end of 2022
+               (default), or interclass, where overlapping boxes of two classes become one
   backend      for model=…: torch, onnxruntime, openvino, ncnn, tflite, tensorrt (default: by kind
                of file); openvino:bf16 computes in bfloat16
   trust        true: load a .pt2 or TorchScript file, which can run code (default false)
@@ -31,6 +33,7 @@ Prints COCO mAP@[.5:.95], mAP@.5, mAP@.75 and the VOC2007 11-point AP@.5, in all
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,14 +51,17 @@ from tlx.data.module import Loaders
 from tlx.detector.ssd import SSD
 from tlx.errors import ConfigError
 from tlx.evaluation.deployed import evaluate_deployed
-from tlx.evaluation.detections import evaluate_detections, read_detections
+from tlx.evaluation.detections import evaluate_detections, joined_to, read_detections
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
 from tlx.files import write_json
+from tlx.runtime.detectnet import CLASSWISE, CLUSTERINGS
 from tlx.runtime.opening import open_model, split_backend
 from tlx.runtime.preprocess import TLX, check_mode
 from tlx.schema import DetectorConfig
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -64,6 +70,7 @@ class EvaluateConfig:
     model: str | None = None
     detections: str | None = None
     preprocess: str = TLX
+    clustering: str = CLASSWISE
     backend: str | None = None
     trust: bool = False
     split: str | None = None
@@ -106,6 +113,8 @@ def evaluate_detector(
 def evaluate(cfg: EvaluateConfig) -> Figures:
     """Evaluate as configured; raises `TlxError` for whatever is wrong with the input."""
     mode = check_mode(cfg.preprocess)
+    if cfg.clustering not in CLUSTERINGS:
+        raise ConfigError(f"clustering={cfg.clustering} is none of {', '.join(CLUSTERINGS)}")
     if cfg.checkpoint is None and cfg.model is None:
         raise ConfigError("checkpoint=… is missing (or model=… for an exported file)")
     if cfg.detections is not None:
@@ -134,7 +143,9 @@ def _evaluate_model(cfg: EvaluateConfig, mode: str) -> Figures:
             meta = load_detector(find_checkpoint(Path(cfg.checkpoint)))[1]
             config, dataset = meta["config"], meta.get("dataset")
         subject = _subject(cfg, config, runtime.meta.classes, dataset, path)
-        figures = evaluate_deployed(runtime, subject.data, subject.split, subject.detector, mode)
+        figures = evaluate_deployed(
+            runtime, subject.data, subject.split, subject.detector, mode, cfg.clustering
+        )
         return figures | _of(subject)
 
 
@@ -145,8 +156,11 @@ def _evaluate_file(cfg: EvaluateConfig) -> Figures:
     with open_model(path, trust=cfg.trust) as runtime:
         meta = runtime.meta
     subject = _subject(cfg, meta.config, meta.classes, meta.dataset, path)
+    joined = joined_to(stored, meta.checkpoint_sha256, path)
+    if joined["reason"]:
+        log.warning("%s", joined["reason"])
     figures = evaluate_detections(stored, subject.items, list(meta.classes), subject.detector)
-    return {**figures, **_of(subject), "device": stored.header}
+    return {**figures, **_of(subject), "device": stored.header, "joined": joined}
 
 
 def _subject(
@@ -177,7 +191,7 @@ def main(arguments: list[str]) -> None:
     console = stdout_console()
     console.print(figures_table(figures, title))
     if "steps" in figures:
-        console.print(steps_table(figures["steps"]))
+        console.print(steps_table(figures["steps"], figures["clustering"]))
     if cfg.output:
         asked = {key: getattr(cfg, key) for key in ("checkpoint", "model", "detections")}
         said = {key: value for key, value in asked.items() if value is not None}

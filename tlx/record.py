@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.digest import ALTERED, SEAL, is_altered, sealed
 from tlx.errors import TlxError
 from tlx.files import read_json, write_json
 from tlx.freeze.bound import Cost
@@ -18,6 +20,7 @@ from tlx.identity import fingerprint, run_label
 from tlx.policies.base import Phase
 from tlx.recorder import Recorder
 
+log = logging.getLogger(__name__)
 VERSION = 1
 RECORD = "record.json"
 Record = dict[str, Any]
@@ -60,6 +63,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "resumes": 0,
         "resumed": [],
         "best": None,
+        "checkpoint": None,
         "test": None,
         "step_time": None,
         "bound": None,
@@ -81,13 +85,21 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
 
 
 def read_record(run_dir: Path) -> Record | None:
-    """The record of a run's folder, or None where there is none (or it is damaged)."""
+    """The record of a run's folder, or None where there is none (or it is damaged).
+
+    One that is not as it was written is said, and used.
+    """
     try:
         record = read_json(run_dir / RECORD)
         json.dumps(record, allow_nan=False)  # what no program of ours has written is damage
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    if is_altered(record):
+        log.warning("%s: %s", run_dir / RECORD, ALTERED)
+    record.pop(SEAL, None)
+    return record
 
 
 def carry_over(record: Record, earlier: Record, *keys: str) -> None:
@@ -100,8 +112,8 @@ def carry_over(record: Record, earlier: Record, *keys: str) -> None:
 
 
 def save_record(record: Record, run_dir: Path) -> None:
-    """Write the record in one piece."""
-    write_json(run_dir / RECORD, record)
+    """Write the record in one piece, with the digest of its content."""
+    write_json(run_dir / RECORD, sealed(record))
 
 
 def add_course(record: Record, recorder: Recorder) -> None:

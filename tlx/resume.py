@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 import tlx
 from tlx.backbones.weights import own_meta, read_torch
-from tlx.checkpoint import BEST, LAST
 from tlx.data.dataset import Batch, EpochBatches
+from tlx.digest import BEST, LAST
 from tlx.errors import ConfigError, TlxError, WeightsError, first_line
 from tlx.identity import fingerprint
 from tlx.record import Record, now

@@ -15,13 +15,15 @@ from rich.console import Console
 import tlx.config
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import Pretrained, read_torch, resolve
-from tlx.checkpoint import BEST, checkpoint_meta, load_weights
+from tlx.checkpoint import checkpoint_meta, load_weights
 from tlx.closing import shortages
 from tlx.console import PLAIN_WIDTH, stdout_console
 from tlx.data.dataset import batches_per_epoch
 from tlx.data.module import DetectionData, Loaders, build_data
 from tlx.detector.ssd import SSD
+from tlx.digest import BEST, describe_result
 from tlx.drawing import draw, evenly_spaced, save_picture
+from tlx.engine.fold_check import FoldCheck
 from tlx.engine.plan import make_plan
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
 from tlx.errors import ConfigError
@@ -98,6 +100,7 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
         if logger is not None:
             record["wandb"] = logger.about
         _train_and_test(cfg, phases, run_dir, record, resume, logger, test)
+        record["checkpoint"] = describe_result(run_dir)
         record["status"] = "finished"
     except (KeyboardInterrupt, Interrupted):
         record["status"] = "interrupted"
@@ -138,6 +141,7 @@ def _train_and_test(
     write_json(run_dir / "faults.json", data.faults.to_rows())
     detector = build_detector(cfg, data.classes, record)
     check_phases(detector, phases)
+    fold_check = FoldCheck(detector)
     if cfg.trainer.freeze_bn:
         detector.freeze_batch_norm()
     apply_phase(detector, phases[0])
@@ -154,7 +158,9 @@ def _train_and_test(
 
     device = torch.device(training_device(cfg.trainer.accelerator))
     plan = make_plan(cfg, detector, phases, data.splits["train"], device, record["engine"])
-    record["engine"], record["precision"] = plan.to_dict(), plan.precision.name
+    difference = fold_check.compare(detector, {torch.float32, plan.precision.prefix})
+    record["engine"] = plan.to_dict() | {"fold_difference": difference}
+    record["precision"] = plan.precision.name
     save_record(record, run_dir)
     if logger is not None:
         logger.summarize(record)

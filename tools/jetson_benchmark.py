@@ -1237,6 +1237,9 @@ def select(
     return Found(chosen[keep], values[keep], label[keep].astype(np.int64) + 1)
 
 
+CLUSTERINGS = ("classwise", "interclass")
+
+
 def _nms(boxes: np.ndarray, iou: float, limit: int) -> List[int]:
     """Places of the boxes (n, 4), best first, that no better kept one overlaps."""
     x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
@@ -1263,12 +1266,15 @@ def cluster(
     size: Tuple[int, int],
     threshold: float = 0.5,
     overlap: float = 0.75,
+    clustering: str = "classwise",
 ) -> Found:
     """What `detectnet` makes of the outputs, in its order and with its defaults.
 
     In the order of the priors, each with its best class of at least `threshold` joins the first
-    box of that class with which its intersection is more than `overlap` of the larger area: the
-    union of both, with the higher score. Boxes end at the last pixel of the picture.
+    box with which its intersection is more than `overlap` of the larger area: the union of both,
+    with the higher score. `classwise` (jetson-inference since the end of 2022) it joins boxes of
+    its own class only; `interclass` (before) any, and of two classes the better box stays. Boxes
+    end at the last pixel of the picture.
 
     Args:
         size: width and height of the picture in pixels.
@@ -1284,7 +1290,13 @@ def cluster(
             width = min(one[2], x2) - max(one[0], x1)
             height = min(one[3], y2) - max(one[1], y1)
             larger = max((one[2] - one[0]) * (one[3] - one[1]), (x2 - x1) * (y2 - y1), 1e-12)
-            if one[5] == label and max(width, 0) * max(height, 0) / larger > overlap:
+            if max(width, 0) * max(height, 0) / larger <= overlap:
+                continue
+            if one[5] != label and clustering == "interclass":
+                if score > one[4]:
+                    one[:] = [x1, y1, x2, y2, score, label]
+                break
+            if one[5] == label:
                 one[:4] = [min(one[0], x1), min(one[1], y1), max(one[2], x2), max(one[3], y2)]
                 one[4] = max(one[4], score)
                 break
@@ -1300,7 +1312,14 @@ def cluster(
 class Postprocess:
     """From the engine's outputs to detections, by the rules that go with the preprocessing."""
 
-    def __init__(self, mode: str, threshold: Optional[float], stored: Dict[str, Any]) -> None:
+    def __init__(
+        self,
+        mode: str,
+        threshold: Optional[float],
+        stored: Dict[str, Any],
+        clustering: str = CLUSTERINGS[0],
+    ) -> None:
+        self.clustering = clustering
         self.mode, options = mode, stored.get("postprocess") or {}
         if not isinstance(options, dict):
             raise BenchmarkError("the model's metadata: postprocess is no object")
@@ -1314,7 +1333,7 @@ class Postprocess:
     def __call__(self, scores: np.ndarray, boxes: np.ndarray, size: Tuple[int, int]) -> Found:
         scores, boxes = np.asarray(scores, np.float32), np.asarray(boxes, np.float32)
         if self.mode == "detectnet":
-            return cluster(scores, boxes, size, self.threshold)
+            return cluster(scores, boxes, size, self.threshold, clustering=self.clustering)
         return select(scores, boxes, self.threshold, self.nms_iou, self.limit)
 
 
@@ -1822,6 +1841,7 @@ def report_row(result: Dict[str, Any], policy: str) -> Dict[str, Any]:
     times = result["latency_ms"]["inference"]
     return {
         "policy": policy,
+        "checkpoint_sha256": result.get("model", {}).get("checkpoint_sha256"),
         "latency_ms": times["p50"],
         "low_ms": times["p10"],
         "high_ms": times["p90"],
@@ -1836,8 +1856,8 @@ def report_row(result: Dict[str, Any], policy: str) -> Dict[str, Any]:
 def merge_results(
     existing: Optional[Dict[str, Any]], result: Dict[str, Any], row: Dict[str, Any]
 ) -> Dict[str, Any]:
-    """A result file with one more result; one of the same arm and conditions is replaced."""
-    same = ("policy", "device", "precision", "conditions")
+    """A result file with one more result; one of the same model and conditions is replaced."""
+    same = ("policy", "checkpoint_sha256", "device", "precision", "conditions")
     rows, runs = [], []
     for old_row, old_run in zip((existing or {}).get("rows", []), (existing or {}).get("runs", [])):
         if any(old_row.get(name) != row[name] for name in same):
@@ -1901,7 +1921,7 @@ def parser() -> argparse.ArgumentParser:
     add("model", help="an .onnx file, or an .engine that this tool built")
     add("--output", metavar="FILE", help="write the result as JSON, for tlx.report --benchmark")
     add("--append", action="store_true", help="add to the results that are in FILE")
-    add("--policy", help="arm of the study the model is from, like freeze=4 (default: file's name)")
+    add("--policy", help="what the row is called, like freeze=4 (default: the file's name)")
     add("--check", action="store_true", help="say what the file is and whether it suits; no GPU")
     building = found.add_argument_group("building")
     add = building.add_argument
@@ -1929,6 +1949,13 @@ def parser() -> argparse.ArgumentParser:
     add("--list", metavar="FILE", help="only these of them: a relative path a line")
     add("--detections", metavar="FILE", help="write what is found on them, for tlx.evaluate")
     add("--preprocess", choices=PREPROCESSES, default="tlx", help="default: %(default)s")
+    add(
+        "--clustering",
+        choices=CLUSTERINGS,
+        default=CLUSTERINGS[0],
+        help="of detectnet: of jetson-inference since the end of 2022, or before (default: "
+        "%(default)s)",
+    )
     add("--threshold", type=float, metavar="X", help="least score (default: .01; detectnet: .5)")
     return found
 
@@ -2084,7 +2111,9 @@ class Bench:
         self.postprocess = None  # type: Optional[Postprocess]
         try:
             self.engine.detector_outputs()
-            self.postprocess = Postprocess(args.preprocess, args.threshold, self.stored)
+            self.postprocess = Postprocess(
+                args.preprocess, args.threshold, self.stored, args.clustering
+            )
         except BenchmarkError as error:
             if args.detections:
                 raise
@@ -2190,8 +2219,9 @@ def write_detections(bench: Bench, args: argparse.Namespace, device: str) -> Lis
         args.detections,
         {
             "version": 1,
-            "model": {name: about["model"][name] for name in ("sha256", "name")},
+            "model": {n: about["model"][n] for n in ("sha256", "name", "checkpoint_sha256")},
             "preprocess": bench.preprocess.mode,
+            "clustering": args.clustering if bench.preprocess.mode == "detectnet" else None,
             "score_threshold": bench.postprocess.threshold,
             "device": device,
             "precision": about["engine"]["precision"],

@@ -18,13 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.activations.phase import PhaseCaches
 from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import read_torch, resolve
-from tlx.checkpoint import BEST
 from tlx.classify.checkpoint import TASK, classifier_meta, fill
 from tlx.classify.config import check_classify
 from tlx.classify.data import FolderLoaders, build_folders
 from tlx.classify.network import Classifier
 from tlx.classify.task import ClassificationTask, Course
 from tlx.data.module import DetectionData
+from tlx.digest import BEST
+from tlx.engine.fold_check import FoldCheck
 from tlx.engine.plan import EnginePlan
 from tlx.engine.precision import Precision
 from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
@@ -131,6 +132,7 @@ def _train_and_test(
     write_json(run_dir / "faults.json", data.faults.to_rows())
     classifier = build_classifier(cfg, data.classes, record)
     check_phases(classifier, phases)
+    fold_check = FoldCheck(classifier)
     if cfg.trainer.freeze_bn:
         classifier.freeze_batch_norm()
     apply_phase(classifier, phases[0])
@@ -139,7 +141,9 @@ def _train_and_test(
     record["classes"], record["data_report"] = data.classes, data.report
     print_and_keep(freeze_table(classifier, cost, phases, record["name"]), run_dir / "freeze.txt")
     plan = make_plan(cfg, phases)
-    record["engine"], record["precision"] = plan.to_dict(), plan.precision.name
+    difference = fold_check.compare(classifier, {torch.float32, plan.precision.prefix})
+    record["engine"] = plan.to_dict() | {"fold_difference": difference}
+    record["precision"] = plan.precision.name
     save_record(record, run_dir)
 
     loaders = FolderLoaders(

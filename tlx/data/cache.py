@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,9 +29,11 @@ from tlx.data.pictures import decode
 from tlx.errors import DataError
 from tlx.files import read_json
 
+log = logging.getLogger(__name__)
+
 __all__ = ["ImageCache", "decode"]
 
-VERSION = 1  # of the layout and of the decoding: a change of either makes old caches stale
+VERSION = 2  # of the layout and of the decoding: a change of either makes old caches stale
 PIXELS, INDEX = "pixels.u8", "index.json"
 DRAFT = ".tlx-image-cache-"  # begins the name of a folder that is still being written
 AHEAD = 64  # pictures decoded before they are written; bounds the memory
@@ -56,7 +60,7 @@ class ImageCache:
         self._pixels: np.ndarray | None = None
         try:
             index = read_json(self.path / INDEX)
-            places, total = _places(index["images"])
+            places, self._checks, total = _places(index["images"])
             whole = index["version"] == VERSION and total == (self.path / PIXELS).stat().st_size
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{self.path} is no image cache ({error}): remove it") from error
@@ -77,7 +81,8 @@ class ImageCache:
         """The cache of `items` in a folder of `cache_dir`, decoded now unless it is there already.
 
         It is written beside its place and renamed when it is whole, so that a killed process leaves
-        no half cache and the first of several writers serves all.
+        no half cache and the first of several writers serves all. One that is there is read once
+        and held against its checksums; a damaged one is said and decoded again.
 
         Args:
             items: checked items; byte-identical pictures are stored once.
@@ -91,7 +96,7 @@ class ImageCache:
         """
         unique = _unique(items)
         path = Path(cache_dir).expanduser().absolute() / _name(unique, max_side)
-        found = _open(path)
+        found = _open(path, unique, workers)
         if found is not None:
             return found
         try:
@@ -101,7 +106,7 @@ class ImageCache:
             draft.mkdir()
             try:
                 _write(draft, unique, max_side, workers, progress)
-                return _publish(draft, path)
+                return _publish(draft, path, unique, workers)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)  # gone already if it was published
         except OSError as error:
@@ -122,6 +127,24 @@ class ImageCache:
         offset, height, width = self._places[digest]
         return self._pixels[offset : offset + 3 * height * width].reshape(height, width, 3)
 
+    def damaged(self, workers: int | None = None) -> list[str]:
+        """The digests of pictures that are not as they were written: reads all of them.
+
+        Args:
+            workers: reading threads; None takes one a core.
+        """
+
+        def sound(digest: str) -> bool:
+            return _checksum(digest, self[digest]) == self._checks[digest]
+
+        digests = list(self._places)
+        if digests:
+            self[digests[0]]  # mapped once, before the threads
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+            return [
+                d for d, good in zip(digests, pool.map(sound, digests), strict=True) if not good
+            ]
+
     def tensor(self, digest: str) -> torch.Tensor:
         """A copy of one picture, uint8 (3, H, W): torch must not share read-only memory."""
         return torch.from_numpy(np.array(self[digest])).permute(2, 0, 1)
@@ -130,18 +153,31 @@ class ImageCache:
         return self.__dict__ | {"_pixels": None}
 
 
-def _places(stated: dict[str, list[int]]) -> tuple[dict[str, tuple[int, int, int]], int]:
-    """{digest: (offset, height, width)} and the bytes of all; pictures lie one behind another."""
+def _places(
+    stated: dict[str, list[int]],
+) -> tuple[dict[str, tuple[int, int, int]], dict[str, int], int]:
+    """{digest: (offset, height, width)}, {digest: checksum}, and the bytes of all.
+
+    Pictures lie one behind another.
+    """
     places: dict[str, tuple[int, int, int]] = {}
+    checks: dict[str, int] = {}
     total = 0
-    for digest, (offset, height, width) in stated.items():
-        if not all(isinstance(value, int) for value in (offset, height, width)):
+    for digest, (offset, height, width, check) in stated.items():
+        if not all(isinstance(value, int) for value in (offset, height, width, check)):
             raise ValueError("a place is no number of bytes")
         if offset != total or height < 1 or width < 1:
             raise ValueError("a picture does not begin where the one before it ends")
-        places[digest] = (offset, height, width)
+        places[digest], checks[digest] = (offset, height, width), check
         total += 3 * height * width
-    return places, total
+    return places, checks, total
+
+
+def _checksum(digest: str, pixels: np.ndarray) -> int:
+    """CRC-32 of the picture's pixels, its shape and the file that it was decoded from."""
+    height, width = pixels.shape[:2]
+    start = zlib.crc32(f"{digest} {height} {width}".encode())
+    return zlib.crc32(np.ascontiguousarray(pixels).data, start)
 
 
 def _unique(items: Sequence[Item]) -> dict[str, Item]:
@@ -168,11 +204,24 @@ def _name(unique: dict[str, Item], max_side: int) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _open(path: Path) -> ImageCache | None:
-    try:
-        return ImageCache(path)
-    except DataError:
+def _open(path: Path, unique: dict[str, Item], workers: int | None) -> ImageCache | None:
+    """The cache in a folder; None where there is none, or (which is said) a damaged one."""
+    if not path.is_dir():
         return None
+    try:
+        cache = ImageCache(path)
+        lacking = unique.keys() - cache._places.keys()
+        bad = cache.damaged(workers)
+    except (DataError, OSError) as error:
+        log.warning("%s; all pictures are decoded again", error)
+        return None
+    if not bad and not lacking:
+        return cache
+    log.warning(
+        "the image cache %s is damaged (%d of %d pictures are not as they were written); all are "
+        "decoded again", path, len(bad) + len(lacking), len(unique),
+    )  # fmt: skip
+    return None
 
 
 def _write(
@@ -186,7 +235,7 @@ def _write(
     with (folder / PIXELS).open("wb") as file:
         for digest, pixels in _decoded(unique, max_side, workers or os.cpu_count()):
             file.write(pixels.data)
-            images[digest] = (offset, *pixels.shape[:2])
+            images[digest] = (offset, *pixels.shape[:2], _checksum(digest, pixels))
             offset += pixels.size
             if progress:
                 progress(len(images), len(unique))
@@ -209,13 +258,13 @@ def _decoded(
             yield from pool.map(one, batch)
 
 
-def _publish(draft: Path, path: Path) -> ImageCache:
+def _publish(draft: Path, path: Path, unique: dict[str, Item], workers: int | None) -> ImageCache:
     """Rename `draft` to `path`, or use the cache that another process has put there meanwhile."""
     damaged = draft.with_name(f"{draft.name}-damaged")
     for _ in range(5):  # more than once only where several writers meet a damaged cache
         with suppress(OSError):
             os.replace(draft, path)
-        found = _open(path)
+        found = _open(path, unique, workers)
         if found is not None:
             return found
         with suppress(OSError):  # renamed first, so that of several writers one removes it

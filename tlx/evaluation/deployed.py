@@ -13,7 +13,7 @@ from tlx.data.pictures import decode
 from tlx.errors import ConfigError
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.base import Runtime
-from tlx.runtime.detectnet import cluster
+from tlx.runtime.detectnet import CLASSWISE, cluster
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import DETECTNET, TLX, normalize, prepare, scaling
 from tlx.runtime.tensors import as_tensors
@@ -69,18 +69,24 @@ def by_nms(cfg: DetectorConfig) -> Post:
     )
 
 
-def by_clustering(scores: np.ndarray, boxes: np.ndarray, item: Item) -> Found:
+def by_clustering(clustering: str) -> Post:
     """`detectnet`'s post-processing with its default thresholds."""
-    return cluster(scores, boxes, item.size)
+    return lambda scores, boxes, item: cluster(scores, boxes, item.size, clustering=clustering)
 
 
 def evaluate_deployed(
-    runtime: Runtime, data: DetectionData, split: str, cfg: DetectorConfig, mode: str
+    runtime: Runtime,
+    data: DetectionData,
+    split: str,
+    cfg: DetectorConfig,
+    mode: str,
+    clustering: str = CLASSWISE,
 ) -> Figures:
     """Figures of a split; for `detectnet` with the steps that lead there from tlx's own figure.
 
     The steps, under `steps`: `tlx`; `detectnet_input`, the device's resize and scaling with tlx's
-    NMS; `detectnet`, its threshold and clustering too, which are the figures returned.
+    NMS; `detectnet`, its threshold and clustering too, which are the figures returned. Which
+    clustering that was (`tlx.runtime.detectnet`) stands under `clustering`.
     """
     if runtime.nms_inside:
         return _evaluate_whole(runtime, data, split, mode)
@@ -88,9 +94,10 @@ def evaluate_deployed(
     tlx_figures = measure(runtime, tlx_inputs(runtime, data, split), items, {TLX: by_nms(cfg)})
     if mode == TLX:
         return tlx_figures[TLX]
-    posts = {"detectnet_input": by_nms(cfg), DETECTNET: by_clustering}
+    posts = {"detectnet_input": by_nms(cfg), DETECTNET: by_clustering(clustering)}
     steps = tlx_figures | measure(runtime, detectnet_inputs(runtime, items), items, posts)
-    return {**steps[DETECTNET], "steps": {name: _short(row) for name, row in steps.items()}}
+    shown = {name: _short(row) for name, row in steps.items()}
+    return {**steps[DETECTNET], "clustering": clustering, "steps": shown}
 
 
 def _evaluate_whole(runtime: Runtime, data: DetectionData, split: str, mode: str) -> Figures:

@@ -1,8 +1,9 @@
 """Detections that a device wrote, set beside the pictures of a split.
 
-The file is JSON: `version` (1), `model` (`sha256`, `name`), `preprocess`, `score_threshold`, and
-`images`: for each `image` (POSIX path below the folder that the device was given), `width`,
-`height`, and `detections` of `label` (1-based), `score` and `box` ([x1, y1, x2, y2] in pixels).
+The file is JSON: `version` (1), `model` (`sha256`, `name`, and `checkpoint_sha256`, by which it is
+joined to a run), `preprocess`, `score_threshold`, and `images`: for each `image` (POSIX path below
+the folder that the device was given), `width`, `height`, and `detections` of `label` (1-based),
+`score` and `box` ([x1, y1, x2, y2] in pixels).
 """
 
 from __future__ import annotations
@@ -57,6 +58,31 @@ def read_detections(path: Path) -> DeviceDetections:
         images[entry["image"]] = entry
     header = {key: value for key, value in content.items() if key != "images"}
     return DeviceDetections(path, header, images)
+
+
+def joined_to(
+    stored: DeviceDetections, checkpoint_sha256: str | None, path: Path
+) -> dict[str, Any]:
+    """Whether the device ran the very checkpoint that is named, by its digest.
+
+    Returns:
+        `checkpoint_sha256`: of the checkpoint whose network ran, None where the file does not say;
+        `reason`: why the figures are not known to be of the named one, None where they are.
+    """
+    model = stored.header.get("model")
+    stated = model.get("checkpoint_sha256") if isinstance(model, dict) else None
+    reason = None
+    if stated is None:
+        reason = (
+            f"{stored.path} does not say of which checkpoint its model was made: these figures are "
+            f"not known to be of {path}; let a present jetson_benchmark.py write it again"
+        )
+    elif stated != checkpoint_sha256:
+        reason = (
+            f"{stored.path} was written with the checkpoint {str(stated)[:12]}…, not with that of "
+            f"{path} ({str(checkpoint_sha256)[:12]}…): these figures are of the former"
+        )
+    return {"checkpoint_sha256": stated, "reason": reason}
 
 
 def evaluate_detections(

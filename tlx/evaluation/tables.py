@@ -30,9 +30,9 @@ def figures_table(figures: Figures, title: str) -> Table:
     return table
 
 
-def steps_table(steps: Mapping[str, Mapping[str, Any]]) -> Table:
+def steps_table(steps: Mapping[str, Mapping[str, Any]], clustering: str) -> Table:
     """What each part of a deployment costs, against tlx's own figure."""
-    table = Table(title="from tlx to detectnet", title_justify="left")
+    table = Table(title=f"from tlx to detectnet, {clustering} clustering", title_justify="left")
     for column in ("", "mAP@[.5:.95]", "mAP@.5", "change of mAP@.5"):
         table.add_column(column, justify="right" if column else "left")
     first = steps["tlx"]["map_50"]

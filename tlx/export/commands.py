@@ -60,13 +60,16 @@ def _input_line(description: dict[str, Any]) -> str:
 
 def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
     name, stem, opset = quote(path.name), path.stem, description["opset"]
-    engine, model = quote(f"--saveEngine={stem}.engine"), quote(f"--model={path.name}")
+    engine = quote(f"--saveEngine={stem}.engine")
     flag = {"fp32": "", "fp16": " --fp16", "int8": " --int8"}[description["precision"]]
+    # detectnet builds float engines: of an int8 export it takes the float file beside it.
+    int8 = description["precision"] == "int8"
+    plain = f"{stem.removesuffix('-int8')}.onnx" if int8 else path.name
     versions = [version for version, highest in OPSET_OF_TENSORRT.items() if opset <= highest]
     parts = [
         "## detectnet (jetson-inference)",
         _block(
-            f"detectnet {model} --labels=labels.txt --input-blob=input_0 \\",
+            f"detectnet {quote(f'--model={plain}')} --labels=labels.txt --input-blob=input_0 \\",
             "          --output-cvg=scores --output-bbox=boxes --threshold=0.5 SOURCE",
         ),
         "detectnet keeps the engine it builds beside the model. Delete `*.engine` when the model, "
@@ -74,14 +77,13 @@ def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
         f"## TensorRT {versions[0]} or later (opset {opset})",
         _block(f"trtexec {quote(f'--onnx={path.name}')} {engine}{flag}"),
     ]
-    if description["precision"] == "int8":
-        plain = stem.removesuffix("-int8")
+    if int8:
         parts += [
             "This file carries its own scales (QuantizeLinear). TensorRT up to 10 can quantise the "
             "float file instead, from the ranges in the calibration cache; put the version that "
             "`trtexec` prints into its first line:",
             _block(
-                f"trtexec {quote(f'--onnx={plain}.onnx')} --int8 --fp16 "
+                f"trtexec {quote(f'--onnx={plain}')} --int8 --fp16 "
                 f"{quote(f'--calib={stem}.calib')} \\",
                 f"        {engine}",
             ),

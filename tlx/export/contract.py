@@ -5,7 +5,9 @@
 
 Input float32 [1, 3, H, W]; outputs in this order: scores [1, P, C], softmax with the background
 first, and boxes [1, P, 4], x1 y1 x2 y2 in 0..1. No NMS in the graph, nothing dynamic. It feeds
-x / 127.5 - 1. One label a line, BACKGROUND first, as many as C.
+x / 127.5 - 1. One label a line, BACKGROUND first, as many as C. Nothing quantised: detectnet builds
+its engine in float, and TensorRT up to 8.6 refuses Q/DQ nodes in an engine without int8 (7.1 does
+not parse them at all); of the QOperator form no version parses anything.
 """
 
 from __future__ import annotations
@@ -23,12 +25,17 @@ from tlx.export.source import BACKGROUND
 
 # Operators whose output shape depends on values: the parsers of TensorRT 7 and 8 refuse them.
 _DYNAMIC = {"NonMaxSuppression", "NonZero", "Unique", "Compress", "Loop", "If", "TopK"}
+_PAIRS = {"QuantizeLinear", "DequantizeLinear"}
+_QOPERATORS = {
+    "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
+}  # fmt: skip
 OPSET_OF_TENSORRT = {"7.1": 11, "8.0": 13, "8.2": 13, "8.4": 17, "8.6": 17, "10.0": 20, "11": 25}
 
 
 def check_detectnet(model: Path, labels: Path) -> list[str]:
     """Every fault of the pair as a sentence; an empty list when detectnet can use it."""
-    return [*check_interface(model, labels), *check_normalisation(model)]
+    faults = [*check_interface(model, labels), *check_normalisation(model)]
+    return faults + check_precision(model)
 
 
 def check_interface(model: Path, labels: Path) -> list[str]:
@@ -105,6 +112,21 @@ def check_normalisation(model: Path) -> list[str]:
     return [
         f"the input is {wanted.formula()}, detectnet feeds x / 127.5 - 1 (up to "
         f"{off:.2f} off): export with normalisation=detectnet"
+    ]
+
+
+def check_precision(model: Path) -> list[str]:
+    """Whether anything in the graph is quantised."""
+    try:
+        proto = load_onnx(model)
+    except ExportError:
+        return []  # the interface's fault
+    quantised = sorted({n.op_type for n in proto.graph.node} & (_PAIRS | _QOPERATORS))
+    if not quantised:
+        return []
+    return [
+        f"{', '.join(quantised)} in the graph: detectnet builds float engines and cannot take int8 "
+        "from the file; give it the fp32 file, and int8 to trtexec or jetson_benchmark.py"
     ]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tlx.errors import ConfigError, ExportError
 from tlx.export.commands import commands
-from tlx.export.contract import check_interface, check_normalisation
+from tlx.export.contract import check_interface, check_normalisation, check_precision
 from tlx.export.description import describe
 from tlx.export.formats import FORMATS
 from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, lowest_opset
@@ -132,7 +132,7 @@ def _described(path: Path, source: Source, description: dict[str, Any]) -> Expor
     if description["format"] == "onnx":
         if faults := check_interface(path, labels):
             raise ExportError(f"detectnet cannot run {path}: {'; '.join(faults)}")
-        for fault in check_normalisation(path):
+        for fault in check_normalisation(path) + check_precision(path):
             log.warning("under detectnet: %s", fault)
     return Exported(path, description)
 

@@ -16,7 +16,7 @@ from tlx.report.charts import make_charts
 from tlx.report.compare import Comparison, compare, describe_unfinished
 from tlx.report.csv_table import csv_text
 from tlx.report.gallery import Gallery, make_gallery
-from tlx.report.latency import Latency, read_latencies, slowest, throttle_warnings
+from tlx.report.latency import Latency, read_latencies, slowest, throttle_warnings, unjoined
 from tlx.report.levels import Level
 from tlx.report.limits import Limits
 from tlx.report.markdown import report_text
@@ -77,8 +77,10 @@ def read_comparison(
         loaded.records, map_level=map_level, loss_level=loss_level, warnings=loaded.warnings
     )
     arms = [row.arm for row in found.rows]
-    throttled = throttle_warnings(read_latencies(benchmark, arms)) if benchmark else []
-    return replace(found, warnings=[*found.warnings, *cautions(arms), *throttled])
+    told = []
+    if benchmark:
+        told = unjoined(benchmark, arms) + throttle_warnings(read_latencies(benchmark, arms))
+    return replace(found, warnings=[*found.warnings, *cautions(arms), *told])
 
 
 def advise(comparison: Comparison, benchmark: Path | None, limits: Limits | None) -> Recommendation:

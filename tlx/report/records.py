@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tlx.arms import SCRATCH, arm_settings
+from tlx.digest import ALTERED, describe_result, is_altered
 from tlx.files import read_json
 
 FILE_NAME = "record.json"
@@ -107,6 +108,14 @@ class Record:
         """Whether this is the baseline that starts from random weights."""
         return self.text("weights", "source") == SCRATCH
 
+    @cached_property
+    def checkpoint_sha256(self) -> str | None:
+        """Of the checkpoint that the run ended with; of an earlier record, that beside it."""
+        if (stated := self.text("checkpoint", "sha256")) is not None:
+            return stated
+        result = describe_result(self.folder)
+        return result["sha256"] if result else None
+
     @property
     def configured(self) -> bool:
         """Whether the whole configuration is known."""
@@ -187,6 +196,8 @@ def _load_into(loaded: LoadedRuns, file: Path) -> None:
     if (fault := _fault(data)) is not None:
         loaded.warnings.append(f"{file}: {fault}; left out")
         return
+    if is_altered(data):
+        loaded.warnings.append(f"{file}: {ALTERED}; its figures are used as they are")
     if not isinstance(data.get("config"), dict):  # records before version 0.3.0
         data["config"] = _stored_config(file.with_name(CONFIG))
     loaded.records.append(Record(file.parent, data))

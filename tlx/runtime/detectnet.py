@@ -3,6 +3,10 @@
 It resizes by nearest neighbour, takes x/127.5 - 1 whatever the network was trained with, keeps
 one class a prior and merges boxes instead of suppressing them, so its mAP is not that of
 `tlx.evaluate`. The rules are those of detectNet.cpp, postProcessSSD_ONNX and clusterDetections.
+
+Which boxes are merged has changed at the end of 2022. Before, boxes of different classes that
+overlap became one, the better of the two (`interclass`; the source keeps it behind
+CLUSTER_INTERCLASS). Since then only boxes of one class are merged (`classwise`).
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from tlx.runtime.postprocess import Found
 
 THRESHOLD = 0.5  # its default, --threshold
 OVERLAP = 0.75  # its default, --clustering
+CLASSWISE, INTERCLASS = "classwise", "interclass"
+CLUSTERINGS = (CLASSWISE, INTERCLASS)  # the first, of the source of today, is the default
 MEAN = STD = (127.5, 127.5, 127.5)  # x/127.5 - 1
 
 
@@ -34,12 +40,14 @@ def cluster(
     size: tuple[int, int],
     threshold: float = THRESHOLD,
     overlap: float = OVERLAP,
+    clustering: str = CLASSWISE,
 ) -> Found:
     """One picture's scores (P, C), background first, and boxes (P, 4) in 0..1 -> its detections.
 
     In the order of the priors, each with its best class of at least `threshold` joins the first
-    box of that class with which its intersection is more than `overlap` of the larger area: the
-    union of both, with the higher score.
+    box with which its intersection is more than `overlap` of the larger area: the union of both,
+    with the higher score. `classwise` it joins boxes of its own class only; `interclass` any, and
+    of two classes the better box stays as it is.
 
     Args:
         size: width and height of the picture; on the device, boxes end at its last pixel.
@@ -50,8 +58,14 @@ def cluster(
     clusters = np.zeros((0, 6), np.float32)  # box in pixels, score, label
     for prior in np.flatnonzero(best >= threshold):
         box, score, label = boxes[prior] * scale, best[prior], labels[prior]
-        joined = np.flatnonzero((clusters[:, 5] == label) & (_share(clusters, box) > overlap))
-        if len(joined):
+        near = _share(clusters, box) > overlap
+        if clustering == CLASSWISE:
+            near &= clusters[:, 5] == label
+        joined = np.flatnonzero(near)
+        if len(joined) and clusters[joined[0], 5] != label:
+            if score > clusters[joined[0], 4]:
+                clusters[joined[0]] = [*box, score, label]
+        elif len(joined):
             row = clusters[joined[0]]
             row[:2] = np.minimum(row[:2], box[:2])
             row[2:4] = np.maximum(row[2:4], box[2:])

@@ -105,7 +105,8 @@ def _arms(
     if cfg.baselines and run is not None:
         source = load_source(run)
         pipelines += baselines(source.detector, detector, label(run))
-        facts += [{"precision": "fp32", "policy": ""}] * 2
+        # No digest: these are no arms, and a report is not to take them for the run's latency.
+        facts += [{"precision": "fp32", "policy": "", "checkpoint_sha256": None}] * 2
     # An artefact belongs to the arm of the run that it was made from.
     arms = {
         runtime.meta.checkpoint_sha256: arm_settings(runtime.meta.config)
@@ -116,7 +117,10 @@ def _arms(
     for choice, runtime in zip(chosen, runtimes, strict=True):
         pipelines.append(runtime_pipeline(label(choice.model), choice.name, runtime, detector))
         name = labels.get(runtime.meta.checkpoint_sha256, "")
-        facts.append({"precision": runtime.meta.precision, "policy": name})
+        digest = runtime.meta.checkpoint_sha256
+        facts.append(
+            {"precision": runtime.meta.precision, "policy": name, "checkpoint_sha256": digest}
+        )
     return pipelines, facts
 
 
