@@ -82,6 +82,8 @@ def test_lists_that_are_copies(tmp_path: Path, check: Check) -> None:
         ("BACKGROUND\nBACKGROUND\ngun\n", ["labels.txt:2", "BACKGROUND"]),
         ("gun\nbackground\n", ["labels.txt:2", "background"]),
         ("gun\ngun\n", ["labels.txt:2", "line 1"]),
+        ("BACKGROUND\n", ["labels.txt", "names no class"]),
+        ("\n", ["labels.txt", "names no class"]),
         ("Gun\n", ["'gun'", "'Gun'", "case"]),
         ("background\ngun\nknife\n", []),
         ("knife,gun\n", []),

@@ -107,6 +107,16 @@ def test_a_category_id_of_two_names_is_refused(tmp_path: Path, check: Check) -> 
     refused(check("data=coco"), "category 1", "'gun' and 'knife'")
 
 
+@pytest.mark.parametrize("name", [None, " "])
+def test_a_category_without_a_name_is_refused(
+    tmp_path: Path, check: Check, name: str | None
+) -> None:
+    content = coco(tmp_path / "set")
+    content["categories"].append({"id": 7, "name": name})
+    (tmp_path / "set/annotations.json").write_text(json.dumps(content))
+    refused(check("data=coco"), "category 7 has no name")
+
+
 def test_a_json_without_images_is_refused(tmp_path: Path, check: Check) -> None:
     content = coco(tmp_path / "set")
     (tmp_path / "set/train.json").write_text(json.dumps(content))

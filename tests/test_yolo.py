@@ -102,6 +102,18 @@ def test_a_line_that_names_no_picture_is_named(tmp_path: Path, check: Check) -> 
     refused(check("data=yolo"), "val.txt names no picture", "val.txt:1", "p1")
 
 
+def test_a_line_that_fits_two_pictures_is_refused(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    made = part(root, "images/a", "labels/a", 0, 6) + part(root, "images/b", "labels/b", 0, 6)
+    for number, path in enumerate(made):
+        picture(path, number)
+    lines = [path.relative_to(root).as_posix() for path in made]
+    (root / "train.txt").write_text("\n".join(lines))
+    assert check("data=yolo")["faults"] == []
+    (root / "train.txt").write_text("\n".join([*lines[:3], "p4.png"]))
+    refused(check("data=yolo"), "train.txt:4", "images/a/p4.png", "images/b/p4.png")
+
+
 def test_splits_of_one_folder_are_refused(tmp_path: Path, check: Check) -> None:
     part(tmp_path / "set", "images", "labels", 0, 12)
     (tmp_path / "set/data.yaml").write_text("train: ../images\nval: ../images\nnames: [gun]\n")

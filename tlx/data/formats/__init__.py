@@ -72,7 +72,8 @@ def stated_classes(root: Path) -> list[str] | None:
     one line may be separated by commas.
 
     Raises:
-        DataError: a class that is named twice, or the background elsewhere, with file and line.
+        DataError: no class at all, a class that is named twice, or the background elsewhere, with
+            file and line.
     """
     path = Path(root).expanduser() / "labels.txt"
     if not path.is_file():
@@ -82,6 +83,8 @@ def stated_classes(root: Path) -> list[str] | None:
         lines = [(lines[0][0], name.strip()) for name in lines[0][1].split(",") if name.strip()]
     if lines and lines[0][1].upper() == "BACKGROUND":
         lines = lines[1:]
+    if not lines:
+        raise DataError(f"{path}: it names no class: write one a line, or remove the file")
     again: dict[str, int] = {}
     for number, name in lines:
         if name.upper() == "BACKGROUND":

@@ -137,6 +137,8 @@ def _refuse_twice(path: Path, categories: list[dict[str, Any]]) -> None:
     names: dict[Any, str] = {}
     for category in categories:
         key, name = category["id"], str(category["name"])
+        if not name.strip() or category["name"] is None:
+            raise DataError(f"{path}: category {key} has no name: give it one")
         if (first := names.setdefault(_id(key), name)) != name:
             raise DataError(
                 f"{path}: category {key} is {first!r} and {name!r}: correct one of them"

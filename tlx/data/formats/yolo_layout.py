@@ -53,7 +53,7 @@ def find_layout(root: Path, settings: Mapping[str, Any]) -> Layout:
     """The layout of the set in `root`; `settings` is what its data.yaml says.
 
     Raises:
-        DataError: a split folder or a list without a picture.
+        DataError: a split folder or a list without a picture, or a line that fits several.
     """
     files = list(files_below(root))
     pictures = [p for p in files if p.suffix.lower() in IMAGE_ENDINGS | UNREAD_ENDINGS]
@@ -160,8 +160,14 @@ def _split_by_lists(layout: Layout, lists: Mapping[str, list[Path]], root: Path)
         found: dict[Path, None] = {}
         for path in paths:
             for number, line in read_lines(path):
-                if named := _listed(line, ends, root):
-                    found[named] = None
+                able = _listed(line, ends, root)
+                if len(able) > 1:
+                    raise DataError(
+                        f"{path}:{number}: {line!r} may be {able[0]} or {able[1]}: write the "
+                        "folder in front"
+                    )
+                if able:
+                    found[able[0]] = None
                 else:
                     layout.unknown.append((f"{path}:{number}", _unknown(line, ends)))
         if not found:
@@ -173,8 +179,8 @@ def _split_by_lists(layout: Layout, lists: Mapping[str, list[Path]], root: Path)
         layout.splits[split] = list(found)
 
 
-def _listed(line: str, ends: Mapping[str, list[Path]], root: Path) -> Path | None:
-    """The picture that a line names by the end of a path; None for none, or for several alike."""
+def _listed(line: str, ends: Mapping[str, list[Path]], root: Path) -> list[Path]:
+    """The pictures that a line may mean by the end of a path."""
     parts = _parts(line)
     able = ends.get(parts[-1], []) if parts else []
     for length in range(2, len(parts) + 1):
@@ -182,13 +188,11 @@ def _listed(line: str, ends: Mapping[str, list[Path]], root: Path) -> Path | Non
             break
         closer = [p for p in able if list(p.relative_to(root).parts[-length:]) == parts[-length:]]
         able = closer or able
-    return able[0] if len(able) == 1 else None
+    return able
 
 
 def _unknown(line: str, ends: Mapping[str, list[Path]]) -> str:
     name = (_parts(line) or [line])[-1]
-    if len(ends.get(name, [])) > 1:
-        return f"{line!r} may be {ends[name][0]} or {ends[name][1]}"
     nearest = get_close_matches(name, ends, n=1, cutoff=0.0)
     return (
         f"{line!r} is no picture of the set; the nearest is {nearest[0] if nearest else 'none'!r}"
