@@ -286,4 +286,4 @@ def test_the_program_says_what_it_can_do_and_errs_in_one_line() -> None:
     assert "  train    seconds" in run().stdout
     done = run("trian")
     assert done.returncode == 2
-    assert done.stderr == "ConfigError: 'trian' is no command; commands: train, latency\n"
+    assert done.stderr == "ConfigError: 'trian' is not a command: did you mean train?\n"

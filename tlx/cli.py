@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import sys
@@ -13,6 +14,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.errors import ConfigError, TlxError, first_line
+from tlx.typos import unknown_key
 
 T = TypeVar("T")
 FAILED = 2  # exit code of every program that could not do its work, with a line that says why
@@ -35,7 +37,7 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         # Values stay text until the schema types them, so that a path may hold any character.
         pairs[key] = None if value in ("null", "") else value
     if unknown := [key for key in pairs if key not in names]:
-        raise ConfigError(f"{unknown[0]} is not a key; keys: {known}")
+        raise ConfigError(unknown_key(unknown[0], names, pairs[unknown[0]]))
     try:
         config = OmegaConf.merge(OmegaConf.structured(schema), pairs)
         return OmegaConf.to_object(config)  # type: ignore[return-value]
@@ -44,6 +46,19 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         if missing:
             raise ConfigError(f"{missing[0]}=… is missing; keys: {known}") from error
         raise ConfigError(f"{first_line(error)}; keys: {known}") from error
+
+
+class Options(argparse.ArgumentParser):
+    """A command line with options: an unknown one is one line with the nearest."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with exit code 2."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if unknown != message.split() and unknown[0].startswith("-"):
+            option, _, value = unknown[0].partition("=")
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            self.exit(FAILED, f"{self.prog}: {unknown_key(option, known, value or None)}\n")
+        super().error(message)
 
 
 def command(program: str, *arguments: str) -> str:

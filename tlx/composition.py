@@ -5,18 +5,27 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from tlx.cli import FAILED
+from tlx.cli import FAILED, fail
 from tlx.config import conf_dir
-from tlx.errors import first_line
+from tlx.errors import ConfigError, first_line
+from tlx.identity import flat
+from tlx.policies.base import POLICIES
+from tlx.schema import Config
+from tlx.typos import unknown_choice, unknown_key
 
 
-def run_composed(job: Callable[[DictConfig], Any], config_name: str) -> None:
+def run_composed(
+    job: Callable[[DictConfig], Any], config_name: str, schema: type = Config
+) -> None:
     """Compose `config_name` of `conf/` with the command line, and do the job, or the sweep.
 
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
@@ -30,6 +39,10 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str) -> None:
     @functools.wraps(job)
     def noted(cfg: DictConfig) -> Any:
         nonlocal begun
+        try:
+            check_known(cfg, schema)
+        except ConfigError as error:
+            fail(error)
         begun = True
         return job(cfg)
 
@@ -39,7 +52,7 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str) -> None:
     except Exception as error:
         if begun:
             raise
-        print(f"ConfigError: {_one_line(error)}", file=sys.stderr)
+        print(f"ConfigError: {in_words(error, sys.argv[1:], schema)}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
@@ -49,8 +62,44 @@ def _main(job: Callable[[DictConfig], Any], config_name: str) -> None:
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
 
 
-def _one_line(error: Exception) -> str:
-    """What Hydra, OmegaConf or YAML say, and what was behind it where that is another thing."""
+def check_known(cfg: DictConfig, schema: type = Config) -> None:
+    """Refuse a key that was added to the configuration (`+trainer.epoch=3`): nothing would read it.
+
+    Raises:
+        ConfigError: it names the key and the one that may have been meant.
+    """
+    known = _known_keys(schema)
+    for key in flat({str(k): cfg._get_node(k) for k in cfg if k != "hydra"}):
+        if not key.startswith("policy") and key not in known:
+            raise ConfigError(unknown_key(key, known))
+
+
+def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) -> str:
+    """What is wrong with a command line or a file of `conf/`, in one line.
+
+    A key or choice that there is none of comes with the nearest one.
+    """
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return unknown_choice(group, choice, error.options)
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return f"{error.override!r} is not KEY=VALUE"
+    cause = error.__cause__ or error.__context__ or error
+    key = getattr(cause, "full_key", None)
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(key, str) and key:
+        given = [o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key]
+        file = first_line(error).partition(":")[0]
+        where = f"{file}: " if file.startswith("In '") else ""
+        return where + unknown_key(key, _known_keys(schema), given[-1] if given else None)
     told = " ".join(str(error).split()) or type(error).__name__
-    cause = error.__cause__
-    return told if cause is None or first_line(cause) in told else f"{told}: {first_line(cause)}"
+    return told if first_line(cause) in told else f"{told}: {first_line(cause)}"
+
+
+def _known_keys(schema: type) -> list[str]:
+    """Full keys, groups and keys of policies; of two with one end the more usual one comes last."""
+    plain = OmegaConf.to_container(OmegaConf.structured(schema))
+    assert isinstance(plain, dict)
+    keys = [str(key) for key in flat({str(key): value for key, value in plain.items()})]
+    policies = {f"policy.{f.name}" for policy in POLICIES.values() for f in fields(policy)}  # type: ignore[arg-type]
+    groups = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+    return [*sorted(policies), *keys, *groups]

@@ -17,6 +17,7 @@ from importlib import import_module
 
 from tlx.cli import run_program
 from tlx.errors import ConfigError
+from tlx.typos import unknown_command
 
 # Imported when asked for: a command's peers take seconds to load.
 COMMANDS = {"train": "tlx.benchmark.train", "latency": "tlx.benchmark.latency.program"}
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
     if "=" in name:
         name, rest = "latency", arguments
     if name not in COMMANDS:
-        raise ConfigError(f"{name!r} is no command; commands: {', '.join(COMMANDS)}")
+        raise ConfigError(unknown_command(name, COMMANDS))
     command = import_module(COMMANDS[name])
     if rest and rest[0] in ("-h", "--help"):
         print((command.__doc__ or "").strip())

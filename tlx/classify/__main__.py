@@ -31,7 +31,7 @@ def job(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point."""
-    run_composed(job, "classify")
+    run_composed(job, "classify", ClassifyConfig)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,14 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
 import tlx.train  # noqa: F401  registers the schema and the resolvers
+from tlx.composition import check_known, in_words
 from tlx.config import conf_dir
 from tlx.console import stdout_console
 from tlx.data.faults import RULES, FaultReport
 from tlx.data.module import DetectionData, build_data
-from tlx.errors import ConfigError, TlxError, first_line
+from tlx.errors import ConfigError, TlxError
 from tlx.files import write_json
+from tlx.typos import unknown_command
 
 SHOWN = 3  # files of a kind that are printed; check.json has all
 REPORT = "check.json"
@@ -43,7 +45,8 @@ def check_set(overrides: list[str]) -> DetectionData:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose("config", overrides=overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(first_line(error)) from error
+        raise ConfigError(in_words(error, overrides)) from error
+    check_known(cfg)
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs data.root=/path/to/the/set")
     return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
@@ -104,7 +107,7 @@ def main(arguments: list[str]) -> int:
     logger.setLevel(logging.ERROR)  # what it warns of is printed here
     try:
         if arguments[0] != "check":
-            raise ConfigError(f"{arguments[0]!r} is not a command: python -m tlx.data check …")
+            raise ConfigError(unknown_command(arguments[0], ["check"]))
         try:
             data = check_set(given)
         except TlxError as error:

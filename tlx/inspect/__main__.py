@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tlx.cli import Options
 from tlx.data.fixes import write_fixes
 from tlx.errors import DataError, TlxError
 from tlx.inspect.app import ADDRESS, open_app
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m tlx.inspect`."""
-    found = argparse.ArgumentParser(
+    found = Options(
         prog="python -m tlx.inspect",
         description=_DESCRIPTION,
         epilog=_EPILOG,

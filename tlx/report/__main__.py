@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from tlx.cli import Options
 from tlx.console import stdout_console
 from tlx.errors import TlxError
 from tlx.report.build import PAGE, advise, read_comparison, write_report
@@ -49,7 +50,7 @@ or Weights & Biases did not take the report.
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `python -m tlx.report`."""
-    found = argparse.ArgumentParser(
+    found = Options(
         prog="python -m tlx.report",
         description=_DESCRIPTION,
         epilog=_EPILOG,

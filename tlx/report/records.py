@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from tlx.arms import SCRATCH, arm_settings
 from tlx.digest import ALTERED, describe_result, is_altered
-from tlx.files import read_json
+from tlx.files import read_json, read_yaml
 
 FILE_NAME = "record.json"
 CONFIG = "config.yaml"
@@ -48,9 +47,6 @@ def finite(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -208,12 +204,8 @@ def _stored_config(file: Path) -> dict[str, Any] | None:
     try:
         if file.stat().st_size > _LONGEST_CONFIG:
             return None
-        text = file.read_text(encoding="utf-8")
-        # A few lines of aliases stand for more than fits into memory; tlx writes none.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
-            return None
-        found = yaml.load(text, Loader=_LOADER)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        found = read_yaml(file)
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -65,10 +65,13 @@ class StudySweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Compose every job before the first one runs, and note what it will be."""
+        from tlx.composition import check_known  # here: Hydra loads this module in every program
+
         assert self.hydra_context is not None
         assert self.config is not None
         for overrides in batch:
             cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            check_known(cfg)
             with open_dict(cfg):  # as the launcher does, for folders that are named by number
                 cfg.hydra.job.id = cfg.hydra.job.num = len(self.jobs)
             self.jobs.append((cfg, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)))

@@ -1,0 +1,120 @@
+"""Typos of keys and choices end in one line that says what may have been meant, and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tlx.train
+from tlx.composition import in_words
+from tlx.config import conf_dir
+from tlx.data.__main__ import main as data_main
+from tlx.report.__main__ import main as report_main
+from tlx.typos import nearest, unknown_key
+
+KEYS = ["freeze", "seed", "trainer.epochs", "data.epochs", "trainer.head_lr", "policy.then"]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("freez", "freeze"), ("Freeze", "freeze"), ("trainer.epoch", "trainer.epochs"),
+        ("trianer.epochs", "trainer.epochs"), ("head_lr", "trainer.head_lr"),
+        ("heed_lr", "trainer.head_lr"), ("xyzzy", None),
+    ],
+)  # fmt: skip
+def test_the_nearest_key(word: str, meant: str | None) -> None:
+    assert nearest(word, KEYS) == meant
+
+
+def test_where_nothing_is_near_the_keys_are_listed() -> None:
+    assert unknown_key("xyzzy", ["freeze", "seed"]) == "xyzzy is not a key; keys: freeze, seed"
+
+
+def composed(*overrides: str) -> str:
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            compose("config", overrides=list(overrides))
+        except Exception as error:
+            return in_words(error, overrides)
+    raise AssertionError(f"{overrides} was composed")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "end"),
+    [
+        ("freez=4", "did you mean freeze=4?"),
+        ("trainer.epoch=3", "did you mean trainer.epochs=3?"),
+        ("epochs=3", "did you mean trainer.epochs=3?"),
+        ("polcy=auto", "did you mean policy=auto?"),
+        ("data=gunz", "did you mean data=guns?"),
+        ("experiment=freeze_studdy", "did you mean experiment=freeze_study?"),
+        ("policy=two_phase policy.unfreez_at=.5", "did you mean policy.unfreeze_at=.5?"),
+        ("freeze", "'freeze' is not KEY=VALUE"),
+    ],
+)
+def test_errors_of_a_composition(overrides: str, end: str) -> None:
+    line = composed(*overrides.split())
+    assert line.endswith(end)
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tlx.train", "freez=4"], "did you mean freeze=4?"),
+        (["tlx.train", "-m", "freez=4,8"], "did you mean freeze=4,8?"),
+        (["tlx.train", "+trainer.epoch=3"], "did you mean trainer.epochs?"),
+        (["tlx.train", "-m", "+trainer.epoch=3,4"], "did you mean trainer.epochs?"),
+        (["tlx.train", "--config-dir", ".", "experiment=values"],
+         "In 'experiment/values': trainer.epoch is not a key: did you mean trainer.epochs?"),
+        (["tlx.train", "--config-dir", ".", "-m", "experiment=sweep"], "did you mean freeze?"),
+        (["tlx.classify", "data.rot=/x"], "did you mean data.root=/x?"),
+        (["tlx.evaluate", "checkpiont=x"], "did you mean checkpoint=x?"),
+        (["tlx.predict", "checkpont=x"], "did you mean checkpoint=x?"),
+        (["tlx.export", "checkpont=x"], "did you mean checkpoint=x?"),
+        (["tlx.benchmark", "trian"], "did you mean train?"),
+        (["tlx.benchmark", "train", "policiess=none"], "did you mean policies=none?"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_programs_end_in_one_line(arguments: list[str], words: str, tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "values.yaml").write_text("# @package _global_\ntrainer:\n  epoch: 8\n")
+    (folder / "sweep.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      freez: none,4\n"
+    )
+    path = os.pathsep.join(filter(None, [str(Path(tlx.__file__).parent.parent),
+                                         os.environ.get("PYTHONPATH")]))  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False,
+        timeout=120, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(words)
+    assert [p.name for p in tmp_path.iterdir()] == ["experiment"], "nothing has begun"
+
+
+def test_the_check_of_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    given = ["data=gunz", f"output={tmp_path}"], ["data=voc", "data.rooot=/x", f"output={tmp_path}"]
+    for arguments, meant in zip(given, ("data=guns?", "data.root=/x?"), strict=True):
+        assert data_main(["check", *arguments]) == 2
+        assert capsys.readouterr().err.strip().endswith(f"did you mean {meant}")
+    assert data_main(["chek", f"output={tmp_path}"]) == 2
+    assert "did you mean check?" in capsys.readouterr().err
+
+
+def test_options_of_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        report_main(["runs", "--map-levl", "0.5"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told == "python -m tlx.report: --map-levl is not a key: did you mean --map-level?\n"
