@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 import subprocess
+import uuid
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,18 @@ def environment() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         **COMMIT,
     }
+
+
+def boot_id() -> str:
+    """Digits that stand for this machine since its last start, the same in all of its containers.
+
+    Where the system gives none (it is Linux's), they stand for the machine.
+    """
+    try:
+        source = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        source = f"{platform.node()} {uuid.getnode()}"
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
 def _version(package: str) -> str | None:

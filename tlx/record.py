@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.digest import ALTERED, SEAL, is_altered, sealed
+from tlx.environment import boot_id
 from tlx.errors import TlxError
 from tlx.files import read_json, write_json
 from tlx.freeze.bound import Cost
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 VERSION = 1
 RECORD = "record.json"
 Record = dict[str, Any]
-NEW = {"version", "status", "error", "finished"}  # of the process, whatever went before it
+# Of the process, whatever went before it.
+NEW = {"version", "status", "error", "finished", "config"}
 _LATER = {"phases": list, "classes": list}  # null at first; the other nulls become objects
 
 
@@ -60,6 +62,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "classes": None,
         "started": now(),
         "finished": None,
+        "segments": [],
         "resumes": 0,
         "resumed": [],
         "best": None,
@@ -111,8 +114,33 @@ def carry_over(record: Record, earlier: Record, *keys: str) -> None:
             record[key] = known
 
 
+def begin_segment(record: Record, earlier: Record | None) -> None:
+    """Note that a process begins to work on the run.
+
+    Args:
+        earlier: the record of the processes before, whose work goes on; None where it starts anew.
+    """
+    noted = (earlier or {}).get("segments")
+    before = [s for s in noted if isinstance(s, dict)] if isinstance(noted, list) else []
+    if earlier and not before and not earlier.get("resumes") and earlier.get("finished"):
+        # Of a version that took no note: a run that was never resumed had one process.
+        span = {"started": earlier.get("started"), "until": earlier["finished"]}
+        before = [{**span, "boot": None}]
+    record["segments"] = [*before, {"started": now(), "until": now(), "boot": boot_id()}]
+
+
+def end_segment(record: Record) -> None:
+    """Note that the process has done its work, however that went."""
+    record["finished"] = record["segments"][-1]["until"] = now()
+
+
 def save_record(record: Record, run_dir: Path) -> None:
-    """Write the record in one piece, with the digest of its content."""
+    """Write the record in one piece, with the digest of its content.
+
+    A run in progress is known to have gone on until now.
+    """
+    if record["status"] == "running" and record.get("segments"):
+        record["segments"][-1]["until"] = now()
     write_json(run_dir / RECORD, sealed(record))
 
 

@@ -43,10 +43,11 @@ from tlx.record import (
     NEW,
     Record,
     add_freeze,
+    begin_segment,
     carry_over,
     describe_error,
+    end_segment,
     new_record,
-    now,
     read_record,
     save_record,
 )
@@ -92,6 +93,7 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
     if resume is not None and earlier is not None:
         # What the checkpoint will restore: a resume that is refused must not lose it.
         carry_over(record, earlier, *(record.keys() - NEW))
+    begin_segment(record, earlier if resume is not None else None)
     logger: Mirror | None = None
     try:
         save_record(record, run_dir)
@@ -109,7 +111,7 @@ def _run(cfg: DictConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) 
         record["status"], record["error"] = "failed", describe_error(error)
         raise
     finally:
-        record["finished"] = now()
+        end_segment(record)
         save_record(record, run_dir)
         if logger is not None:
             logger.close(record, run_dir, checkpoint=cfg.logger.checkpoint)

@@ -41,10 +41,11 @@ from tlx.record import (
     NEW,
     Record,
     add_freeze,
+    begin_segment,
     carry_over,
     describe_error,
+    end_segment,
     new_record,
-    now,
     read_record,
     save_record,
 )
@@ -84,6 +85,7 @@ def run(cfg: DictConfig, run_dir: Path) -> Record:
         if resume is not None and earlier is not None:
             # What the checkpoint will restore: a resume that is refused must not lose it.
             carry_over(record, earlier, *(record.keys() - NEW))
+        begin_segment(record, earlier if resume is not None else None)
         with _recorded(record, run_dir):
             write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
             _train_and_test(cfg, phases, run_dir, record, resume)
@@ -110,7 +112,7 @@ def _recorded(record: Record, run_dir: Path) -> Iterator[None]:
         record["status"], record["error"] = "failed", describe_error(error)
         raise
     finally:
-        record["finished"] = now()
+        end_segment(record)
         save_record(record, run_dir)
 
 

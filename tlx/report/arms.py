@@ -14,8 +14,6 @@ from tlx.learned import learned
 from tlx.report.records import Record
 
 _SETTING = ("backbone.name", "data.name", "data.root", "detector.input_size", "trainer.batch_size")
-# Keys that hold a place: two places of one content are one arm. Where the content's digest is.
-_PLACES = {"backbone.weights": ("weights", "sha256")}
 _UNKNOWN = "(settings not recorded)"
 
 
@@ -164,9 +162,18 @@ def _labels(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> li
 def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, Any]:
     """The record's settings, a place of known content under the first name that it had."""
     found = dict(record.settings)
-    for key, digest in _PLACES.items():
-        value, content = found.get(key), record.text(*digest)
-        if content is not None and isinstance(value, str) and "/" in value:
+    dataset = record.get("dataset")
+    contents = {
+        "backbone.weights": record.text("weights", "sha256"),
+        "data.root": json.dumps(dataset, sort_keys=True) if dataset else None,
+    }
+    for key, content in contents.items():
+        value = found.get(key)
+        if (
+            content is not None
+            and isinstance(value, str)
+            and (key != "backbone.weights" or "/" in value)
+        ):
             found[key] = places.setdefault((key, content), value)
     return found
 

@@ -12,6 +12,7 @@ from tlx.report.differences import against_references, against_scratch
 from tlx.report.levels import Levels, find_levels, trivial_level
 from tlx.report.likeness import beside_the_freeze, unlike
 from tlx.report.measures import Measure, measures
+from tlx.report.overlap import beside_each_other, overlap_warnings
 from tlx.report.records import FILE_NAME, Record
 from tlx.report.rows import Row, make_rows, reference_row, row_warnings
 from tlx.report.statistics import Estimate, estimate
@@ -82,6 +83,7 @@ def compare(
         ConfigError: a level that cannot be a level.
         DataError: there is no finished run; the message lists what was found instead.
     """
+    records = beside_each_other(records)
     finished = [record for record in records if record.status == "finished"]
     unfinished = [record for record in records if record.status != "finished"]
     if not finished:
@@ -92,7 +94,7 @@ def compare(
     rows = make_rows(arms, figures)
     unlikenesses = unlike(arms)
     said = [*warnings, *(u.warning for u in unlikenesses), *beside_the_freeze(arms)]
-    said += [*repeats, *row_warnings(rows)]
+    said += [*repeats, *overlap_warnings(finished), *row_warnings(rows)]
     if note := trivial_level(arms, levels.map):
         said.append(note)
     return Comparison(
@@ -118,10 +120,10 @@ def _estimates(arm: Arm, figures: Mapping[str, Measure]) -> dict[str, Estimate]:
     """Estimates of the arm's figures; a level that a run does not reach has no mean time."""
     found = {}
     for key, measure in figures.items():
-        reached = [measure.reach(record) for record in arm.records] if measure.reach else []
+        reached = [measure.reached(record) for record in arm.records]
         if any(run is not None and not run.yes for run in reached):
             continue
-        if (value := estimate(measure.value(record) for record in arm.records)) is not None:
+        if (value := estimate(measure.of(record) for record in arm.records)) is not None:
             found[key] = value
     return found
 

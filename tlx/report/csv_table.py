@@ -70,6 +70,7 @@ def _columns(levels: Levels, output: Path) -> dict[str, Callable[[Record], objec
     for name, path in PATHS.items():
         columns[name] = lambda record, path=path: record.get(*path)  # type: ignore[misc]
     return columns | {
+        "ran_beside": lambda record: ", ".join(record.beside) or None,
         "frozen_proof": proof_of,
         "final_loss": _final_loss,
         "s_to_loss_level": lambda record: _seconds(reach_loss(record, levels.loss)),

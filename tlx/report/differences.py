@@ -116,7 +116,9 @@ def _seed_sd(arms: Sequence[Arm], measure: Measure) -> float | None:
 
 
 def _has_any(arm: Arm, measure: Measure) -> bool:
-    return any(has_figure(record, measure) for record in arm.records)
+    return any(
+        has_figure(record, measure) or (measure.timed and record.beside) for record in arm.records
+    )
 
 
 def _difference(

@@ -9,6 +9,7 @@ from pathlib import Path
 from tlx.report.spread import Spread
 
 ABSENT = "–"
+NOT_COMPARABLE = "not comparable"  # times of runs that were not alone on their machine
 
 
 def figure(value: Spread | None, show: Callable[[float], str]) -> str:

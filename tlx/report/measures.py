@@ -36,6 +36,8 @@ class Measure:
         ious: For a mAP of the test set, the IoUs that count as hits; what each test picture adds to
             it comes from the predictions.
         blocks: Whether a run has the figure by blocks of its steps as well.
+        timed: Whether it is a time or an energy, which other work on the machine changes: a run
+            that was not alone has none.
         reach: For a time to a level, when it is reached or how long it is known not to be.
     """
 
@@ -50,7 +52,16 @@ class Measure:
     grain: Callable[[Record], float] = lambda _record: 0.0
     ious: tuple[float, ...] = ()
     blocks: bool = False
+    timed: bool = False
     reach: Callable[[Record], Reached | None] | None = None
+
+    def of(self, record: Record) -> float | None:
+        """The figure, None where it cannot be compared with that of a run alone."""
+        return None if self.timed and record.beside else self.value(record)
+
+    def reached(self, record: Record) -> Reached | None:
+        """`reach` of a run that can be compared."""
+        return None if self.reach is None or record.beside else self.reach(record)
 
 
 def measures(levels: Levels) -> dict[str, Measure]:
@@ -85,6 +96,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
             seconds,
             _SAME_STEP,
             speed=True,
+            timed=True,
             blocks=True,
             grain=lambda _record: _CLOCK,
         ),
@@ -95,6 +107,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
             lambda value: f"{significant(value)} min",
             _SAME_FIT,
             speed=True,
+            timed=True,
             grain=lambda _record: _CLOCK,
         ),
         _time_to("map", levels),
@@ -114,6 +127,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
             lambda value: f"{significant(value)} kJ",
             (*_SAME_FIT, "energy method"),
             speed=True,
+            timed=True,
             grain=lambda _record: _CLOCK,
         ),
     ]
@@ -154,6 +168,7 @@ def _time_to(what: str, levels: Levels) -> Measure:
         seconds,
         _SAME_FIT,
         ("pretrained weights", "training set"),
+        timed=True,
         reach=reach,
     )
 

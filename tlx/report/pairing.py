@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from tlx.report.arms import Arm
 from tlx.report.likeness import obstacle
 from tlx.report.measures import Measure
-from tlx.report.records import Record
+from tlx.report.overlap import not_alone
+from tlx.report.records import Record, seconds_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ def pair_up(one: Arm, other: Arm, measure: Measure, *, same_training: bool) -> P
     faults: list[str] = []
     for seed in (seed for seed in first if seed in second):
         pair = first[seed], second[seed]
-        if not all(has_figure(record, measure) for record in pair):
+        if measure.timed and (crowd := not_alone(pair)) is not None:
+            faults.append(crowd)
+        elif not all(has_figure(record, measure) for record in pair):
             faults.append("a run without the figure")
         elif (what := obstacle(*pair, same)) is not None:
             faults.append(f"runs that differ in {what}")
@@ -57,6 +59,8 @@ def pair_up(one: Arm, other: Arm, measure: Measure, *, same_training: bool) -> P
 
 def has_figure(record: Record, measure: Measure) -> bool:
     """Whether a run can take part: it has the figure, or is known not to have reached it yet."""
+    if measure.timed and record.beside:
+        return False
     if measure.reach is not None:
         return measure.reach(record) is not None
     value = measure.value(record)
@@ -99,13 +103,5 @@ def one_sided(pairs: Pairs) -> str | None:
 
 
 def _start(record: Record) -> float | None:
-    """Seconds since 1970 of the first start; a time without a zone is taken for UTC."""
-    text = record.text("started")
-    if text is None:
-        return None
-    try:
-        # Python 3.10 does not know `Z`
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    """Seconds since 1970 of the first start."""
+    return seconds_of(record.get("started"))

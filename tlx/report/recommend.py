@@ -18,6 +18,7 @@ from tlx.report.difference import Difference
 from tlx.report.differences import chosen_pair, contrast_of
 from tlx.report.formats import significant
 from tlx.report.limits import Limits
+from tlx.report.overlap import not_alone
 from tlx.report.proof import CHANGED
 from tlx.report.settle import MOST_SEEDS, needed
 from tlx.report.verdict import nothing_has_learned
@@ -73,6 +74,11 @@ def recommend(
         return Recommendation(None, [line], limits, {})
     idle = {
         row.arm.label: "it has learned nothing" for row in comparison.rows if not row.arm.learned
+    }
+    idle |= {
+        row.arm.label: f"its fit time is not comparable ({not_alone(row.arm.records)})"
+        for row in comparison.rows
+        if row.crowded and row.fit_min is None
     }
     ranked = _ranked(comparison)
     if len(ranked) < 2:

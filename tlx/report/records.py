@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,29 @@ def finite(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def seconds_of(value: object) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601; one without a zone is taken for UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        # Python 3.10 does not know `Z`
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 @dataclass(frozen=True)
 class Record:
-    """One run's record; every accessor gives None for what is absent or null."""
+    """One run's record; every accessor gives None for what is absent or null.
+
+    Attributes:
+        beside: runs that were at work at the same time on its machine (`tlx.report.overlap`).
+    """
 
     folder: Path
     data: Mapping[str, Any]
+    beside: tuple[str, ...] = ()
 
     def get(self, *keys: str) -> Any:
         """The value under a path of keys, e.g. `get("test", "map_50")`."""

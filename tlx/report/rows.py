@@ -40,6 +40,11 @@ class Row:
         """How many runs have the test mAP@.5; where none has, how many runs there are."""
         return self.test_map_50.n if self.test_map_50 else len(self.arm.records)
 
+    @property
+    def crowded(self) -> list[str]:
+        """Runs whose times are not comparable: others ran beside them on the same machine."""
+        return [record.name for record in self.arm.records if record.beside]
+
     def as_dict(self) -> dict[str, Any]:
         """The row for `report.json`, unrounded."""
         first, records = self.arm.first, self.arm.records
@@ -48,6 +53,7 @@ class Row:
             "n": self.figures,
             "seeds": [record.get("seed") for record in records],
             "runs": [record.name for record in records],
+            "not_alone": self.crowded,
             "freeze": first.freeze,
             "policy": first.policy,
             "scratch": first.scratch,
@@ -73,11 +79,10 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
         return spread(record.number(*keys) for record in arm.records)
 
     def of(key: str) -> Spread | None:
-        return spread(figures[key].value(record) for record in arm.records)
+        return spread(figures[key].of(record) for record in arm.records)
 
     def until(key: str) -> Reach | None:
-        reach = figures[key].reach
-        return over_arm([reach(record) for record in arm.records]) if reach else None
+        return over_arm([figures[key].reached(record) for record in arm.records])
 
     shares = [record.number("bound", "step_share") for record in arm.records]
     trainable, frozen = over_runs("trainable", "parameters"), over_runs("frozen", "parameters")

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tlx.report.compare import Comparison, Row, compare
-from tlx.report.formats import ABSENT, figure, significant, three, times
+from tlx.report.formats import ABSENT, NOT_COMPARABLE, figure, significant, three, times
 from tlx.report.levels import Level, Levels, Reach
 from tlx.report.proof import CHANGED
 from tlx.report.records import Record
+from tlx.report.spread import Spread
 
 _ARMS_A_BLOCK = 5
 
@@ -33,14 +34,14 @@ def columns(levels: Levels) -> list[Column]:
         Column("n", lambda row: str(row.figures)),
         Column("mAP@[.5:.95]", lambda row: figure(row.test_map, three)),
         Column("mAP@.5", lambda row: figure(row.test_map_50, three)),
-        Column("s/step", lambda row: figure(row.step_s, significant)),
-        Column("speed-up ×", lambda row: figure(row.speedup, times)),
+        Column("s/step", lambda row: _timed(row, row.step_s, significant)),
+        Column("speed-up ×", lambda row: _timed(row, row.speedup, times)),
         Column("bound ×", lambda row: figure(row.bound_speedup, times)),
-        Column(f"s to loss{_at(levels.loss, '≤')}", lambda row: _reach(row.time_to_loss)),
-        Column(f"s to mAP@.5{_at(levels.map, '≥')}", lambda row: _reach(row.time_to_map)),
+        Column(f"s to loss{_at(levels.loss, '≤')}", lambda row: _reach(row, row.time_to_loss)),
+        Column(f"s to mAP@.5{_at(levels.map, '≥')}", lambda row: _reach(row, row.time_to_map)),
         Column("peak memory", _memory),
         Column("trainable", lambda row: _share(row.trainable_share)),
-        Column("fit min", lambda row: figure(row.fit_min, significant)),
+        Column("fit min", lambda row: _timed(row, row.fit_min, significant)),
         Column("energy", _energy),
         Column("frozen", lambda row: row.frozen_proof),
     ]
@@ -124,14 +125,21 @@ def _energy(row: Row) -> str:
     """Kilojoules of a fit, with the word for those that were not measured."""
     if row.energy_kj is None:
         return ABSENT
-    mean, *ranges = figure(row.energy_kj, significant).split("\n")
+    mean, *ranges = _timed(row, row.energy_kj, significant).split("\n")
     kind = "" if row.energy_measured else " est."
     return "\n".join([f"{mean} kJ{kind}", *ranges])
 
 
-def _reach(reach: Reach | None) -> str:
+def _timed(row: Row, value: Spread | None, show: Callable[[float], str]) -> str:
+    """A time, with the number of runs that it is of where others were not alone."""
+    if not row.crowded:
+        return figure(value, show)
+    return NOT_COMPARABLE if value is None else f"{figure(value, show)}\nn={value.n}"
+
+
+def _reach(row: Row, reach: Reach | None) -> str:
     if reach is None:
-        return ABSENT
+        return NOT_COMPARABLE if row.crowded else ABSENT
     if reach.seconds is None:
         return "not reached"
     if not reach.missed:

@@ -26,6 +26,12 @@ def verdict(comparison: Comparison) -> list[str]:
             "warnings before the figures."
         )
     lines += comparison.baselines
+    if crowded := [name for row in comparison.rows for name in row.crowded]:
+        runs = sum(len(row.arm.records) for row in comparison.rows)
+        lines.append(
+            f"Times of {len(crowded)} of {runs} runs are not comparable, as they ran beside others "
+            "on one machine; what is said of times is said of the other runs."
+        )
     for data, rows in _by_data(comparison.rows).items():
         where = f" ({data})" if "data" in comparison.differs else ""
         lines += _best_on_test(comparison, rows, where)

@@ -46,7 +46,8 @@ def memory(comparison: Comparison) -> BarChart | None:
 
 
 def _milliseconds(row: Row, key: str) -> float | None:
-    figure = spread(record.number("step_time", key) for record in row.arm.records)
+    alone = [record for record in row.arm.records if not record.beside]
+    figure = spread(record.number("step_time", key) for record in alone)
     return 1000 * figure.mean if figure else None
 
 

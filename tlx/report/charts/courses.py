@@ -107,7 +107,9 @@ def _lines(
     """The thinned curve of every row that has one."""
     lines = []
     for row in rows:
-        curve = over_seeds([series_of(record) for record in row.arm.records])
+        # Against time only runs that were alone on their machine can be set side by side.
+        shown = [record for record in row.arm.records if by_step or not record.beside]
+        curve = over_seeds([series_of(record) for record in shown])
         if curve is None:
             continue
         kept = thinned(len(curve.steps))

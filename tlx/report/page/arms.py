@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tlx.report.compare import Comparison, Row
-from tlx.report.formats import ABSENT, significant, three
+from tlx.report.formats import ABSENT, NOT_COMPARABLE, significant, three
+from tlx.report.overlap import not_alone
 from tlx.report.page.tables import Cell, Interval, Table, interval
 from tlx.report.proof import CHANGED
 from tlx.report.style import looks_of
@@ -44,7 +45,10 @@ def _reference(comparison: Comparison) -> str:
 
 def _cells(comparison: Comparison, row: Row) -> list[Cell]:
     def over(key: str, show: Callable[[float], str], unit: str = "") -> Cell:
-        return interval(_figure(comparison, row, key), show, unit)
+        found = _figure(comparison, row, key)
+        if found is None and row.crowded and comparison.measures[key].timed:
+            return Cell(NOT_COMPARABLE, not_alone(row.arm.records) or "")
+        return interval(found, show, unit)
 
     memory = over("peak_memory_bytes", lambda value: f"{value / 2**20:.0f}", "MiB")
     kind = row.memory_kind if row.peak_memory_bytes else ""
@@ -87,7 +91,7 @@ def _time_to_map(row: Row) -> Cell:
     """The mean; where runs do not reach the level the median, as a mean of the others flatters."""
     reach = row.time_to_map
     if reach is None:
-        return Cell(ABSENT)
+        return Cell(NOT_COMPARABLE if row.crowded else ABSENT)
     if not reach.missed:
         return interval(reach.seconds, significant, "s")
     reached = reach.seconds.n if reach.seconds else 0

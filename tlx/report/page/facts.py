@@ -8,7 +8,7 @@ from pathlib import Path
 from tlx.data.faults import RULES
 from tlx.report.charts.classes import classes_of
 from tlx.report.compare import Comparison, describe_unfinished
-from tlx.report.formats import ABSENT, relative, significant, three
+from tlx.report.formats import ABSENT, NOT_COMPARABLE, relative, significant, three
 from tlx.report.gallery import Counts
 from tlx.report.page.tables import Cell, Table, interval, plain_table
 from tlx.report.records import Record
@@ -61,8 +61,8 @@ def runs_table(comparison: Comparison, output: Path) -> Table | None:
             _figure(record, "test", "map"),
             _figure(record, "best", "map_50"),
             record.text("best", "epoch"),
-            _figure(record, "step_time", "median_s", scale=1000, places=None),
-            _figure(record, "time", "fit_s", scale=1 / 60, places=None),
+            _timed(record, "step_time", "median_s", scale=1000),
+            _timed(record, "time", "fit_s", scale=1 / 60),
             record.text("resumes"),
             Cell(relative(record.folder, output), mark="words"),
         ]
@@ -79,6 +79,11 @@ def _figure(record: Record, *keys: str, scale: float = 1.0, places: int | None =
     if value is None:
         return None
     return significant(scale * value) if places is None else f"{scale * value:.{places}f}"
+
+
+def _timed(record: Record, *keys: str, scale: float) -> str | None:
+    """A time, where the run was alone on its machine."""
+    return NOT_COMPARABLE if record.beside else _figure(record, *keys, scale=scale, places=None)
 
 
 def unfinished_table(records: Sequence[Record], output: Path) -> Table | None:
