@@ -23,9 +23,7 @@ from tlx.schema import Config
 from tlx.typos import unknown_choice, unknown_key
 
 
-def run_composed(
-    job: Callable[[DictConfig], Any], config_name: str, schema: type = Config
-) -> None:
+def run_composed(job: Callable[[DictConfig], Any], config_name: str, schema: type = Config) -> None:
     """Compose `config_name` of `conf/` with the command line, and do the job, or the sweep.
 
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
