@@ -13,6 +13,7 @@ import pytest
 from conftest import Compose
 from helpers_deploy import CLASSES, ColourRuntime, save_tiny_checkpoint
 from helpers_export import written
+from omegaconf import OmegaConf
 
 from tlx.data.module import DetectionData, build_data
 from tlx.errors import ConfigError, DataError
@@ -69,7 +70,8 @@ def test_the_program_shows_the_steps_to_detectnet(
 
 def subject(config: Any, tmp_path: Path) -> tuple[DetectionData, DetectorConfig]:
     dataset = build_data(config.data, tmp_path / "cache").membership.as_lists()
-    found = read_subject(config, CLASSES, dataset, tmp_path / "cache", where="the run")
+    stored: Any = OmegaConf.to_container(config, resolve=True)
+    found = read_subject(stored, CLASSES, dataset, tmp_path / "cache", where="the run")
     return found.data, found.detector
 
 
