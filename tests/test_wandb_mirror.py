@@ -12,6 +12,7 @@ import pytest
 from conftest import Compose, tiny_overrides
 from omegaconf import OmegaConf
 
+from tlx.digest import is_altered
 from tlx.loggers import BY_TIME, SERIES, TIME_PREFIX
 from tlx.mirror.media import CLASSES, TABLE_COLUMNS, class_rows
 from tlx.mirror.offline import inspect, read_offline
@@ -82,8 +83,11 @@ def test_every_config_key(mirrored: Mirrored) -> None:
     assert mirrored.read.config == mirrored.config == mirrored.record["config"]
 
 
+LOCAL = (*SERIES, "wandb", "config", "sha256")  # of the record and not in W&B's summary
+
+
 def test_the_summary_is_the_record(mirrored: Mirrored) -> None:
-    expected = {k: v for k, v in mirrored.record.items() if k not in (*SERIES, "wandb", "config")}
+    expected = {k: v for k, v in mirrored.record.items() if k not in LOCAL}
     assert mirrored.read.summary == expected
     assert expected["frozen"]["hash_before"] == expected["frozen"]["hash_after"] is not None
 
@@ -157,12 +161,16 @@ def test_a_record_comes_back_whole(mirrored: Mirrored, tmp_path: Path) -> None:
     record = to_record(mirrored.read)
     about = record.pop("wandb")
     assert about["id"] == mirrored.record["wandb"]["id"]
-    assert record == {k: v for k, v in mirrored.record.items() if k != "wandb"}
+    here = ("wandb", "sha256")  # each place has its own
+    assert record == {k: v for k, v in mirrored.record.items() if k not in here}
 
     runs, warnings = fetch(str(mirrored.folder.parent), tmp_path / "out")
     assert warnings == []
     [written] = runs.glob("study/*")
-    assert json.loads((written / "record.json").read_text())["loss"] == mirrored.record["loss"]
+    fetched = json.loads((written / "record.json").read_text())
+    assert fetched["loss"] == mirrored.record["loss"]
+    assert not is_altered(fetched)
+    assert fetched["sha256"] != mirrored.record["sha256"]
     assert csv_rows(written) == csv_rows(mirrored.folder)
     assert OmegaConf.to_container(OmegaConf.load(written / "config.yaml")) == mirrored.config
     about = json.loads((written / "wandb.json").read_text())

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlx.columns import COLUMNS
+from tlx.digest import sealed
 from tlx.errors import DataError, TlxError
 from tlx.files import write_json, write_text
 from tlx.mirror.offline import read_offline
@@ -77,7 +78,7 @@ def write_run(run: MirroredRun, folder: Path) -> None:
         DataError: W&B's run is not one of tlx.
     """
     record = to_record(run)
-    write_json(folder / "record.json", record)
+    write_json(folder / "record.json", sealed(record))
     write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.config)))
     _write_rows(run.rows, folder / "metrics.csv")
     about = ("id", "entity", "project", "group", "job_type", "tags", "exit_code", "images",
