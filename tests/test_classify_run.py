@@ -66,11 +66,17 @@ def test_two_phases_prove_the_freeze_and_record_the_test(tmp_path: Path) -> None
     assert "a run of classification" in loaded.warnings[0]
 
 
+@pytest.mark.parametrize(
+    "workers", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_a_killed_run_goes_on_to_the_same_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One loader process is the default."""
     root = write_set(tmp_path / "set", {"train": 4, "val": 1, "test": 1})
-    cfg = tiny(root, tmp_path, "freeze=8", "trainer.checkpoint_minutes=0")
+    cfg = tiny(
+        root, tmp_path, "freeze=8", "trainer.checkpoint_minutes=0", f"trainer.workers={workers}"
+    )
     whole = run(cfg, tmp_path / "whole")
     make_trainer = tlx.fit.make_trainer
     with monkeypatch.context() as patch:
@@ -83,6 +89,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     assert json.loads((tmp_path / "killed/record.json").read_text())["status"] == "failed"
     resumed = run(cfg, tmp_path / "killed")
     assert resumed["resumes"] == 1
+    assert resumed["resumed"][0]["workers"] == workers
     for key in ("loss", "accuracy"):
         assert [row[1:] for row in resumed[key]] == [row[1:] for row in whole[key]]
     assert resumed["test"] == whole["test"]

@@ -8,14 +8,11 @@ import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
 import pytest
-import pytorch_lightning as pl
 import torch
-from conftest import tiny_overrides, write_set
 from helpers_classify import write_checkpoint as write_classifier
 from helpers_classify import write_set as write_folders
 from helpers_export import write_checkpoint, write_pytorch_ssd, written
@@ -33,8 +30,8 @@ from helpers_mutations import (
     faults,
     program,
 )
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from helpers_trained import config_of, exported, trained
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 import tlx.classify.export
@@ -48,7 +45,7 @@ from tlx.backbones.base import backbone_spec
 from tlx.backbones.weights import resolve
 from tlx.classify.k210 import check_k210
 from tlx.closing import closing, one_line
-from tlx.config import check_config, conf_dir, stored_config
+from tlx.config import check_config, stored_config
 from tlx.data.module import build_data
 from tlx.export.contract import check_detectnet, check_labels
 from tlx.export.source import load_source
@@ -61,70 +58,34 @@ from tlx.run import build_detector, run
 from tlx.schema import Config
 from tlx.study.progress import Planned, progress_line
 
-_KEEP: list[TemporaryDirectory[str]] = []  # until the process ends
-
-
-class _Crash(pl.Callback):
-    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == 3:
-            raise RuntimeError("killed")
-
-
-def _config(folder: Path, *overrides: str) -> DictConfig:
-    every = [*tiny_overrides(folder / "set", folder), "freeze=8", "trainer.checkpoint_minutes=0"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("config", overrides=[*every, *overrides])
-
-
-@functools.cache
-def _trained() -> Path:
-    """A folder with a set, a run that was killed in its second epoch, and one that finished."""
-    _KEEP.append(TemporaryDirectory(prefix="tlx-mutations-"))
-    folder = Path(_KEEP[-1].name)
-    write_set(folder / "set", {"train": 12, "val": 4, "test": 4})
-    cfg = _config(folder)
-    make_trainer = tlx.fit.make_trainer
-    tlx.fit.make_trainer = lambda *a, callbacks=(), **o: make_trainer(
-        *a, callbacks=[*callbacks, _Crash()], **o
-    )
-    try:
-        run(cfg, folder / "killed")
-    except RuntimeError:
-        pass
-    finally:
-        tlx.fit.make_trainer = make_trainer
-    shutil.copytree(folder / "killed", folder / "finished")
-    run(cfg, folder / "finished")
-    return folder
-
 
 def killed(folder: Path) -> None:
     """A run to go on with, that has one checkpoint."""
-    shutil.copytree(_trained() / "killed", folder / "run")
+    shutil.copytree(trained() / "killed", folder / "run")
     (folder / "run" / "checkpoints" / "best.ckpt").unlink(missing_ok=True)
 
 
 def finished(folder: Path) -> None:
     """A finished run."""
-    shutil.copytree(_trained() / "finished", folder / "run")
+    shutil.copytree(trained() / "finished", folder / "run")
     (folder / "run" / "checkpoints" / "last.ckpt").unlink()
-    shutil.copy(_trained() / "set" / "test" / "000.png", folder / "0.png")
+    shutil.copy(trained() / "set" / "test" / "000.png", folder / "0.png")
 
 
 def _cache() -> str:
-    return f"cache_dir={_trained() / 'cache'}"
+    return f"cache_dir={trained() / 'cache'}"
 
 
 def _resume(folder: Path) -> None:
-    cfg = stored_config(folder / "run" / "config.yaml", Config, str(_trained() / "cache"))
+    cfg = stored_config(folder / "run" / "config.yaml", Config, str(trained() / "cache"))
     run(cfg, folder / "run")
 
 
 def _stored(folder: Path) -> None:
     """As far as training's first step."""
-    cfg = stored_config(folder / "run" / "config.yaml", Config, str(_trained() / "cache"))
+    cfg = stored_config(folder / "run" / "config.yaml", Config, str(trained() / "cache"))
     check_config(cfg)
-    data = build_data(cfg.data, _trained() / "cache")
+    data = build_data(cfg.data, trained() / "cache")
     build_detector(cfg, data.classes, new_record(cfg))
     _study([folder])
 
@@ -156,17 +117,9 @@ def _export(folder: Path) -> None:
     )  # fmt: skip
 
 
-@functools.cache
-def _exported() -> Path:
-    """A folder with the ONNX file of the finished run."""
-    folder = _trained() / "onnx"
-    written(_trained() / "finished", "onnx", folder)
-    return folder
-
-
 def artefact(folder: Path, metadata: bool = True) -> None:
     """An exported folder; without metadata the model.json beside the file counts."""
-    shutil.copytree(_exported(), folder / "onnx")
+    shutil.copytree(exported(), folder / "onnx")
     path = next((folder / "onnx").glob("*.onnx")).rename(folder / "onnx" / "model.onnx")
     described = (folder / "onnx" / "model.json").read_text()
     (folder / "onnx" / "model.json").write_text(
@@ -176,7 +129,7 @@ def artefact(folder: Path, metadata: bool = True) -> None:
         model = onnx.load(path)
         del model.metadata_props[:]
         onnx.save(model, path)
-    shutil.copy(_trained() / "set" / "test" / "000.png", folder / "0.png")
+    shutil.copy(trained() / "set" / "test" / "000.png", folder / "0.png")
 
 
 def _artefact(folder: Path) -> None:
@@ -240,7 +193,7 @@ def _refused(folder: Path) -> None:
 
 
 def _mirrored(folder: Path) -> None:
-    cfg = _config(_trained())
+    cfg = config_of(trained())
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     opened, _ = open_run(
         "offline", upload_s=10, dir=str(folder), name="freeze=8-seed=0", job_type="train",
@@ -249,7 +202,7 @@ def _mirrored(folder: Path) -> None:
     for step in range(1, 4):
         opened.log({"step": step, "epoch": 0, "seconds": 1.5 * step, "loss": 9.0 / step})
     opened.log({"step": 3, "epoch": 0, "seconds": 5.0, "val_map": 0.1, "val_map_50": 0.2})
-    record = read_record(_trained() / "finished") or {}
+    record = read_record(trained() / "finished") or {}
     opened.summary.update({key: record[key] for key in ("status", "test", "bound", "time")})
     finish_run(opened, 0, 10)
     (file,) = folder.rglob("run-*.wandb")

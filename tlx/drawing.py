@@ -11,6 +11,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from tlx.files import write_picture
+
 # Okabe & Ito's palette, which colour-blind readers can tell apart.
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 TRUTH = "#FFFFFF"
@@ -71,8 +73,7 @@ def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def save_picture(image: Image.Image, path: Path) -> None:
     """JPEG or PNG by the path's ending."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    write_picture(image, path)
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -156,6 +157,22 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """A whole binary file at once."""
     write_atomically(path, lambda partial: _write_bytes(partial, content))
+
+
+def write_picture(image: Any, path: Path, **options: Any) -> None:
+    """A PIL image at once, in the format of the path's ending.
+
+    It is encoded in memory: where a disk is full, Pillow's JPEG writer leaves half a picture and
+    says nothing.
+    """
+    from PIL import Image  # here: readers of JSON need no pictures
+
+    into = io.BytesIO()
+    format = Image.registered_extensions().get(path.suffix.lower())
+    if format is None:
+        raise StorageError(f"{path}: pictures are not written with this ending: .png, .jpg, …")
+    image.save(into, format=format, **options)
+    write_bytes(path, into.getvalue())
 
 
 def _write_text(path: Path, text: str) -> None:

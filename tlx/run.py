@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from pathlib import Path
@@ -207,8 +208,9 @@ def build_detector(cfg: DictConfig, classes: list[str], record: Record) -> SSD:
 def print_and_keep(table: Any, path: Path) -> None:
     """Print a rich table and keep it as a text file."""
     stdout_console().print(table)
-    with path.open("w", encoding="utf-8") as file:
-        Console(file=file, width=PLAIN_WIDTH).print(table)
+    text = io.StringIO()
+    Console(file=text, width=PLAIN_WIDTH).print(table)
+    write_text(path, text.getvalue())
 
 
 def _test(

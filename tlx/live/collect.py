@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tlx.errors import ConfigError
-from tlx.files import write_atomically, write_text
+from tlx.files import write_picture, write_text
 
 QUALITY = 95  # of the JPEGs: what a detector learns should not be the compression
 SPLITS = ("train", "val", "test")
@@ -56,7 +56,7 @@ class Collection:
         """Save uint8 RGB (H, W, 3) under a name that is new; the picture's path."""
         path = self._unused(identifier)
         image = Image.fromarray(pixels)
-        write_atomically(path, lambda part: image.save(part, format="JPEG", quality=QUALITY))
+        write_picture(image, path, quality=QUALITY)
         if self.layout == "voc":
             self._list(path.stem)
         if self.negatives:

@@ -47,8 +47,11 @@ class JsonArray:
 
     def close(self) -> None:
         """Close the array and put the file in its place."""
-        self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._partial, self.path)
+        try:
+            with self._file as file:
+                file.write("[]\n" if self._before == "[\n" else "\n]\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)

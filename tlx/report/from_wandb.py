@@ -6,6 +6,7 @@ What W&B does not hold is null in the records. Checkpoints and pictures are not 
 from __future__ import annotations
 
 import csv
+import io
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -118,10 +119,11 @@ def _series(rows: Sequence[Mapping[str, Any]], column: str) -> list[list[float]]
 
 
 def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def _safe(name: str | None) -> str:

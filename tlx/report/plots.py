@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlx.files import write_text
 from tlx.report.charts import NAMES, Chart
 from tlx.report.style import save, settings, svg_text
 
@@ -43,5 +44,5 @@ def _write(chart: Chart, output: Path) -> Plot:
         figure.set_layout_engine("none")  # the layout is found and takes as long as the drawing
         wide = svg_text(figure)
         narrow = svg_text(chart.draw(narrow=True))
-    (output / f"{chart.name}.svg").write_text(wide, encoding="utf-8")
+    write_text(output / f"{chart.name}.svg", wide)
     return Plot(chart, wide, narrow)

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tlx.files import write_bytes
+
 # Okabe-Ito without its yellow, which is too light for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 # Five patterns against seven colours: 35 arms before a pair repeats.
@@ -135,7 +137,9 @@ def draw_bounds(axes: Axes, points: Sequence[tuple[float, float]], size: float) 
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG; nothing in it depends on the time of writing."""
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=DPI, format="png", metadata={"Software": None})
+    write_bytes(path, buffer.getvalue())
 
 
 def svg_text(figure: Figure) -> str:
