@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from helpers_export import (
 )
 
 from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError, ToolError
+from tlx.errors import ConfigError, ToolError, WeightsError
+from tlx.export.formats import FORMATS
+from tlx.export.job import Job
 from tlx.export.network import Normalisation
 from tlx.export.other_environment import interpreter
+from tlx.runtime.meta import find_meta
 
 
 @pytest.fixture
@@ -38,6 +42,24 @@ def check(detector: SSD, scores: np.ndarray, boxes: np.ndarray, tolerance: float
     want_scores, want_boxes = expected(detector, pixels())
     assert np.abs(np.asarray(scores).reshape(want_scores.shape) - want_scores).max() < tolerance
     assert np.abs(np.asarray(boxes).reshape(want_boxes.shape) - want_boxes).max() < tolerance
+
+
+def test_an_export_that_is_killed_leaves_no_description_of_another(
+    detector: SSD, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = written(tmp_path / "best.ckpt", "torchscript", tmp_path / "a")
+    write = FORMATS["torchscript"].write
+
+    def killed(job: Job) -> Path:
+        write(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(FORMATS, "torchscript", replace(FORMATS["torchscript"], write=killed))
+    write_checkpoint(tmp_path / "best.ckpt", "mobilenet_v2")
+    with pytest.raises(KeyboardInterrupt):
+        written(tmp_path / "best.ckpt", "torchscript", tmp_path / "a", name=made.path.stem)
+    with pytest.raises(WeightsError, match=r"does not say what it detects"):
+        find_meta(made.path)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 0.1)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -30,6 +32,7 @@ from tlx.live.loop import run
 from tlx.live.model import PlainModel
 from tlx.live.outputs import open_outputs
 from tlx.live.overlay import PARTS, Overlay
+from tlx.live.stop import stop_on_signals
 from tlx.live.tracker import Tracker
 from tlx.live.writers import Shown
 
@@ -153,3 +156,24 @@ def test_outputs_are_completed_when_the_source_breaks_off() -> None:
     with pytest.raises(DataError, match="gave no frame"):
         run(source, RED, OVERLAY, [good])
     assert good.closed == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_signal_is_noted_and_the_handler_given_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    stop = threading.Event()
+    with stop_on_signals(stop):
+        os.kill(os.getpid(), number)
+        assert stop.wait(5)
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = threading.Event()
+        with stop_on_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.wait(0.1)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -115,6 +115,8 @@ def write(checkpoint: Path, format: str, output: Path, options: Options) -> tupl
         source, chosen, level, precision, output / stem, description, calibrate_on,
         options.environment,
     )  # fmt: skip
+    # First: files of two exports, after a kill in between, must not be described as one.
+    (output / "model.json").unlink(missing_ok=True)
     path = FORMATS[format].write(job)
     return _described(path, source, description), source
 

@@ -11,8 +11,15 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on SIGINT or SIGTERM; a second signal ends at once."""
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Set `stop` on SIGINT, SIGTERM or SIGHUP; a second signal ends at once.
+
+    SIGHUP is what a closed terminal sends, and Windows has none; one that is ignored (nohup) stays
+    so.
+    """
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    previous = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
 
     def note(number: int, frame: FrameType | None) -> None:
         if stop.is_set():

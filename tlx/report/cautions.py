@@ -46,7 +46,7 @@ def _label_noise(record: Record) -> list[str]:
 
 def _leaks(record: Record) -> list[str]:
     """Pictures in two splits: dropped where identical, kept where only near-identical."""
-    leaks, near = (record.get("data_report", key) or [] for key in ("leaks", "near_leaks"))
+    leaks, near = (record.items("data_report", key) for key in ("leaks", "near_leaks"))
     lines = []
     if leaks:
         lines.append(
@@ -78,15 +78,14 @@ def _faults(record: Record) -> list[str]:
 
 def _notes(record: Record) -> list[str]:
     """The data check's own warnings, but for those on leaks, which are said above."""
-    warnings = record.get("data_report", "warnings") or []
+    warnings = record.items("data_report", "warnings")
     told = "more trusted split"
     return [f"Data: {line}." for line in warnings if isinstance(line, str) and told not in line]
 
 
 def _resumes(record: Record) -> list[str]:
     """Versions before 0.2.0 took no note of a resume, and could go on with the wrong batches."""
-    count, notes = record.number("resumes") or 0, record.get("resumed")
-    unknown = int(count) - (len(notes) if isinstance(notes, Sequence) else 0)
+    unknown = int(record.number("resumes") or 0) - len(record.items("resumed"))
     if unknown <= 0:
         return []
     return [

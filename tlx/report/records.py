@@ -90,6 +90,11 @@ class Record:
         value = self.get(*keys)
         return str(value) if isinstance(value, str | int | float) else None
 
+    def items(self, *keys: str) -> list[Any]:
+        """The list under a path of keys; empty where there is none."""
+        value = self.get(*keys)
+        return value if isinstance(value, list) else []
+
     def series(self, name: str) -> Series:
         """The points of `loss`, `map` or `map_50` whose three numbers are all known, [N, 3]."""
         points = self.get(name)
