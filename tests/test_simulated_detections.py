@@ -60,6 +60,11 @@ def test_verdicts_and_advice_from_detections_are_seldom_wrong() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("pictures", [50, 200, 1000])
-def test_verdicts_and_advice_over_the_whole_grid(pictures: int, noise: str) -> None:
-    check([3, 5, 10], pictures, noise, 500)
+@pytest.mark.parametrize(
+    ("pictures", "seeds", "studies"),
+    [(50, [3, 5, 10], 500), (200, [3, 5, 10], 500), (1000, [3], 100)],
+)
+def test_verdicts_and_advice_over_the_whole_grid(
+    pictures: int, seeds: list[int], studies: int, noise: str
+) -> None:
+    check(seeds, pictures, noise, studies)
