@@ -211,7 +211,7 @@ def test_pixels_that_were_altered_are_said_and_decoded_again(
     assert count == (3 if damage is blacken else 1)
     cache = ImageCache.build(items, tmp_path / "cache")
     assert f"is damaged ({count} of 3 pictures are not as they were written)" in caplog.text
-    assert "decoded again" in caplog.text
+    assert caplog.text.count("decoded again") == 1
     np.testing.assert_array_equal(cache[items[0].digest], gradient(40, 30))
     assert cache.damaged() == []
     caplog.clear()

@@ -96,9 +96,11 @@ class ImageCache:
         """
         unique = _unique(items)
         path = Path(cache_dir).expanduser().absolute() / _name(unique, max_side)
-        found = _open(path, unique, workers)
-        if found is not None:
-            return found
+        if path.is_dir():
+            fault = _fault(path, unique, workers)
+            if fault is None:
+                return cls(path)
+            log.warning("%s; all pictures are decoded again", fault)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(path.parent)
@@ -205,22 +207,23 @@ def _name(unique: dict[str, Item], max_side: int) -> str:
 
 
 def _open(path: Path, unique: dict[str, Item], workers: int | None) -> ImageCache | None:
-    """The cache in a folder; None where there is none, or (which is said) a damaged one."""
-    if not path.is_dir():
-        return None
+    """The cache in a folder, where it is there and whole."""
+    return None if _fault(path, unique, workers) else ImageCache(path)
+
+
+def _fault(path: Path, unique: dict[str, Item], workers: int | None) -> str | None:
+    """Why the cache in a folder cannot be used; None where it can."""
     try:
         cache = ImageCache(path)
-        lacking = unique.keys() - cache._places.keys()
         bad = cache.damaged(workers)
     except (DataError, OSError) as error:
-        log.warning("%s; all pictures are decoded again", error)
-        return None
-    if not bad and not lacking:
-        return cache
-    log.warning(
-        "the image cache %s is damaged (%d of %d pictures are not as they were written); all are "
-        "decoded again", path, len(bad) + len(lacking), len(unique),
-    )  # fmt: skip
+        return str(error).removesuffix(": remove it")
+    count = len(bad) + len(unique.keys() - cache._places.keys())
+    if count:
+        return (
+            f"the image cache {path} is damaged ({count} of {len(unique)} pictures are not as they "
+            "were written)"
+        )
     return None
 
 
