@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,6 +14,7 @@ from tlx.errors import WeightsError, first_line
 from tlx.files import read_json
 
 MODEL_JSON = "model.json"
+LARGEST = 4096  # px of an input: a picture of a larger one would take all memory
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,18 @@ def from_values(values: Mapping[str, Any], where: str) -> ModelMeta:
         )
     except KeyError as error:
         raise WeightsError(f"{where} lacks {error}: export the model again") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise WeightsError(f"{where} is damaged ({error}): export the model again") from error
-    if not meta.classes or meta.input_size < 1 or not all(meta.std):
-        raise WeightsError(f"{where}: no classes, no input size or a std of 0: export it again")
+    sound = {
+        "classes": bool(meta.classes) and isinstance(values["classes"], list),
+        "input_size": 1 <= meta.input_size <= LARGEST,
+        "mean": all(map(math.isfinite, meta.mean)),
+        "std": all(0 < value < math.inf for value in meta.std),
+        "config": isinstance(meta.config, dict),
+        "postprocess": isinstance(meta.postprocess, dict),
+    }
+    if wrong := [name for name, right in sound.items() if not right]:
+        raise WeightsError(f"{where} is damaged ({wrong[0]}): export the model again")
     return meta
 
 
@@ -89,7 +99,7 @@ def find_meta(path: Path) -> ModelMeta:
         raise WeightsError(f"{stored} is no JSON object: export the model again")
     named = values.get("artefact", path.name)
     # An engine is built from the file that is described here, whatever it is called.
-    if named != path.name and path.suffix == Path(named).suffix:
+    if named != path.name and path.suffix == Path(str(named)).suffix:
         raise WeightsError(
             f"{stored} describes {named}, not {path.name}: give each export a folder of its own"
         )
