@@ -18,6 +18,7 @@ from tlx.classify.checkpoint import load_classifier
 from tlx.classify.config import check_classify
 from tlx.classify.export import read_data
 from tlx.classify.run import run
+from tlx.digest import sealed
 from tlx.errors import ConfigError, DataError
 from tlx.report.records import load_records
 
@@ -56,7 +57,7 @@ def test_two_phases_prove_the_freeze_and_record_the_test(tmp_path: Path) -> None
     assert test["accuracy"] == pytest.approx(float(matrix.trace() / 6))
     assert record["step_time"]["steps"] == 3  # two epochs of two, one to warm up
     assert len(record["accuracy"]) == 2
-    assert json.loads((tmp_path / "run/record.json").read_text()) == record
+    assert json.loads((tmp_path / "run/record.json").read_text()) == sealed(record)
     lines = (tmp_path / "run/predictions.csv").read_text().splitlines()
     assert lines[0] == "picture,class,found,probability"
     assert sum(line.split(",")[1] == line.split(",")[2] for line in lines[1:]) == matrix.trace()
@@ -144,7 +145,7 @@ def test_a_run_is_of_its_own_pictures_only(tmp_path: Path) -> None:
         write_picture(root / "red" / f"new{i}.png", "red", 1000 + i)
     with pytest.raises(DataError, match=r"is finished, on other data than today's: train had"):
         run(tiny(root, tmp_path), tmp_path / "run")
-    assert json.loads((tmp_path / "run/record.json").read_text()) == record
+    assert json.loads((tmp_path / "run/record.json").read_text()) == sealed(record)
     after = read_data(load_classifier(tmp_path / "run/checkpoints/best.ckpt")[1], None, tmp_path)
     tested = [[item.image for item in data.splits["test"]] for data in (before, after)]
     assert tested[0] == tested[1]
