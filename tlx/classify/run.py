@@ -24,7 +24,7 @@ from tlx.classify.data import FolderLoaders, build_folders
 from tlx.classify.network import Classifier
 from tlx.classify.task import ClassificationTask, Course
 from tlx.data.module import DetectionData
-from tlx.digest import BEST
+from tlx.digest import BEST, describe_result
 from tlx.engine.fold_check import FoldCheck
 from tlx.engine.plan import EnginePlan
 from tlx.engine.precision import Precision
@@ -104,6 +104,7 @@ def _recorded(record: Record, run_dir: Path) -> Iterator[None]:
     try:
         save_record(record, run_dir)
         yield
+        record["checkpoint"] = describe_result(run_dir)
         record["status"] = "finished"
     except (KeyboardInterrupt, Interrupted):
         record["status"] = "interrupted"
