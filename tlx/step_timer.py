@@ -40,7 +40,10 @@ class StepTimer(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue after the steps of a checkpoint; the new process warms up again."""
-        self.steps = [tuple(step) for step in state_dict["steps"]]
+        self.steps = [
+            (float(data), float(forward), float(backward), float(optimizer))
+            for data, forward, backward, optimizer in state_dict["steps"]
+        ]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the device; everything before the first batch counts as its data time."""
