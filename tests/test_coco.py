@@ -140,3 +140,20 @@ def test_readers_sort_whatever_the_file_system_says(
 ) -> None:
     coco(tmp_path / "all.json", [{"id": i, "file_name": f"{n}.png"} for i, n in enumerate("bca")])
     assert [a.image.stem for a in READERS["coco"](tmp_path, None)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("crowd", "expected"), [("0", False), (0, False), ("1", True), (1, True)])
+def test_coco_crowd_in_quotes_is_the_number(tmp_path: Path, crowd: object, expected: bool) -> None:
+    box = {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 9, 9], "iscrowd": crowd}
+    coco(tmp_path / "a.json", [{"id": 1, "file_name": "a.png"}], [box])
+    picture(tmp_path / "a.png")
+    [annotation] = read_annotations("coco", tmp_path, None)
+    assert annotation.difficult.tolist() == [expected]
+
+
+def test_coco_crowd_that_is_neither_is_named(tmp_path: Path) -> None:
+    box = {"id": 7, "image_id": 1, "category_id": 7, "bbox": [1, 2, 9, 9], "iscrowd": "yes"}
+    coco(tmp_path / "a.json", [{"id": 1, "file_name": "a.png"}], [box])
+    picture(tmp_path / "a.png")
+    with pytest.raises(DataError, match="annotation 7: iscrowd 'yes' is neither 0 nor 1"):
+        read_annotations("coco", tmp_path, None)

@@ -25,6 +25,7 @@ from PIL import Image
 
 from tlx.data.annotations import Item
 from tlx.data.cache import ImageCache
+from tlx.data.doubts import same_name
 from tlx.data.pictures import decode, probe
 
 
@@ -420,3 +421,8 @@ def test_auto_finds_the_format_that_the_files_speak_for(tmp_path: Path, check: C
 def test_auto_is_not_misled_by_lists_of_numbers(tmp_path: Path, check: Check) -> None:
     devkit(tmp_path / "set", stem="{:06d}")
     assert check("data=auto")["format"] == "voc"
+
+
+@pytest.mark.parametrize("other", ["cafe\u0301", "caf\u00e9\u200b"])
+def test_one_class_in_two_forms_of_unicode_is_one_class(other: str) -> None:
+    assert same_name("caf\u00e9") == same_name(other)

@@ -215,6 +215,24 @@ def test_voc_errors_name_file_and_object(tmp_path: Path, box: str, message: str)
         read_annotations("voc", tmp_path, None)
 
 
+@pytest.mark.parametrize("tag", ["name", "bndbox"])
+def test_voc_object_of_two_names_or_boxes_is_named(tmp_path: Path, tag: str) -> None:
+    pair(tmp_path, "a", "gun 1 2 30 20", "gun 3 4 30 20")
+    text = (tmp_path / "a.xml").read_text()
+    end = text.rindex("</object>")
+    (tmp_path / "a.xml").write_text(f"{text[:end]}<{tag}>knife</{tag}>{text[end:]}")
+    with pytest.raises(DataError, match=rf"a\.xml object 2: it has 2 <{tag}>"):
+        read_annotations("voc", tmp_path, None)
+
+
+def test_voc_objects_that_labelme_deleted_are_none(tmp_path: Path) -> None:
+    pair(tmp_path, "a", "gun 1 2 30 20", "gun 3 4 30 20")
+    text = (tmp_path / "a.xml").read_text()
+    (tmp_path / "a.xml").write_text(text.replace("<object>", "<object><deleted>1</deleted>", 1))
+    [annotation] = read_annotations("voc", tmp_path, None)
+    assert annotation.boxes.tolist() == [[3, 4, 30, 20]]
+
+
 def test_voc_object_without_name(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     path = xml(tmp_path / "a.xml", "gun 1 2 3 4")

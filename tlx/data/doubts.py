@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,12 @@ class EdgeTally:
 
 
 def same_name(name: str) -> str:
-    """A class name without what people write in different ways: case, spaces, dashes."""
+    """A class name without what people write in different ways: case, spaces, dashes.
+
+    Nor what they do not see: forms of one letter in Unicode, characters without a width.
+    """
+    name = unicodedata.normalize("NFKC", name)
+    name = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
     return " ".join(re.split(r"[\s_-]+", name.casefold())).strip()
 
 

@@ -268,6 +268,16 @@ class _Pictures:
         return deeper[0] if deeper else candidates[0]
 
 
+def _crowd(annotation: dict[str, Any], source: str) -> bool:
+    """Whether `iscrowd` is set, a number or a number in quotes."""
+    value = _id(annotation.get("iscrowd") or 0)
+    if value not in (0, 1):
+        raise DataError(
+            f"{source} annotation {annotation.get('id')}: iscrowd {value!r} is neither 0 nor 1"
+        )
+    return bool(value)
+
+
 def _to_annotation(
     source: str,
     image: Path,
@@ -288,7 +298,7 @@ def _to_annotation(
         image=image,
         boxes=corners,
         names=[names[_id(a["category_id"])] for a in annotations],
-        difficult=np.array([bool(a.get("iscrowd")) for a in annotations], bool),
+        difficult=np.array([_crowd(a, source) for a in annotations], bool),
         source=source,
         size=size if min(size) > 0 else None,
         remarks=remarks,

@@ -244,7 +244,8 @@ def parse_xml(path: Path) -> tuple[str, Annotation]:
         ) from error
     if top is None or top.tag != "annotation":
         raise DataError(f"{path}: not a VOC annotation: its first element is not <annotation>")
-    objects = top.findall("object")
+    objects = [item for item in top.findall("object") if not _deleted(item)]
+    _refuse_doubled(path, objects)
     boxes = [_corners(path, i, item) for i, item in enumerate(objects, start=1)]
     names = [(item.findtext("name") or "").strip() for item in objects]
     if "" in names:
@@ -260,6 +261,22 @@ def parse_xml(path: Path) -> tuple[str, Annotation]:
         size=_size(top),
     )
     return re.split(r"[\\/]", (top.findtext("filename") or "").strip())[-1], annotation
+
+
+def _deleted(item: Element) -> bool:
+    """LabelMe keeps what its user has deleted."""
+    return item.findtext("deleted", "").strip().lower() in TRUE
+
+
+def _refuse_doubled(path: Path, objects: list[Element]) -> None:
+    """An object of two names or boxes: which one is meant is not known."""
+    for number, item in enumerate(objects, start=1):
+        for tag in ("name", "bndbox"):
+            if len(found := item.findall(tag)) > 1:
+                raise DataError(
+                    f"{path} object {number}: it has {len(found)} <{tag}>: make them objects of "
+                    "their own"
+                )
 
 
 def _corners(path: Path, number: int, item: Element) -> list[float]:
