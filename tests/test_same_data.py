@@ -21,6 +21,7 @@ from PIL import Image
 
 import tlx.fit
 from tlx.data.module import build_data
+from tlx.digest import sealed
 from tlx.errors import DataError, WeightsError
 from tlx.evaluate import EvaluateConfig, evaluate
 from tlx.interrupt import Interrupted
@@ -129,7 +130,7 @@ def test_a_finished_run_is_not_taken_for_one_of_todays_data(
     change(own_set)
     with pytest.raises(DataError, match=told):
         run(config(), tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "record.json").read_text()) == record
+    assert json.loads((tmp_path / "run" / "record.json").read_text()) == sealed(record)
 
 
 def test_a_sweep_over_changed_data_fails_and_loses_nothing(own_set: Path, tmp_path: Path) -> None:
