@@ -95,6 +95,23 @@ def assert_equal_runs(a: Path, b: Path) -> None:
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def assert_resumed(
+    cfg: DictConfig, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that will be stopped in a step goes on to the numbers of `tmp_path/whole`."""
+    folder = tmp_path / f"stopped{step}"
+    with pytest.raises(Interrupted):
+        run(cfg, folder)
+    monkeypatch.undo()
+    assert json.loads((folder / "record.json").read_text())["status"] == "interrupted"
+    run(cfg, folder)
+    assert_equal_runs(tmp_path / "whole", folder)
+    record = json.loads((folder / "record.json").read_text())
+    assert record["resumes"] == len(record["resumed"]) == 1
+    [note] = record["resumed"]
+    assert (note["step"], note["workers"]) == (step, cfg.trainer.workers)
+
+
 POLICIES = {
     "fixed": ["freeze=8"],
     "two_phase": ["freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5"],
@@ -140,18 +157,8 @@ def test_stop_in_any_step_and_resume(
     run(cfg, tmp_path / "whole")
     assert len(json.loads((tmp_path / "whole/record.json").read_text())["loss"]) == STEPS
     for step in (1, 3, 5) if workers else range(1, STEPS):  # 3: at the border of the epochs
-        folder = tmp_path / f"stopped{step}"
-        with monkeypatch.context():
-            stopped(step, False)
-            with pytest.raises(Interrupted):
-                run(cfg, folder)
-        monkeypatch.undo()
-        assert json.loads((folder / "record.json").read_text())["status"] == "interrupted"
-        run(cfg, folder)
-        assert_equal_runs(tmp_path / "whole", folder)
-        record = json.loads((folder / "record.json").read_text())
-        assert record["resumes"] == len(record["resumed"]) == 1
-        assert (record["resumed"][0]["step"], record["resumed"][0]["workers"]) == (step, workers)
+        stopped(step, False)
+        assert_resumed(cfg, tmp_path, step, monkeypatch)
 
 
 def test_batches_of_unlike_sizes_are_resumed_exactly(
@@ -169,11 +176,7 @@ def test_batches_of_unlike_sizes_are_resumed_exactly(
     assert rates[-2] > rates[-1] == 0, "the rate ends with the last step"
     for step in (3, 4, 6):
         stopped(step, False)
-        with pytest.raises(Interrupted):
-            run(cfg, tmp_path / f"stopped{step}")
-        monkeypatch.undo()
-        run(cfg, tmp_path / f"stopped{step}")
-        assert_equal_runs(tmp_path / "whole", tmp_path / f"stopped{step}")
+        assert_resumed(cfg, tmp_path, step, monkeypatch)
 
 
 def test_a_run_that_was_begun_with_fewer_batches_an_epoch_is_not_mixed(

@@ -186,3 +186,30 @@ def test_key_points_behind_a_box_are_no_polygon(tmp_path: Path) -> None:
     text.write_text(text.read_text().strip() + " 0 0 2 1 1 2\n")
     [posed] = read_annotations("yolo", tmp_path, None)
     assert posed.boxes.tolist() == plain.boxes.tolist()
+
+
+@pytest.mark.parametrize("name", ["project/v1/data.yaml", "project/v1/Data.YAML", "Data.YML"])
+def test_a_names_file_is_found_where_it_lies(tmp_path: Path, check: Check, name: str) -> None:
+    """Its paths begin in its own folder."""
+    root = tmp_path / "set"
+    base = (root / name).parent
+    for first, split in ((0, "a"), (10, "b"), (20, "c")):
+        part(base, f"images/{split}", f"labels/{split}", first)
+    (root / name).write_text("names: [gun]\ntrain: images/a\nval: ./images/b\ntest: ../images/c\n")
+    report = check("data=yolo")
+    assert (splits(report), report["classes"]) == ([4, 4, 4], ["gun"])
+
+
+def test_names_files_that_contradict_one_another_are_named(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    part(root, "images", "labels", 0, 12)
+    (root / "data.yaml").write_text("names: [gun, knife]\n")
+    (root / "classes.txt").write_text("knife\ngun\n")
+    refused(
+        check("data=yolo"), "data.yaml names the classes gun, knife, and ", "classes.txt knife, gun"
+    )
+    (root / "classes.txt").write_text("gun\nknife\n")
+    assert sum(splits(check("data=yolo"))) == 12
+    (root / "other.yaml").write_text("names: [knife, gun]\n")
+    (root / "classes.txt").unlink()
+    refused(check("data=yolo"), "name unlike classes")

@@ -138,7 +138,7 @@ def _train_and_test(
     reset_peak_rss()
     record["environment"] = environment() | host
     data = _read_data(cfg)
-    settle_data(data, run_dir, record, resume)
+    members = settle_data(data, run_dir, record, resume)
     if resume is not None:
         resume.note(record, cfg.trainer.workers)
     write_json(run_dir / "faults.json", data.faults.to_rows())
@@ -173,7 +173,7 @@ def _train_and_test(
     )  # fmt: skip
     task = DetectionTask(
         detector, plan, cfg.trainer, cfg.detector, data.classes, data.splits,
-        checkpoint_meta(detector, data.membership, _plain(cfg)), memory_budget(cfg, device),
+        checkpoint_meta(detector, members, _plain(cfg)), memory_budget(cfg, device),
     )  # fmt: skip
     timer = fit(cfg, task, loaders, run_dir, record, resume, logger)
     if test:

@@ -20,13 +20,16 @@ _ADVICE = (
 )
 
 
-def settle_data(data: DetectionData, run_dir: Path, record: Record, resume: Resume | None) -> None:
-    """Enter today's data in the record, unless the run has begun on others.
+def settle_data(
+    data: DetectionData, run_dir: Path, record: Record, resume: Resume | None
+) -> Membership:
+    """Enter today's data in the record and return them, unless the run has begun on others.
 
     Raises:
         DataError: the checkpoint to be continued, or the pilot that chose the depth, had others.
     """
-    today = data.membership.summary()
+    members = data.membership
+    today = members.summary()
     if resume is not None:
         meta = resume.meta
         stored = Membership.read(meta["classes"], meta.get("dataset"), resume.path)
@@ -35,6 +38,7 @@ def settle_data(data: DetectionData, run_dir: Path, record: Record, resume: Resu
         then = record["pilot"].get("dataset")
         _refuse(f"the pilot of {run_dir} chose its depth on other data", then, today)
     record["dataset"] = today
+    return members
 
 
 def refuse_finished_on_other_data(

@@ -129,7 +129,7 @@ def _train_and_test(
     reset_peak_rss()
     record["environment"] = environment() | host
     data = _read_data(cfg)
-    settle_data(data, run_dir, record, resume)
+    members = settle_data(data, run_dir, record, resume)
     if resume is not None:
         resume.note(record, cfg.trainer.workers)
     write_json(run_dir / "faults.json", data.faults.to_rows())
@@ -154,7 +154,7 @@ def _train_and_test(
         seed=cfg.seed, least_area=cfg.data.least_area,
     )  # fmt: skip
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    meta = classifier_meta(classifier, data.membership, config)
+    meta = classifier_meta(classifier, members, config)
     task = ClassificationTask(
         classifier, plan, cfg.trainer, cfg.classifier, data.classes, meta, cfg.seed
     )  # fmt: skip

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from tlx.cli import command
+from tlx.files import read_yaml
 from tlx.report.records import Record
 
 SWEEP = "multirun.yaml"
@@ -27,11 +26,11 @@ def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
     if len(folders) != 1:
         return None
     try:
-        noted = yaml.safe_load((folders.pop() / SWEEP).read_text(encoding="utf-8"))
+        noted = read_yaml(folders.pop() / SWEEP)
         hydra = noted["hydra"]
         given, of_hydra = (hydra["overrides"][key] for key in ("task", "hydra"))
         params = hydra["sweeper"]["params"] or {}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     if not all(isinstance(text, str) for text in (*given, *of_hydra)):
         return None

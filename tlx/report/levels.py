@@ -157,9 +157,9 @@ def _default_map(arms: Sequence[Arm]) -> Level | None:
         for record in arm.records
         if len(series := validation_map(record))
     ]
-    if not bests:
+    value, label = min(bests, default=(0.0, ""))
+    if value <= 0:  # every run has it from its start
         return None
-    value, label = min(bests)
     return Level(value, f"the lowest best validation mAP@.5, set by {label}", label)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from tlx.console import stdout_console
-from tlx.report.compare import Comparison
+from tlx.report.compare import Comparison, describe_unfinished
 from tlx.report.recommend import NEXT, Recommendation
 from tlx.report.table import console_table
 from tlx.report.verdict import verdict
@@ -15,11 +15,14 @@ def show(comparison: Comparison, advice: Recommendation) -> None:
     """Print them; the command that settles an open question stands in one line, to be pasted."""
     console = stdout_console()
     console.print(console_table(comparison))
-    for line in verdict(comparison):
+    said = verdict(comparison)
+    for line in said:
         console.print(Text(f"- {line}"))
-    for line in advice.words:
+    for line in (words for words in advice.words if words not in said):
         console.print(Text(line, style="bold"))
         if line.startswith(NEXT) and advice.command:
             console.print(Text(advice.command), soft_wrap=True)
+    for record in comparison.unfinished:
+        console.print(Text(f"not counted: {record.name}: {describe_unfinished(record)}"))
     for warning in comparison.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))

@@ -31,8 +31,8 @@ def read_yolo(root: Path, classes: list[str] | None) -> list[Annotation]:
             split without a picture.
     """
     path, settings = _settings(root)
-    names = _names(path, settings) or _listed_names(root) or classes
-    layout = find_layout(root, settings)
+    names = _one_of(_names(path, settings), path, *_listed_names(root)) or classes
+    layout = find_layout(root, settings, path.parent)
     keypoints = settings.get("kpt_shape") is not None
     read = {
         image: _read(text, image, names, keypoints=keypoints)
@@ -76,15 +76,31 @@ def _unknown_lines(layout: Layout, root: Path) -> list[Annotation]:
 
 
 def _settings(root: Path) -> tuple[Path, Mapping[str, Any]]:
-    """The data.yaml of a set, whatever it is called, and what it says."""
-    for path in sorted(root.glob("*.y*ml")):
+    """The data.yaml of a set, whatever it is called and however deep it lies, and what it says.
+
+    Raises:
+        DataError: it is malformed, or two that lie equally deep name unlike classes.
+    """
+    found: list[tuple[Path, Mapping[str, Any]]] = []
+    for path in files_below(root):
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            continue
         try:
             content = read_yaml(path)
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: malformed YAML: {error}: correct it") from error
         if isinstance(content, dict) and content.keys() & {"names", "train", "val"}:
-            return path, content
-    return root, {}
+            found.append((path, content))
+    if not found:
+        return root / "data.yaml", {}
+    least = min(len(path.parts) for path, _ in found)
+    first, *others = [each for each in found if len(each[0].parts) == least]
+    for path, content in others:
+        if content.get("names") != first[1].get("names"):
+            raise DataError(
+                f"{first[0]} and {path} name unlike classes: give data.root the folder of one set"
+            )
+    return first
 
 
 def _names(path: Path, settings: Mapping[str, Any]) -> list[str] | None:
@@ -101,14 +117,26 @@ def _names(path: Path, settings: Mapping[str, Any]) -> list[str] | None:
     return _unlike([str(name) for name in names], path)
 
 
-def _listed_names(root: Path) -> list[str] | None:
-    """The lines of classes.txt or obj.names in the root, or of the only one below it."""
+def _one_of(
+    stated: list[str] | None, path: Path, listed: list[str] | None, listing: Path
+) -> list[str] | None:
+    """The names of data.yaml or of a list beside it; where there are both they must be the same."""
+    if stated and listed and stated != listed:
+        raise DataError(
+            f"{path} names the classes {', '.join(stated)}, and {listing} {', '.join(listed)}: "
+            "which number is which class is not known; correct or remove one of them"
+        )
+    return stated or listed
+
+
+def _listed_names(root: Path) -> tuple[list[str] | None, Path]:
+    """The lines of classes.txt or obj.names in the root, or of the only one below it; its path."""
     files = [path for path in files_below(root) if path.name in NAMES]
     own = [path for name in NAMES for path in files if path == root / name]
     if not files or (not own and len(files) > 1):
-        return None
+        return None, root
     path = (own or files)[0]
-    return _unlike([line for _, line in read_lines(path)], path)
+    return _unlike([line for _, line in read_lines(path)], path), path
 
 
 def _unlike(names: list[str], path: Path) -> list[str]:

@@ -7,7 +7,7 @@ files state are only ever compared with what is there, so that none can leave th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path, PureWindowsPath
@@ -49,15 +49,19 @@ class Layout:
     listed: bool = False
 
 
-def find_layout(root: Path, settings: Mapping[str, Any]) -> Layout:
-    """The layout of the set in `root`; `settings` is what its data.yaml says.
+def find_layout(root: Path, settings: Mapping[str, Any], base: Path) -> Layout:
+    """The layout of the set in `root`.
+
+    Args:
+        settings: what its data.yaml says. base: the folder of that file, where paths in it begin.
 
     Raises:
         DataError: a split folder or a list without a picture, or a line that fits several.
     """
     files = list(files_below(root))
     pictures = [p for p in files if p.suffix.lower() in IMAGE_ENDINGS | UNREAD_ENDINGS]
-    lists = _lists(root, settings)
+    stated_in = list(dict.fromkeys((base, root)))
+    lists = _lists(stated_in, settings)
     known = {path for paths in lists.values() for path in paths}
     texts = {
         (_folder(path, root), path.stem): path
@@ -80,7 +84,7 @@ def find_layout(root: Path, settings: Mapping[str, Any]) -> Layout:
     if lists:
         _split_by_lists(layout, lists, root)
     else:
-        _split_by_folders(layout, root, settings)
+        _split_by_folders(layout, stated_in, settings)
     return layout
 
 
@@ -108,17 +112,21 @@ def _expected(text: Path, root: Path, stem: str) -> Path:
     return root.joinpath(*parts, f"{stem}.jpg")
 
 
-def _lists(root: Path, settings: Mapping[str, Any]) -> dict[str, list[Path]]:
-    """{split: files that list its pictures}: those of data.yaml, else train.txt, … in the root."""
+def _lists(places: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, list[Path]]:
+    """{split: files that list its pictures}: those of data.yaml, else train.txt, … in the places.
+
+    Args:
+        places: the folder of data.yaml and the root.
+    """
     stated: dict[str, list[Path]] = {}
     for split, entry in _entries(settings):
-        path = _below(root, entry)
+        path = _below(places, entry)
         if path is not None and path.is_file() and path.suffix.lower() == ".txt":
             stated.setdefault(split, []).append(path)
     if stated:
         return stated
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.glob("*.[tT][xX][tT]")):
+    for path in (path for place in places for path in sorted(place.glob("*.[tT][xX][tT]"))):
         if (named := SPLIT_OF_FOLDER.get(path.stem.lower())) and looks_like(path) is None:
             found.setdefault(named, []).append(path)
     return found
@@ -139,10 +147,10 @@ def _parts(entry: str) -> list[str]:
     return [part for part in path.parts if part != path.anchor and part not in (".", "..")]
 
 
-def _below(root: Path, entry: str) -> Path | None:
-    """What lies below the root where a path of another machine ends alike; the longest such end."""
+def _below(places: Sequence[Path], entry: str) -> Path | None:
+    """What lies below a place where a path of another machine ends alike; the longest such end."""
     parts = _parts(entry)
-    ends = (root.joinpath(*parts[i:]) for i in range(len(parts)))
+    ends = (place.joinpath(*parts[i:]) for i in range(len(parts)) for place in places)
     try:
         return next((path for path in ends if path.exists()), None)
     except (OSError, ValueError):  # longer than a name may be, a zero byte, …
@@ -199,15 +207,17 @@ def _unknown(line: str, ends: Mapping[str, list[Path]]) -> str:
     )
 
 
-def _split_by_folders(layout: Layout, root: Path, settings: Mapping[str, Any]) -> None:
+def _split_by_folders(layout: Layout, places: Sequence[Path], settings: Mapping[str, Any]) -> None:
     """By the folders that data.yaml names, as far as they are there; else by folders' names."""
     pictures = [*layout.texts, *layout.unlabelled]
-    stated = [(split, _below(root, entry)) for split, entry in _entries(settings)]
+    stated = [(split, _below(places, entry)) for split, entry in _entries(settings)]
     folders = [(split, path) for split, path in stated if path is not None and path.is_dir()]
     said = {split for split, _ in folders}
-    named = split_folders(root)
-    if images := subfolder(root, "images"):
-        named += split_folders(images)
+    named = []
+    for place in places:
+        named += split_folders(place)
+        if images := subfolder(place, "images"):
+            named += split_folders(images)
     for split, folder in [*folders, *(pair for pair in named if pair[0] not in said)]:
         members = [picture for picture in pictures if picture.is_relative_to(folder)]
         if not members:
