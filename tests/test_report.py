@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers_report import make_record, study, write_runs
+from helpers_report import compared, make_record, study, write_runs
 from rich.console import Console
 
 from tlx.errors import DataError
 from tlx.report import comparison_table, load_records, make_report
 from tlx.report.__main__ import main
+from tlx.report.build import advise
+from tlx.report.show import show
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +134,17 @@ def test_console_table_fits_80_characters(tmp_path: Path) -> None:
     assert "mAP level: 0.4 (as given)" in text
     assert "unchanged" in text
     assert "…" not in text
+
+
+def test_the_console_says_once_that_nothing_has_learned_and_lists_what_is_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = {"epoch": 0, "step": 5, "map": 0.0, "map_50": 0.0}
+    ends = {"val": [0.0, 0.0], "test_map_50": 0.0, "best": best}
+    nothing = [make_record(f, **ends) for f in ("none", "4")]
+    stopped = make_record("8", status="interrupted")
+    comparison = compared(tmp_path, *nothing, stopped)
+    show(comparison, advise(comparison, None, None))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("Nothing has learned") == 1
+    assert "not counted: freeze=8-seed=0: interrupted" in shown

@@ -18,6 +18,13 @@ def seconds_of(reach: Reach | None) -> float:
     return reach.seconds.mean
 
 
+def test_a_map_of_nothing_is_no_level(tmp_path: Path) -> None:
+    nothing = [make_record(f, val=[0.0, 0.0], test_map_50=0.0) for f in ("none", "4")]
+    comparison = compared(tmp_path, *nothing)
+    assert comparison.levels.map is None
+    assert [row.time_to_map for row in comparison.rows] == [None, None]
+
+
 def test_default_levels_are_reached_by_every_arm(tmp_path: Path) -> None:
     comparison = compared(tmp_path, *study())
     loss, best = comparison.levels.loss, comparison.levels.map
