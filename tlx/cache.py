@@ -25,6 +25,7 @@ from tlx.cli import parse, run_program
 from tlx.console import stdout_console
 from tlx.errors import ConfigError
 from tlx.files import read_json
+from tlx.typos import unknown_choice, unknown_command
 
 KINDS = ("activations", "images")
 
@@ -90,14 +91,14 @@ def main(arguments: list[str]) -> None:
     action, *rest = arguments
     cfg = parse(CacheProgramConfig, rest)
     if cfg.kind not in (*KINDS, "all"):
-        raise ConfigError(f"kind={cfg.kind} is none of {', '.join(KINDS)}, all")
+        raise ConfigError(unknown_choice("kind", cfg.kind, [*KINDS, "all"]))
     cache_dir = Path(cfg.cache_dir).expanduser()
     if action == "list":
         stdout_console().print(overview(cache_dir))
     elif action == "clear":
         print(f"{gigabytes(clear(cache_dir, cfg.kind))} freed in {cache_dir}")
     else:
-        raise ConfigError(f"{action!r} is neither list nor clear")
+        raise ConfigError(unknown_command(action, ["list", "clear"]))
 
 
 if __name__ == "__main__":

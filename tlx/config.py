@@ -18,6 +18,7 @@ from tlx.errors import ConfigError, first_line
 from tlx.files import read_yaml
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.policies.base import Phase, Policy, policy_class
+from tlx.typos import unknown_choice
 
 
 def conf_dir() -> Path:
@@ -150,7 +151,7 @@ def check_values(
     """Refuse a value that is none of its choices or out of its range."""
     for key, choices in choices_of.items():
         if (value := OmegaConf.select(cfg, key)) not in choices:
-            raise ConfigError(f"{key}={value} is none of {', '.join(choices)}")
+            raise ConfigError(unknown_choice(key, str(value), choices))
     for key, (low, high) in ranges.items():
         value = OmegaConf.select(cfg, key)
         if not ((low is None or value >= low) and (high is None or value <= high)):

@@ -60,6 +60,7 @@ from tlx.runtime.detectnet import CLASSWISE, CLUSTERINGS
 from tlx.runtime.opening import open_model, split_backend
 from tlx.runtime.preprocess import TLX, check_mode
 from tlx.schema import DetectorConfig
+from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def evaluate(cfg: EvaluateConfig) -> Figures:
     """Evaluate as configured; raises `TlxError` for whatever is wrong with the input."""
     mode = check_mode(cfg.preprocess)
     if cfg.clustering not in CLUSTERINGS:
-        raise ConfigError(f"clustering={cfg.clustering} is none of {', '.join(CLUSTERINGS)}")
+        raise ConfigError(unknown_choice("clustering", cfg.clustering, CLUSTERINGS))
     if cfg.checkpoint is None and cfg.model is None:
         raise ConfigError("checkpoint=… is missing (or model=… for an exported file)")
     if cfg.detections is not None:

@@ -36,6 +36,7 @@ from tlx.data.split import (
 )
 from tlx.errors import ConfigError, DataError
 from tlx.schema import DataConfig
+from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def read_checked(
 ) -> tuple[list[Annotation], CheckResult]:
     """The annotations of the folder as written, and what the check left of them."""
     if cfg.splits not in SPLITS:
-        raise ConfigError(f"data.splits={cfg.splits} is none of {', '.join(SPLITS)}")
+        raise ConfigError(unknown_choice("data.splits", cfg.splits, SPLITS))
     if cfg.bits is not None and cfg.bits not in BITS:
         raise ConfigError(f"data.bits={cfg.bits} is none of {BITS[0]} to {BITS[-1]}")
     classes = list(cfg.classes) if cfg.classes else stated_classes(root)

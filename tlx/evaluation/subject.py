@@ -16,6 +16,7 @@ from tlx.data.module import DetectionData, build_data
 from tlx.errors import ConfigError, DataError
 from tlx.files import path_below
 from tlx.schema import DataConfig, DetectorConfig
+from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def read_subject(
     """
     name = split or (ALL if root is not None else "test")
     if name not in _SPLITS:
-        raise ConfigError(f"split={name} is none of {', '.join(_SPLITS)}")
+        raise ConfigError(unknown_choice("split", name, _SPLITS))
     data_cfg = plain_config(config.get("data"), DataConfig, f"{where}: config.data")
     detector = plain_config(config.get("detector"), DetectorConfig, f"{where}: config.detector")
     _point_to(data_cfg, root, format, fixes)
@@ -103,7 +104,7 @@ def _point_to(cfg: Any, root: str | None, format: str | None, fixes: str | None)
     if format is not None and root is None:
         raise ConfigError("format=… is of another set: add root=FOLDER")
     if format is not None and format not in (*READERS, AUTO):
-        raise ConfigError(f"format={format} is none of {', '.join(sorted(READERS))}, {AUTO}")
+        raise ConfigError(unknown_choice("format", format, [*sorted(READERS), AUTO]))
     if root is not None:
         cfg.root, cfg.fixes = root, None
         cfg.format = format or ("voc" if cfg.format == "sample" else cfg.format)

@@ -13,6 +13,7 @@ from tlx.errors import ConfigError
 from tlx.export.network import DETECTNET, ExportNetwork, Normalisation
 from tlx.export.onnx_file import LOWEST, LOWEST_PER_CHANNEL
 from tlx.export.source import Source
+from tlx.typos import unknown_choice
 
 PRECISIONS = ("fp32", "fp16", "int8")
 NORMALISATIONS = ("auto", "model", "detectnet")
@@ -63,7 +64,7 @@ def choose_normalisation(wanted: str, own: Normalisation) -> Normalisation:
     otherwise: a network trained with ImageNet's mean and deviation would find little there.
     """
     if wanted not in NORMALISATIONS:
-        raise ConfigError(f"normalisation={wanted} is none of {', '.join(NORMALISATIONS)}")
+        raise ConfigError(unknown_choice("normalisation", wanted, NORMALISATIONS))
     if wanted == "model" or (wanted == "auto" and own.off(DETECTNET) <= NEAR):
         return own
     return DETECTNET

@@ -22,6 +22,7 @@ from tlx.export.network import Normalisation
 from tlx.export.pictures import calibration_pictures
 from tlx.export.source import BACKGROUND, Source, load_source
 from tlx.files import read_json, write_json, write_text
+from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +143,9 @@ def _described(path: Path, source: Source, description: dict[str, Any]) -> Expor
 def check_choices(format: str, precision: str, opset: str | int) -> None:
     """Refuse what no format offers, before anything is read."""
     if format not in FORMATS:
-        raise ConfigError(f"format={format} is none of {', '.join(FORMATS)}")
+        raise ConfigError(unknown_choice("format", format, FORMATS))
     if precision not in PRECISIONS:
-        raise ConfigError(f"precision={precision} is none of {', '.join(PRECISIONS)}")
+        raise ConfigError(unknown_choice("precision", precision, PRECISIONS))
     offered = FORMATS[format].precisions
     if precision not in offered:
         raise ConfigError(

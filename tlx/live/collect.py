@@ -12,6 +12,7 @@ from PIL import Image
 
 from tlx.errors import ConfigError
 from tlx.files import write_picture, write_text
+from tlx.typos import unknown_choice
 
 QUALITY = 95  # of the JPEGs: what a detector learns should not be the compression
 SPLITS = ("train", "val", "test")
@@ -40,9 +41,9 @@ class Collection:
         negatives: bool = False,
     ) -> None:
         if layout not in FORMATS:
-            raise ConfigError(f"format={layout} is none of {', '.join(FORMATS)}")
+            raise ConfigError(unknown_choice("format", layout, FORMATS))
         if split not in SPLITS:
-            raise ConfigError(f"split={split} is none of {', '.join(SPLITS)}")
+            raise ConfigError(unknown_choice("split", split, SPLITS))
         self.root, self.layout, self.split, self.negatives = root, layout, split, negatives
         self.pictures = root / ("JPEGImages" if layout == "voc" else split)
         folders = [self.pictures]

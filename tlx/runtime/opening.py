@@ -9,6 +9,7 @@ from zipfile import BadZipFile, ZipFile
 from tlx.errors import ConfigError, WeightsError
 from tlx.runtime.base import Runtime
 from tlx.runtime.trust import check_trust
+from tlx.typos import unknown_choice
 
 # Backend -> endings that it reads; "" is a run's folder. The first backend that reads an ending is
 # its default: onnxruntime for .onnx.
@@ -53,7 +54,7 @@ def open_model(
     path = Path(path).expanduser()
     name = backend or default_backend(path)
     if name not in READS:
-        raise ConfigError(f"backend={name} is none of {', '.join(READS)}")
+        raise ConfigError(unknown_choice("backend", name, READS))
     if not reads(name, path):
         able = ", ".join(other for other in READS if reads(other, path)) or "no backend"
         raise ConfigError(f"{name} does not read {path.name}; {able} does")

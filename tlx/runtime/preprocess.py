@@ -9,6 +9,7 @@ from tlx.data.geometry import whole
 from tlx.errors import ConfigError
 from tlx.runtime import detectnet
 from tlx.runtime.meta import ModelMeta
+from tlx.typos import unknown_choice
 
 TLX, DETECTNET = "tlx", "detectnet"
 MODES = (TLX, DETECTNET)
@@ -18,7 +19,7 @@ Channels = tuple[float, ...]
 def check_mode(mode: str) -> str:
     """The mode; `ConfigError` for an unknown one."""
     if mode not in MODES:
-        raise ConfigError(f"preprocess={mode} is none of {', '.join(MODES)}")
+        raise ConfigError(unknown_choice("preprocess", mode, MODES))
     return mode
 
 

@@ -10,6 +10,7 @@ from omegaconf import MISSING
 
 from tlx.errors import ConfigError
 from tlx.runtime.opening import PRECISIONS, READS, reads, split_backend
+from tlx.typos import unknown_choice
 
 
 @dataclass
@@ -58,7 +59,7 @@ def choices(cfg: LatencyBenchmark) -> tuple[list[Choice], list[dict[str, str]]]:
         for asked in (name.strip() for name in cfg.backend.split(",")):
             backend, precision = split_backend(asked)
             if backend is None or backend not in READS:
-                raise ConfigError(f"backend={asked} is none of {', '.join(READS)}")
+                raise ConfigError(unknown_choice("backend", asked, READS))
             if precision and precision not in PRECISIONS.get(backend, ()):
                 raise ConfigError(f"backend={asked}: {backend} is not asked for a precision")
             if reads(backend, model):
