@@ -18,20 +18,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_set
+from helpers_codecs import CSV, JSON, LINES, ONNX, YAML, json_bytes
 from helpers_jetson import load_tool, write_onnx
-from helpers_mutations import (
-    CSV,
-    JSON,
-    LINES,
-    ONNX,
-    YAML,
-    Target,
-    argv,
-    content,
-    faults,
-    json_bytes,
-    program,
-)
+from helpers_mutations import Target, argv, content, faults, program
 from helpers_tensorrt import HostCuda, install
 from PIL import Image
 

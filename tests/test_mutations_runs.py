@@ -15,21 +15,10 @@ import pytest
 import torch
 from helpers_classify import write_checkpoint as write_classifier
 from helpers_classify import write_set as write_folders
+from helpers_codecs import JSON, LINES, ONNX, SAFETENSORS, TORCH, WANDB, YAML
 from helpers_export import write_checkpoint, write_pytorch_ssd, written
 from helpers_illustrated import ARMS, write_study
-from helpers_mutations import (
-    JSON,
-    LINES,
-    ONNX,
-    SAFETENSORS,
-    TORCH,
-    WANDB,
-    YAML,
-    Target,
-    content,
-    faults,
-    program,
-)
+from helpers_mutations import Target, content, faults, program
 from helpers_trained import config_of, exported, trained
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
