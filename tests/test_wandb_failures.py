@@ -22,7 +22,7 @@ from test_wandb_mirror import csv_rows
 import tlx.fit
 import tlx.mirror.service
 from tlx.mirror.offline import read_offline
-from tlx.mirror.service import SERVICE, StalledError, bounded, stop_service
+from tlx.mirror.service import SERVICE, StalledError, bounded, open_run, stop_service
 from tlx.run import run
 
 WANDB = ("logger=wandb", "logger.mode=offline", "freeze=8")
@@ -181,6 +181,15 @@ def test_a_server_that_does_not_answer_makes_the_run_offline(tmp_path: Path) -> 
     assert printed == "offline None\n"
     [read], _ = read_offline(tmp_path)
     assert [row["step"] for row in read.rows] == list(range(1, 9))
+
+
+def test_a_service_that_died_between_two_runs_is_started_anew(tmp_path: Path) -> None:
+    open_run("offline", upload_s=1.0, id="one", project="p", dir=tmp_path)
+    found = services()
+    signal_service(signal.SIGKILL)
+    psutil.wait_procs(found, timeout=10)
+    second, mode = open_run("offline", upload_s=1.0, id="two", project="p", dir=tmp_path)
+    assert mode == "offline" and second.id == "two" and services()
 
 
 def test_bounded_gives_up_and_wraps_every_error() -> None:

@@ -81,6 +81,13 @@ def open_run(mode: str, *, upload_s: float, **init: Any) -> tuple[Any, str]:
         except ServiceError as error:
             log.warning("Weights & Biases is offline for this run (%s)", error)
             _release_id()
+    try:
+        return bounded(lambda: _init("offline", upload_s, init), START_S), "offline"
+    except StalledError:
+        raise  # a second try would cost as much again
+    except ServiceError as error:
+        log.info("Weights & Biases is started anew (%s)", error)  # it may have died since a run before
+        _release_id()
     return bounded(lambda: _init("offline", upload_s, init), START_S), "offline"
 
 
