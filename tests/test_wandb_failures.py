@@ -189,7 +189,8 @@ def test_a_service_that_died_between_two_runs_is_started_anew(tmp_path: Path) ->
     signal_service(signal.SIGKILL)
     psutil.wait_procs(found, timeout=10)
     second, mode = open_run("offline", upload_s=1.0, id="two", project="p", dir=tmp_path)
-    assert mode == "offline" and second.id == "two" and services()
+    assert (mode, second.id) == ("offline", "two")
+    assert services()
 
 
 def test_bounded_gives_up_and_wraps_every_error() -> None:

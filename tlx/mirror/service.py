@@ -86,7 +86,9 @@ def open_run(mode: str, *, upload_s: float, **init: Any) -> tuple[Any, str]:
     except StalledError:
         raise  # a second try would cost as much again
     except ServiceError as error:
-        log.info("Weights & Biases is started anew (%s)", error)  # it may have died since a run before
+        log.info(
+            "Weights & Biases is started anew (%s)", error
+        )  # it may have died since a run before
         _release_id()
     return bounded(lambda: _init("offline", upload_s, init), START_S), "offline"
 
