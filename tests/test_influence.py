@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchmetrics.detection import MeanAveragePrecision
 
-from tlx.evaluation.evaluator import Evaluator
-from tlx.evaluation.voc07 import Picture
 from tlx.predictions import Found, ImagePredictions, Predictions, Truth
 from tlx.predictions.influence import COCO_IOUS, pseudo_values
 
@@ -40,36 +39,35 @@ def drawn(seed: int, pictures: int, classes: int = 2) -> Predictions:
     return Predictions("test", 0.05, [f"c{k}" for k in range(classes)], images)
 
 
-def figures(predictions: Predictions, images: list[ImagePredictions]) -> dict[str, float]:
-    evaluator = Evaluator(predictions.classes)
-    evaluator.pictures = [
-        Picture(
-            boxes=torch.from_numpy(image.found.boxes).float(),
-            scores=torch.from_numpy(image.found.scores).float(),
-            labels=torch.from_numpy(image.found.labels),
-            true_boxes=torch.from_numpy(image.truth.boxes).float(),
-            true_labels=torch.from_numpy(image.truth.labels),
-            difficult=torch.from_numpy(image.truth.ignored),
-        )
-        for image in images
-    ]
-    return evaluator.compute_coco()
+def area(predictions: Predictions, images: list[ImagePredictions], ious: list[float]) -> float:
+    """COCO's mAP, with precision read at so many recalls that it is the whole area."""
+    recalls = torch.linspace(0, 1, 20_001, dtype=torch.float64).tolist()
+    metric = MeanAveragePrecision(iou_thresholds=ious, rec_thresholds=recalls)
+    for image in images:
+        found, truth = image.found, image.truth
+        metric.update(
+            [{"boxes": torch.from_numpy(found.boxes).float(),
+              "scores": torch.from_numpy(found.scores).float(),
+              "labels": torch.from_numpy(found.labels)}],
+            [{"boxes": torch.from_numpy(truth.boxes).float(),
+              "labels": torch.from_numpy(truth.labels),
+              "iscrowd": torch.from_numpy(truth.ignored).int()}],
+        )  # fmt: skip
+    return float(metric.compute()["map"])
 
 
-@pytest.mark.parametrize(("figure", "ious"), [("map_50", (0.5,)), ("map", COCO_IOUS)])
-def test_pseudo_values_are_those_of_coco_without_each_picture(
-    figure: str, ious: tuple[float, ...]
-) -> None:
+@pytest.mark.parametrize("ious", [(0.5,), COCO_IOUS])
+def test_pseudo_values_are_those_of_coco_without_each_picture(ious: tuple[float, ...]) -> None:
     predictions = drawn(0, 14)
     images = predictions.images
     values = pseudo_values(predictions, ious)
     assert values is not None
-    whole = figures(predictions, images)[figure]
+    whole = area(predictions, images, list(ious))
     expected = [
-        14 * whole - 13 * figures(predictions, images[:p] + images[p + 1 :])[figure]
+        14 * whole - 13 * area(predictions, images[:p] + images[p + 1 :], list(ious))
         for p in range(14)
     ]
-    assert values == pytest.approx(expected, abs=1e-4)
+    assert values == pytest.approx(expected, abs=5e-3)
 
 
 def test_without_pictures_or_objects_there_is_nothing() -> None:

@@ -3,6 +3,11 @@
 The pseudo-value of picture p is P·mAP − (P − 1)·mAP without p (Tukey 1958). Matching is COCO's and
 within a picture, so leaving one out changes no other picture's hits. A class whose only picture is
 left out keeps its figure, since none could be computed.
+
+AP here is the whole area under the interpolated precision, where COCO reads it at 101 recalls. The
+two are all but equal, but with more objects than recalls the latter jumps as single pictures leave,
+and the jackknife of a figure that jumps tells nothing true of its spread: of two like arms with
+1000 test pictures and 10 seeds, 19 of 100 were called different.
 """
 
 from __future__ import annotations
@@ -13,16 +18,13 @@ from pycocotools import mask as coco_mask
 from tlx.predictions.file import ImagePredictions, Predictions
 
 COCO_IOUS = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
-# As torchmetrics rounds them (torch.linspace in float32), so that a tie falls to the same side.
-_STEPS = np.arange(51, dtype=np.float32) * np.float32(0.01)
-_RECALLS = np.concatenate([_STEPS[:50], (np.float32(1) - _STEPS)[::-1]]).astype(float)
 
 
 def pseudo_values(predictions: Predictions, ious: tuple[float, ...] = (0.5,)) -> np.ndarray | None:
     """Pseudo-values of the mean AP over classes and IoUs, float64 [P], in the pictures' order.
 
     None for fewer than two pictures, or no object that counts. Detections below the file's score
-    floor are missing, so that the level is a little below the record's figure.
+    floor are missing, and AP is an area: the level differs a little from the record's figure.
     """
     count = len(predictions.images)
     columns = [
@@ -60,7 +62,7 @@ def leaving_out(
     count, total = len(objects), int(objects.sum())
     found = np.bincount(owner, minlength=count)
     places = np.split(np.argsort(owner, kind="stable"), np.cumsum(found)[:-1])
-    ranking = _Ranking(hits, total)
+    ranking = _Ranking(hits)
     whole = ranking.ap(np.array([], dtype=int), total)
     values = np.full(count, whole)
     for picture in np.flatnonzero(objects + found):
@@ -76,38 +78,30 @@ class _Ranking:
     Precision peaks at hits, so that only these are looked at.
     """
 
-    def __init__(self, hits: np.ndarray, objects: int) -> None:
-        self._hits, self._objects = hits, objects
+    def __init__(self, hits: np.ndarray) -> None:
+        self._hits = hits
         self._ranks = np.flatnonzero(hits) + 1.0
         self._numbers = np.arange(1.0, len(self._ranks) + 1)
         self._next = np.cumsum(hits) - hits  # the first hit from each detection on
-        self._needed: dict[int, np.ndarray] = {}
 
     def ap(self, left_out: np.ndarray, objects: int) -> float:
-        """COCO's AP, the mean of 101 interpolated precisions, of the other detections.
+        """Area under the interpolated precision of the other detections.
 
         Args:
             left_out: Places of detections in the order of score, ascending.
             objects: How many objects there are, at least 1.
         """
         ranks, numbers = self._ranks.copy(), self._numbers.copy()
-        needed = self._hits_needed(objects)
+        kept = np.ones(len(ranks), bool)
         for place in left_out:
             first = self._next[place]
             ranks[first:] -= 1
             if self._hits[place]:
                 numbers[first:] -= 1
                 ranks[first] = np.inf  # no precision of its own: what follows counts
-                needed = needed + (needed >= first)
+                kept[first] = False
         envelope = np.maximum.accumulate((numbers / ranks)[::-1])[::-1]
-        return float(envelope[needed[needed < len(envelope)]].sum() / len(_RECALLS))
-
-    def _hits_needed(self, objects: int) -> np.ndarray:
-        """Which hit, counted from 0, reaches each recall, int [101]."""
-        if objects not in self._needed:
-            recalls = np.arange(1, self._objects + 1) / objects
-            self._needed[objects] = np.searchsorted(recalls, _RECALLS)
-        return self._needed[objects]
+        return float(envelope[kept].sum() / objects)
 
 
 def _hits(image: ImagePredictions, label: int, iou: float) -> tuple[np.ndarray, np.ndarray]:
