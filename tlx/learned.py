@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from tlx.errors import DivergenceError
+
 FLOOR = 0.01
 """mAP@.5 (0..1) that chance hits of an untrained detector stay below."""
 DIVERGED = 10.0
@@ -51,11 +53,14 @@ def nothing_learned(record: Mapping[str, Any]) -> str | None:
 
 
 def diverged(record: Mapping[str, Any]) -> str | None:
-    """One sentence for people where the loss has run away without ceasing to be a number.
+    """One sentence for people where the loss has run away, otherwise None.
 
-    The median loss of the last tenth of the steps is compared with the first step's, which comes
-    before any update. (A loss that is no number stops a run: `DivergenceError`.)
+    A loss that is no number has stopped the run (`DivergenceError`). Of others the median of the
+    last tenth of the steps is compared with the first step's, which comes before any update.
     """
+    error = record.get("error")
+    if isinstance(error, Mapping) and error.get("type") == DivergenceError.__name__:
+        return f"The training diverged: {error.get('message')}"
     course = record.get("loss")
     try:
         losses = [float(row[2]) for row in course]  # type: ignore[union-attr]

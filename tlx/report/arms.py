@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tlx.arms import SCRATCH, arm_key, arm_labels, natural, unlike_keys, varying_keys
 from tlx.identity import default_settings
-from tlx.learned import learned
+from tlx.learned import diverged, learned
 from tlx.report.records import Record
 
 _SETTING = ("backbone.name", "data.name", "data.root", "detector.input_size", "trainer.batch_size")
@@ -23,11 +23,13 @@ class Arm:
 
     Attributes:
         settings: what they share, by key (`tlx.arms`).
+        lost: runs of the arm that did not finish because their loss ceased to be a number.
     """
 
     label: str
     records: tuple[Record, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    lost: tuple[Record, ...] = ()
 
     @property
     def first(self) -> Record:
@@ -55,6 +57,29 @@ class Arm:
         return any(learned(record.data) is not False for record in self.records)
 
     @property
+    def sound(self) -> list[Record]:
+        """The finished runs that neither diverged nor learned nothing."""
+        return [
+            record
+            for record in self.records
+            if learned(record.data) is not False and not diverged(record.data)
+        ]
+
+    @property
+    def fallen(self) -> str | None:
+        """How many runs diverged, and of which seeds; None where none did."""
+        runs = [*self.records, *self.lost]
+        return _some(len(runs), [run for run in runs if diverged(run.data)], "diverged")
+
+    @property
+    def idle(self) -> str | None:
+        """How many runs learned nothing, and of which seeds; None where none or all did so."""
+        without = [run for run in self.records if learned(run.data) is False]
+        if not self.learned:
+            return None
+        return _some(len(self.records), without, "learned nothing")
+
+    @property
     def by_seed(self) -> dict[str, Record]:
         """The run of each seed; a seed with several unlike runs belongs to none of them."""
         found: dict[str, list[Record]] = defaultdict(list)
@@ -62,6 +87,13 @@ class Arm:
             if (seed := record.text("seed")) is not None:
                 found[seed].append(record)
         return {seed: runs[0] for seed, runs in found.items() if len(runs) == 1}
+
+
+def _some(count: int, runs: Sequence[Record], what: str) -> str | None:
+    if not runs:
+        return None
+    seeds = sorted((str(run.get("seed")) for run in runs), key=natural)
+    return f"{len(runs)} of {count} runs {what} (seed {', '.join(seeds)})"
 
 
 def machine_of(record: Record) -> tuple[str | None, ...]:
@@ -145,6 +177,15 @@ def group_arms(records: Sequence[Record]) -> tuple[list[Arm], list[str]]:
         arms.append(Arm(label, tuple(kept), settings[members[0]]))
         warnings += notes
     return sorted(arms, key=_order), warnings
+
+
+def with_lost(arms: Sequence[Arm], unfinished: Sequence[Record]) -> list[Arm]:
+    """The arms with those of their runs that did not finish because they diverged."""
+    lost: dict[str, list[Record]] = defaultdict(list)
+    for record in unfinished:
+        if diverged(record.data):
+            lost[arm_key(record.settings)].append(record)
+    return [replace(arm, lost=tuple(lost.get(arm_key(arm.first.settings), ()))) for arm in arms]
 
 
 def _labels(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> list[str]:

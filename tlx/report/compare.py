@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tlx.errors import DataError
-from tlx.report.arms import Arm, baseline_words, group_arms
+from tlx.report.arms import Arm, baseline_words, group_arms, with_lost
 from tlx.report.difference import Difference
 from tlx.report.differences import against_references, against_scratch
 from tlx.report.levels import Levels, find_levels, trivial_level
@@ -89,6 +89,7 @@ def compare(
     if not finished:
         raise DataError(_nothing_to_compare(unfinished, warnings))
     arms, repeats = group_arms(finished)
+    arms = with_lost(arms, unfinished)
     levels = find_levels(arms, loss_level, map_level)
     figures = measures(levels)
     rows = make_rows(arms, figures)

@@ -2,7 +2,8 @@
 
 Frozen arms often end at another level than free ones, so time is measured to a level that they
 reach unless the user asks for another: the highest of the final smoothed losses, and the lowest of
-the best validation mAP@.5 of the arms that learned from pretrained weights.
+the best validation mAP@.5 of the arms that learned from pretrained weights. Runs that diverged or
+learned nothing set no level: every other run would be past it from its start.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tlx.errors import ConfigError
+from tlx.learned import diverged
 from tlx.report.arms import Arm
 from tlx.report.curves import first_at_least, first_at_most, smoothed_loss
 from tlx.report.records import Record, Series, finite
@@ -132,14 +134,14 @@ def trivial_level(arms: Sequence[Arm], level: Level | None) -> str | None:
 
 def _default_loss(arms: Sequence[Arm]) -> Level | None:
     finals = [
-        (float(series[-1, 2]), arm.label)
+        (float(series[-1, 2]), arm.label, not diverged(record.data))
         for arm in arms
         for record in arm.records
         if len(series := smoothed_loss(record))
     ]
     if not finals:
         return None
-    value, label = max(finals)
+    value, label, _ = max([final for final in finals if final[2]] or finals)
     return Level(value, f"the highest final smoothed loss, set by {label}", label)
 
 
@@ -150,11 +152,11 @@ def _default_map(arms: Sequence[Arm]) -> Level | None:
     in their first epoch.
     """
     able = [arm for arm in arms if arm.depth != "scratch" and arm.learned]
-    measured = [arm for arm in able if any(len(validation_map(r)) for r in arm.records)]
+    measured = [arm for arm in able if any(len(validation_map(r)) for r in arm.sound)]
     bests = [
         (float(series[:, 2].max()), arm.label)
         for arm in measured or arms
-        for record in arm.records
+        for record in arm.sound
         if len(series := validation_map(record))
     ]
     value, label = min(bests, default=(0.0, ""))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tlx.arms import unlike_keys
+from tlx.arms import unlike_keys, varying_keys
 from tlx.report.arms import Arm, baseline, machine_of, reference_of
 from tlx.report.measures import memory_kind
 from tlx.report.records import Record
@@ -22,14 +22,19 @@ class Unlikeness:
 
 @dataclass(frozen=True)
 class _Check:
+    """`asked` is the consequence where one of `keys` was varied, so that the study asks for it."""
+
     what: str
     value: Callable[[Record], str | None]
     consequence: str
+    keys: tuple[str, ...] = ()
+    asked: str = ""
 
 
 def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
     """The differences among all runs of the arms; a value that is not recorded is no difference."""
     differences = []
+    varied = set(varying_keys([arm.settings for arm in arms]))
     for check in _CHECKS:
         holders: dict[str, list[str]] = defaultdict(list)
         for arm in arms:
@@ -39,7 +44,8 @@ def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
                     holders[value].append(arm.label)
         if len(holders) > 1:
             listed = "; ".join(_with_holders(value, who) for value, who in holders.items())
-            warning = f"The runs differ in {check.what}: {listed}. {check.consequence}"
+            told = check.asked if varied & set(check.keys) else check.consequence
+            warning = f"The runs differ in {check.what}: {listed}. {told}"
             differences.append(Unlikeness(check.what, warning))
     return differences
 
@@ -151,6 +157,8 @@ _CHECKS = (
         _training_set,
         "The data changed between the runs: a difference may come from that. Train the earlier "
         "ones again.",
+        keys=("data.name", "data.root"),
+        asked="A difference may come from the data.",
     ),
     _Check(
         "backbone",
@@ -183,6 +191,8 @@ _CHECKS = (
         "precision",
         _precision,
         "Speed-ups hold more than the freeze; name one for all runs: trainer.precision=32-true.",
+        keys=("trainer.precision",),
+        asked="Differences in time hold what the precision does.",
     ),
     _Check("memory measured", memory_kind, "GPU memory and resident memory cannot be compared."),
     _Check("energy method", _energy_method, "Energies got in unlike ways cannot be compared."),

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlx import learned
 from tlx.report.again import with_seeds
 from tlx.report.compare import Comparison, Row
 from tlx.report.difference import Difference
@@ -28,6 +29,8 @@ FIGURE = "test_map_50"
 TODAY = "If you have to choose today,"
 NEXT = "Next:"
 _GIGABYTE = 1e9
+_IDLE = "it has learned nothing"
+_CROWDED = "its fit time is not comparable"
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,14 @@ def recommend(
         return _none(limits, {}, "the runs are of several data sets; report them apart")
     if line := nothing_has_learned(comparison.rows):
         return Recommendation(None, [line], limits, {})
-    idle = {
-        row.arm.label: "it has learned nothing" for row in comparison.rows if not row.arm.learned
-    }
-    idle |= {
-        row.arm.label: f"its fit time is not comparable ({not_alone(row.arm.records)})"
-        for row in comparison.rows
-        if row.crowded and row.fit_min is None
-    }
-    ranked = _ranked(comparison)
+    unfit = {row.arm.label: why for row in comparison.rows if (why := _unfit(row))}
+    ranked = sorted(
+        (row for row in comparison.rows if row.arm.label not in unfit),
+        key=lambda row: -row.test_map_50.mean if row.test_map_50 else 0.0,
+    )
     if len(ranked) < 2:
-        return _none(limits, idle, "fewer than two arms have a test mAP@.5, a fit time and a proof")
-    refused = idle | {
+        return _none(limits, unfit, _too_few(ranked), _remedies(unfit))
+    refused = unfit | {
         row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))
     }
     allowed = [row for row in ranked if row.arm.label not in refused]
@@ -112,7 +111,7 @@ def recommend(
         f"Evidence: its test mAP@.5 differs from that of {difference.reference}, "
         f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
         f"{interval(difference, comparison.measures[FIGURE])}, over {difference.pairs} seeds.",
-        *_doubts(cheap, difference, len(allowed), limits, latencies),
+        *_doubts(comparison, cheap, difference, len(allowed), limits, latencies),
     ]
     return Recommendation(label, words, limits, refused)
 
@@ -235,14 +234,41 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number > 1 else ''}"
 
 
-def _ranked(comparison: Comparison) -> list[Row]:
-    """Arms that could be taken, the best on test first; one whose frozen part moved is no arm."""
-    known = [
-        (row.test_map_50.mean, row)
-        for row in comparison.rows
-        if row.test_map_50 and row.fit_min and row.frozen_proof != CHANGED and row.arm.learned
-    ]
-    return [row for _, row in sorted(known, key=lambda pair: -pair[0])]
+def _unfit(row: Row) -> str | None:
+    """Why an arm could not be taken whatever its figures, None where it could.
+
+    An arm of which runs diverged is none to take: the figures of the others are those of luck.
+    """
+    if not row.arm.learned:
+        return _IDLE
+    if row.arm.fallen:
+        return row.arm.fallen
+    if row.frozen_proof == CHANGED:
+        return "what it froze changed in training"
+    if row.test_map_50 is None:
+        return "it has no test mAP@.5"
+    if row.fit_min is None and row.crowded:
+        return f"{_CROWDED} ({not_alone(row.arm.records)})"
+    return "its fit time is not known" if row.fit_min is None else None
+
+
+def _too_few(ranked: Sequence[Row]) -> str:
+    if not ranked:
+        return "none of the arms is fit to be taken"
+    return f"{ranked[0].arm.label} is the only arm fit to be taken, with none to compare it with"
+
+
+def _remedies(unfit: Mapping[str, str]) -> list[str]:
+    """What to do about the reasons why arms could not be taken."""
+    reasons = list(unfit.values())
+    told = []
+    if _IDLE in reasons:
+        told.append(learned.NEXT)
+    if any("diverged" in reason for reason in reasons):
+        told.append("lower trainer.base_lr and trainer.head_lr for all arms")
+    if any(reason.startswith(_CROWDED) for reason in reasons):
+        told.append("run the arms one after another, with nothing beside them")
+    return [f"{NEXT} {'; '.join(told)}."] if told else []
 
 
 def _minutes(row: Row) -> float:
@@ -302,6 +328,7 @@ def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
 
 
 def _doubts(
+    comparison: Comparison,
     row: Row,
     difference: Difference,
     candidates: int,
@@ -309,6 +336,9 @@ def _doubts(
     latencies: Mapping[str, float],
 ) -> list[str]:
     doubts = []
+    depths = {each.arm.depth for each in comparison.rows}
+    if len(depths) > 1 and "none" not in depths:
+        doubts.append("freeze=none was not tried, so what freezing costs is not known")
     if candidates > 1:
         doubts.append(f"the interval is that of one comparison, and {candidates} arms were tried")
     if difference.pairs < 3:

@@ -89,12 +89,15 @@ def console_table(comparison: Comparison) -> Table:
     return table
 
 
+_NO_MAP_LEVEL = "No mAP level: no run that learned has a validation mAP@.5."
+
+
 def level_notes(levels: Levels) -> str:
     """Both levels and where they come from, in one sentence each."""
     loss, best = levels.loss, levels.map
     parts = [
         f"Loss level: {loss.value:.5g} ({loss.origin})." if loss else "No loss was recorded.",
-        f"mAP level: {best.value:.4g} ({best.origin})." if best else "No mAP was recorded.",
+        f"mAP level: {best.value:.4g} ({best.origin})." if best else _NO_MAP_LEVEL,
     ]
     return " ".join(parts)
 

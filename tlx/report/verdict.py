@@ -20,6 +20,7 @@ def verdict(comparison: Comparison) -> list[str]:
     for row in comparison.rows:
         if not row.arm.learned:
             lines.append(f"{row.arm.label} has learned nothing (mAP@.5 below {FLOOR:g}).")
+        lines += [f"{row.arm.label}: {told}." for told in (row.arm.fallen, row.arm.idle) if told]
     if comparison.differs:
         lines.append(
             f"Unlike runs are compared (they differ in {', '.join(comparison.differs)}): read the "
@@ -82,14 +83,15 @@ def _against_next(comparison: Comparison, ranked: Sequence[tuple[Row, Spread]], 
 
 
 def _best_on_test(comparison: Comparison, rows: Sequence[Row], where: str) -> list[str]:
-    ranked = _ranked(rows, lambda row: row.test_map_50, highest=True)
+    able = [row for row in rows if row.arm.learned]
+    ranked = _ranked(able, lambda row: row.test_map_50, highest=True)
     if not ranked:
         return [f"Best on test{where}: unknown, no arm has a test mAP@.5."]
     row, best = ranked[0]
     strict = f", mAP@[.5:.95] {row.test_map.mean:.3f}" if row.test_map else ""
     line = f"Best on test{where}: {row.arm.label} (mAP@.5 {best.mean:.3f}{strict})"
     if len(ranked) == 1:
-        return [f"{line}; no other arm to compare it with."]
+        return [f"{line}; no other arm that has learned to compare it with."]
     other, second = ranked[1]
     told = _against_next(comparison, ranked, "test_map_50")
     return [f"{line}; next: {other.arm.label} ({second.mean:.3f}). {told}"]
