@@ -71,6 +71,32 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
         build_folders(cfg.data, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("ending", [None, ".heic", ".tga"])
+def test_a_class_folder_without_a_readable_picture_is_refused(
+    tmp_path: Path, ending: str | None
+) -> None:
+    root = write_set(tmp_path / "set", {"": 8})
+    (root / "yellow").mkdir()
+    if ending:
+        (root / "yellow" / f"0{ending}").write_bytes(b"no picture")
+    holds = f"1 {ending}" if ending else "empty"
+    cfg = config(f"data.root={root}", "data.group_near_duplicates=false").data
+    with pytest.raises(DataError, match=rf"yellow \(.*{holds}.*move the folder away"):
+        build_folders(cfg, tmp_path / "cache")
+    (root / "yellow").rename(root / ".yellow")
+    assert build_folders(cfg, tmp_path / "cache").classes == CLASSES
+
+
+def test_pictures_of_formats_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", {"": 2})
+    (root / "red" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (root / "red" / "old.tga").write_bytes(bytes(99))
+    faults = FaultReport()
+    read_folders(root, None, faults)
+    assert faults.counts() == {"unread-format": 2}
+    assert {Path(f.image).name for f in faults.faults} == {"phone.HEIC", "old.tga"}
+
+
 def test_missing_splits_are_cut_by_seed(tmp_path: Path) -> None:
     root = write_set(tmp_path / "set", {"": 8})
     cfg = config(f"data.root={root}", "data.group_near_duplicates=false").data

@@ -285,6 +285,30 @@ def test_a_format_that_is_not_read_is_a_fault_of_its_own(tmp_path: Path, check: 
     assert (fault["kind"], Path(fault["image"]).suffix) == ("unread-format", ".heic")
 
 
+@pytest.mark.parametrize("format", ["txt", "voc", "coco", "yolo"])
+@pytest.mark.parametrize("ending", [".heic", ".TGA"])
+def test_the_file_that_is_not_read_is_named_and_no_picture_that_never_was(
+    tmp_path: Path, check: Check, format: str, ending: str
+) -> None:
+    root = tmp_path / "set"
+    names = [f"{number:02d}" for number in range(12)]
+    if format == "coco":
+        root.mkdir()
+        (root / "annotations.json").write_text(json.dumps(coco(root, folder=".")))
+    for number, name in enumerate(names):
+        picture(root / f"{name}.png", number)
+        if format == "txt":
+            (root / f"{name}.txt").write_text("1\n5 5 40 40\n")
+        elif format == "yolo":
+            (root / f"{name}.txt").write_text("0 .5 .5 .3 .3\n")
+        elif format == "voc":
+            (root / f"{name}.xml").write_text(xml(f"{name}.png", boxes_of(number)))
+    (root / "00.png").unlink()
+    (root / f"00{ending}").write_bytes(b"something else" * 9)
+    [fault] = check("data=auto", "data.classes=[gun]")["faults"]
+    assert (fault["kind"], fault["image"]) == ("unread-format", str(root / f"00{ending}"))
+
+
 def test_the_sample_and_errors_of_the_command(tmp_path: Path, check: Check) -> None:
     refused(check("data=voc"), "does not exist")
     refused(check("data=nothing"), "nothing")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.classify.folders import read_folders
+from tlx.classify.folders import read_folders, refuse_empty
 from tlx.classify.schema import FoldersConfig
 from tlx.classify.shapes import ensure_shapes
 from tlx.data.annotations import Item
@@ -44,9 +44,12 @@ def build_folders(
     root = ensure_shapes(cache_dir) if cfg.root is None else Path(cfg.root).expanduser()
     faults = FaultReport()
     classes = list(cfg.classes) if cfg.classes is not None else None
-    items, classes = read_folders(root, classes, faults, strict=cfg.strict)
+    items, names = read_folders(root, classes, faults, strict=cfg.strict)
     if faults.serious:
         log.warning("%s", faults.summary())
+    if stored is None:
+        refuse_empty(root, {names[int(item.labels[0]) - 1] for item in items}, classes)
+    classes = names
     cache = ImageCache.build(items, cache_dir / "images", max_side=cfg.max_side)
     if stored is not None:
         splits, notes = restored_items(items, stored, classes=classes)

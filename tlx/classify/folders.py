@@ -22,7 +22,8 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.data.check import MIN_SIDE
 from tlx.data.faults import FaultReport
-from tlx.data.formats.folders import IMAGE_ENDINGS, files_in, split_folders
+from tlx.data.formats.folders import PICTURE_ENDINGS, files_in, split_folders
+from tlx.data.formats.sniff import seen
 from tlx.data.pictures import Probe, UnreadablePicture, probe
 from tlx.errors import ConfigError, DataError
 
@@ -70,23 +71,53 @@ def read_folders(
 
 
 def list_pictures(root: Path, faults: FaultReport) -> list[Picture]:
-    """Every picture below a class folder, sorted; those outside of one are noted."""
+    """Every picture below a class folder, sorted, of formats that are not read too; those outside
+    of one are noted."""
     if not root.is_dir():
         raise DataError(f"data.root={root} is no folder: name the one that holds the class folders")
     pictures = []
-    places: list[tuple[str | None, Path]] = [*split_folders(root)] or [(None, root)]
-    for split, folder in places:
-        for stray in files_in(folder, IMAGE_ENDINGS):
+    for split, folder in _places(root):
+        for stray in files_in(folder, PICTURE_ENDINGS):
             faults.add("unlabelled", stray, str(folder), "it lies in no class folder")
         for place in _folders_in(folder):
             inside = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
-            files = [file for part in inside for file in files_in(part, IMAGE_ENDINGS)]
+            files = [file for part in inside for file in files_in(part, PICTURE_ENDINGS)]
             pictures += [Picture(file, place.name, split) for file in files]
     return pictures
 
 
+def refuse_empty(root: Path, filled: set[str], stated: list[str] | None) -> None:
+    """Refuse class folders without a usable picture in any split: the network would lack them.
+
+    Args:
+        filled: the classes that have one.
+        stated: `data.classes`, beside which other folders are none of the set.
+
+    Raises:
+        DataError: it names them, and what they hold.
+    """
+    places = [place for _, folder in _places(root) for place in _folders_in(folder)]
+    first = {place.name: place for place in reversed(places)}
+    told = [
+        f"{place} ({seen(place)})"
+        for name, place in sorted(first.items())
+        if name not in filled and (stated is None or name in stated)
+    ]
+    if told:
+        raise DataError(
+            f"no picture that can be used lies in {', '.join(told)}: add or convert pictures, or "
+            "move the folder away to leave the class out"
+        )
+
+
+def _places(root: Path) -> list[tuple[str | None, Path]]:
+    """(split, folder) of the folders that hold class folders."""
+    return [*split_folders(root)] or [(None, root)]
+
+
 def _folders_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = (path for path in folder.iterdir() if path.is_dir() and path.name != "__MACOSX")
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _class_names(pictures: list[Picture], classes: list[str] | None, root: Path) -> list[str]:

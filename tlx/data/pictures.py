@@ -18,6 +18,11 @@ from tlx.errors import DataError
 # Told by content, not by ending: sets hold JPEGs named .png. The list keeps out formats that a
 # picture set does not need and that start other programs to decode (EPS) or are rarely exercised.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+# Of pictures that are told by their ending only, for what they hold is none of the above.
+UNREAD_ENDINGS = {
+    ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".tga", ".ppm", ".pgm", ".exr",
+    ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
+}  # fmt: skip
 HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 FULL_RANGE = 2**14  # 10- to 14-bit cameras stay below it: >> 8 would make their pictures black
@@ -77,7 +82,13 @@ def probe(path: Path, bits: int | None = None) -> Probe:
             that are no 8- or 16-bit numbers, or with 16-bit values that do not fit `bits`.
     """
     data = _read(path)
-    image = _open(data)
+    try:
+        image = _open(data)
+    except UnreadablePicture as error:
+        ending = path.suffix.lower()
+        if error.kind == "undecodable" and ending in UNREAD_ENDINGS:
+            raise UnreadablePicture("unread-format", ending) from error
+        raise
     size = image.size
     image.draft(None, (1, 1))
     _load(image, bits)

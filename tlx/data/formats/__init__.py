@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tlx.data.annotations import Annotation
 from tlx.data.formats import coco, txt, voc, yolo  # noqa: F401  (importing a module registers its reader)
-from tlx.data.formats.folders import read_lines
+from tlx.data.formats.folders import point_to_unread, read_lines
 from tlx.data.formats.registry import READERS, Reader, reader
 from tlx.data.formats.sniff import detect_format, seen
 from tlx.errors import ConfigError, DataError
@@ -50,7 +50,7 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
             f"unknown data format {format!r}: use one of {', '.join(sorted(READERS))} or {AUTO}"
         )
     root = _folder(root)
-    annotations = READERS[format](root, classes)
+    annotations = point_to_unread(READERS[format](root, classes))
     if all(annotation.unused for annotation in annotations):
         raise DataError(
             f"{root} holds no {format} annotations: {seen(root)}; set data.root or data.format"

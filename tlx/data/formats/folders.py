@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tlx.data.annotations import Annotation
+from tlx.data.pictures import UNREAD_ENDINGS
 from tlx.errors import DataError
 
 # What Pillow opens (`tlx.data.pictures.FORMATS`): training, check and predict read the same.
 IMAGE_ENDINGS = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif",
 }  # fmt: skip
-UNREAD_ENDINGS = {".heic", ".heif", ".jp2", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef"}
+PICTURE_ENDINGS = IMAGE_ENDINGS | UNREAD_ENDINGS
 SPLIT_OF_FOLDER = {
     "train": "train",
     "val": "val",
@@ -78,7 +80,7 @@ def annotated_folders(root: Path, ending: str) -> list[tuple[str | None, Path]]:
     if not splits:
         return [(None, root)]
     for split, path in splits:
-        wanted = {ending} | IMAGE_ENDINGS | UNREAD_ENDINGS
+        wanted = {ending} | PICTURE_ENDINGS
         if not any(file.suffix.lower() in wanted for file in files_below(path)):
             raise DataError(
                 f"{path} holds no picture, and so {split} is empty: fill it, or remove the folder "
@@ -150,3 +152,21 @@ def mark_unlabelled(
         for image in images
         if image not in known
     ]
+
+
+def point_to_unread(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """The annotations; one of a missing picture gets the file of its name that is not read.
+
+    So the check says "convert 5.heic" where it would miss a 5.jpg that never was.
+    """
+    unread: dict[Path, dict[str, Path]] = {}
+    pointed = []
+    for annotation in annotations:
+        image = annotation.image
+        if not annotation.unused and not image.exists():
+            if (folder := image.parent) not in unread:
+                files = files_in(folder, UNREAD_ENDINGS) if folder.is_dir() else []
+                unread[folder] = {path.stem: path for path in reversed(files)}
+            annotation = replace(annotation, image=unread[folder].get(image.stem, image))
+        pointed.append(annotation)
+    return pointed

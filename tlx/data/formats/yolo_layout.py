@@ -14,9 +14,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from tlx.data.formats.folders import (
-    IMAGE_ENDINGS,
+    PICTURE_ENDINGS,
     SPLIT_OF_FOLDER,
-    UNREAD_ENDINGS,
     files_below,
     read_lines,
     split_folders,
@@ -59,7 +58,7 @@ def find_layout(root: Path, settings: Mapping[str, Any], base: Path) -> Layout:
         DataError: a split folder or a list without a picture, or a line that fits several.
     """
     files = list(files_below(root))
-    pictures = [p for p in files if p.suffix.lower() in IMAGE_ENDINGS | UNREAD_ENDINGS]
+    pictures = [p for p in files if p.suffix.lower() in PICTURE_ENDINGS]
     stated_in = list(dict.fromkeys((base, root)))
     lists = _lists(stated_in, settings)
     known = {path for paths in lists.values() for path in paths}
