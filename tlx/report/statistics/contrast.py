@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.optimize import brentq
+from scipy.special import gammaln, stdtrit
 from scipy.stats import t
 
 from tlx.report.statistics.power import ALPHA, needed_noncentrality
+
+_LEAST_P = 1e-30
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,9 @@ class Contrast:
 
     `sd` is the standard deviation of the difference of one pair, `pairs` their number. The parts
     of se² that seeds and test pictures make up, and the number of pictures, are None where they are
-    not known.
+    not known. Where both parts are, the bound of a level is the mean of the t distributions' of
+    each, weighted by the parts (Cochran and Cox 1950), and `df` those of the t distribution with
+    the same bound at `ALPHA`.
     """
 
     mean: float
@@ -37,13 +42,28 @@ class Contrast:
         """Two-sided p of the t test. Differences without any spread are told from 0 exactly."""
         if self.se == 0:
             return 1.0 if self.mean == 0 else 0.0
-        return float(2 * t.sf(abs(self.mean) / self.se, self.df))
+        ratio = abs(self.mean) / self.se
+        if self.seed_part is None or self.picture_part is None:
+            return float(2 * t.sf(ratio, self.df))
+        low, high = math.log(_LEAST_P), 0.0
+        if ratio >= self.bound(_LEAST_P):
+            return _LEAST_P
+        return math.exp(brentq(lambda log_p: self.bound(math.exp(log_p)) - ratio, low, high))
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % t interval of the mean difference, for this one comparison."""
-        half = float(t.isf(ALPHA / 2, self.df)) * self.se
+        half = self.bound(ALPHA) * self.se
         return self.mean - half, self.mean + half
+
+    def bound(self, alpha: float) -> float:
+        """The standard errors from 0 at which a difference is shown at the two-sided level."""
+        if self.seed_part is None or self.picture_part is None or self.pictures is None:
+            return float(t.isf(alpha / 2, self.df))
+        parts = ((self.seed_part, self.pairs - 1), (self.picture_part, self.pictures - 1))
+        bounds = [(part, -float(stdtrit(df, alpha / 2))) for part, df in parts]
+        whole = self.seed_part + self.picture_part
+        return sum(part * bound for part, bound in bounds) / whole if whole else bounds[0][1]
 
     @property
     def effect(self) -> float | None:
