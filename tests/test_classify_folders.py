@@ -54,7 +54,7 @@ def test_subfolders_of_a_class_belong_to_it_and_faults_are_named(tmp_path: Path)
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="does not exist"):
         read_folders(tmp_path / "none", None, FaultReport())
     write_picture(tmp_path / "one" / "red" / "0.png", "red", 0)
     with pytest.raises(DataError, match="1 classes, at least two"):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from helpers_shared import SHARED, needs_shared
 
-from tlx.data.formats import read_annotations, stated_classes
+from tlx.classify.folders import read_folders
+from tlx.data.faults import FaultReport
+from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.errors import ConfigError, DataError
 
 
@@ -23,6 +25,20 @@ def test_missing_or_empty_root_says_what_to_set(tmp_path: Path, format: str) -> 
         read_annotations(format, tmp_path / "nowhere", ["a"])
     with pytest.raises(DataError, match=r"no .* annotations.*data\.root"):
         read_annotations(format, tmp_path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("set.txt", "is a file: set data.root"), ("set.ZIP", "is a file: unpack")]
+)
+def test_a_file_in_place_of_the_folder_is_said(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    for read in (
+        lambda root: find_format("auto", root),
+        lambda root: read_annotations("voc", root, None),
+        lambda root: read_folders(root, None, FaultReport()),
+    ):
+        with pytest.raises(DataError, match=f"{name} {words}"):
+            read(tmp_path / name)
 
 
 def test_labels_file_gives_the_class_order(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def sweep(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """A sweep of one good, one impossible and one good job, with W&B in offline mode."""
     folder = tmp_path_factory.mktemp("sweep")
     overrides = [o for o in tiny_overrides(tiny_set, folder) if not o.startswith("logger")]
-    arguments = ["-m", "freeze=none,99,8", "name=study", "logger=wandb", *overrides]
+    arguments = ["-m", "freeze=none,heads,8", "name=study", "logger=wandb", *overrides]
     done = program("train", *arguments, cwd=folder)
     assert done.returncode == 1, done.stderr
-    assert "past the last block" in done.stderr
+    assert "frozen with random weights" in done.stderr  # the extras, as the weights show
     assert "freeze=8" in done.stdout
     # So little training finds nothing: the words at the end say so, beside the table
     assert "Nothing has learned" in done.stdout or "No arm can be recommended" in done.stdout
@@ -58,12 +58,12 @@ def records(folder: Path) -> dict[str, dict]:
 def test_a_failed_job_is_recorded_and_the_others_go_on(sweep: tuple[Path, list[str]]) -> None:
     found = records(sweep[0])
     assert {k: r["status"] for k, r in found.items()} == {
-        "none": "finished", "99": "failed", "8": "finished",
+        "none": "finished", "heads": "failed", "8": "finished",
     }  # fmt: skip
-    assert found["99"]["error"]["type"] == "ConfigError"
+    assert found["heads"]["error"]["type"] == "FreezeError"
     best = found["none"]["folder"] / "checkpoints" / "best.ckpt"
     assert found["none"]["checkpoint"] == {"file": "best.ckpt", "sha256": file_sha256(best)}
-    assert found["99"]["checkpoint"] is None
+    assert found["heads"]["checkpoint"] is None
     report = sweep[0] / "runs" / "study" / "report"
     assert "freeze=8" in (report / "report.md").read_text()
     assert (report / "loss_vs_time.png").stat().st_size > 10_000
@@ -83,8 +83,8 @@ def test_the_same_sweep_again_skips_what_is_finished(sweep: tuple[Path, list[str
     done = program("train", *sweep[1], cwd=sweep[0])
     assert done.returncode == 1
     after = records(sweep[0])
-    assert {k: r["mtime"] for k, r in after.items() if k != "99"} == {
-        k: r["mtime"] for k, r in before.items() if k != "99"
+    assert {k: r["mtime"] for k, r in after.items() if k != "heads"} == {
+        k: r["mtime"] for k, r in before.items() if k != "heads"
     }
     assert "is finished already" in done.stdout + done.stderr
 

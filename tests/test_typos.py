@@ -65,6 +65,15 @@ def test_errors_of_a_composition(overrides: str, end: str) -> None:
     assert "\n" not in line
 
 
+def program(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(filter(None, [str(Path(tlx.__file__).parent.parent),
+                                         os.environ.get("PYTHONPATH")]))  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False,
+        timeout=120, cwd=folder, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -91,16 +100,41 @@ def test_programs_end_in_one_line(arguments: list[str], words: str, tmp_path: Pa
     (folder / "sweep.yaml").write_text(
         "# @package _global_\nhydra:\n  sweeper:\n    params:\n      freez: none,4\n"
     )
-    path = os.pathsep.join(filter(None, [str(Path(tlx.__file__).parent.parent),
-                                         os.environ.get("PYTHONPATH")]))  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False,
-        timeout=120, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
+    done = program(arguments, tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.endswith(words)
     assert not list(tmp_path.rglob("record.json")), "nothing has begun"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tlx.train", "-m", "freeze=none,nonsense"], "freeze=nonsense is not understood"),
+        (["tlx.classify", "-m", "trainer.epochs=1,-1"], "trainer.epochs=-1 must be at least 1"),
+        (["tlx.train", "-m", "runs_dir=", "freeze=none,4"], "runs_dir= is empty"),
+        (["tlx.train", "data=auto", "data.root="], "data.root= is empty"),
+        (["tlx.train", "runs_dir="], "runs_dir= is empty"),
+        (["tlx.train", "backbone.weights="], "backbone.weights= is empty"),
+        (["tlx.classify", "data.root="], "data.root= is empty"),
+        (["tlx.data", "check", "data=auto", "data.root=x", "output="], "output= is empty"),
+        (["tlx.evaluate", "checkpoint=x", "root="], "root= is empty"),
+        (["tlx.predict", "model=x", "source="], "source= is empty"),
+        (["tlx.export", "checkpoint=x", "format=onnx", "output="], "output= is empty"),
+        (["tlx.classify.export", "checkpoint="], "checkpoint= is empty"),
+        (["tlx.report", ""], "an argument is empty"),
+        (["tlx.inspect", "x", "--root="], "--root= is empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)  # fmt: skip
+def test_a_bad_value_is_found_before_anything_is_written(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    done = program(arguments, tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_check_of_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -108,6 +142,8 @@ def test_the_check_of_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     for arguments, meant in zip(given, ("data=guns?", "data.root=/x?"), strict=True):
         assert data_main(["check", *arguments]) == 2
         assert capsys.readouterr().err.strip().endswith(f"did you mean {meant}")
+    assert data_main(["check", "data=auto", "data.root=", f"output={tmp_path}"]) == 2
+    assert "data.root= is empty" in capsys.readouterr().err
     assert data_main(["chek", f"output={tmp_path}"]) == 2
     assert "did you mean check?" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -31,11 +31,10 @@ def parse(schema: type[T], arguments: list[str]) -> T:
     for argument in arguments:
         if "=" not in argument:
             raise ConfigError(f"{argument!r} is not KEY=VALUE; keys: {known}")
-    pairs: dict[str, Any] = {}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        # Values stay text until the schema types them, so that a path may hold any character.
-        pairs[key] = None if value in ("null", "") else value
+    # Values stay text until the schema types them, so that a path may hold any character.
+    texts = {key: value for key, _, value in (text.partition("=") for text in arguments)}
+    refuse_empty(texts)
+    pairs: dict[str, Any] = {k: None if text == "null" else text for k, text in texts.items()}
     if unknown := [key for key in pairs if key not in names]:
         raise ConfigError(unknown_key(unknown[0], names, pairs[unknown[0]]))
     try:
@@ -48,8 +47,30 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         raise ConfigError(f"{first_line(error)}; keys: {known}") from error
 
 
+def refuse_empty(values: Mapping[str, Any]) -> None:
+    """Refuse a key whose text is empty, as `root=$UNSET` gives it: a path would mean this folder.
+
+    Raises:
+        ConfigError: it names the key.
+    """
+    for key, value in values.items():
+        if value == "":
+            raise ConfigError(
+                f"{key}= is empty: give it a value (is a variable of the shell not set?), or leave "
+                "the key out"
+            )
+
+
 class Options(argparse.ArgumentParser):
     """A command line with options: an unknown one is one line with the nearest."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `argparse` does; an empty argument is refused, for as a path it is this folder."""
+        for argument in sys.argv[1:] if args is None else args:
+            if re.fullmatch(r"(--[\w-]+=)?", argument):
+                self.exit(FAILED, f"{self.prog}: {argument or 'an argument'} is empty: give it a "
+                          "value (is a variable of the shell not set?)\n")  # fmt: skip
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End the program with exit code 2."""

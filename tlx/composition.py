@@ -14,10 +14,10 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from tlx.cli import FAILED, fail
-from tlx.config import conf_dir
-from tlx.errors import ConfigError, first_line
-from tlx.identity import flat
+from tlx.cli import FAILED, fail, refuse_empty
+from tlx.config import check_config, conf_dir
+from tlx.errors import ConfigError, TlxError, first_line
+from tlx.identity import as_written, flat
 from tlx.policies.base import POLICIES
 from tlx.schema import Config
 from tlx.typos import unknown_choice, unknown_key
@@ -61,15 +61,32 @@ def _main(job: Callable[[DictConfig], Any], config_name: str) -> None:
 
 
 def check_known(cfg: DictConfig, schema: type = Config) -> None:
-    """Refuse a key that was added to the configuration (`+trainer.epoch=3`): nothing would read it.
+    """Refuse a key that was added to the configuration (`+trainer.epoch=3`): nothing would read it;
+    and one that is empty.
 
     Raises:
         ConfigError: it names the key and the one that may have been meant.
     """
-    known = _known_keys(schema)
-    for key in flat({str(k): cfg._get_node(k) for k in cfg if k != "hydra"}):
+    known, values = _known_keys(schema), as_written(cfg)
+    refuse_empty(values)
+    for key in values:
         if not key.startswith("policy") and key not in known:
             raise ConfigError(unknown_key(key, known))
+
+
+def check_job(cfg: DictConfig) -> None:
+    """What a program checks of a configuration before it reads data, for any program of ours.
+
+    Raises:
+        ConfigError: as `check_known`, and as the program's own check.
+    """
+    from tlx.classify.config import check_classify
+    from tlx.classify.schema import ClassifyConfig
+
+    classifies = "classifier" in cfg
+    check_known(cfg, ClassifyConfig if classifies else Config)
+    if cfg.resume is None:  # the folder's configuration takes the place of this one
+        (check_classify if classifies else check_config)(cfg)
 
 
 def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) -> str:
@@ -83,6 +100,8 @@ def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) 
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return f"{error.override!r} is not KEY=VALUE"
     cause = error.__cause__ or error.__context__ or error
+    if own := _of_a_resolver(error):
+        return str(own)
     key = getattr(cause, "full_key", None)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(key, str) and key:
         given = [o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key]
@@ -91,6 +110,14 @@ def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) 
         return where + unknown_key(key, _known_keys(schema), given[-1] if given else None)
     told = " ".join(str(error).split()) or type(error).__name__
     return told if first_line(cause) in told else f"{told}: {first_line(cause)}"
+
+
+def _of_a_resolver(error: BaseException) -> TlxError | None:
+    """The error of ours that OmegaConf wrapped."""
+    below: BaseException | None = error
+    while below is not None and not isinstance(below, TlxError):
+        below = below.__cause__ or below.__context__
+    return below
 
 
 def _known_keys(schema: type) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from tlx.classify.schema import ClassifyConfig
+from tlx.cli import refuse_empty
 from tlx.freeze.depth import freeze_label
 from tlx.policies.base import POLICIES
 from tlx.schema import Config
@@ -79,6 +80,15 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The identity by full key (`trainer.head_lr`); a key that is left out has its default."""
     plain = identity(config)
     return default_settings(plain) | flat(plain)
+
+
+def as_written(cfg: DictConfig) -> dict[str, Any]:
+    """The values of a composed configuration by full key, interpolations as they are; none of
+    Hydra's own."""
+    kept = {str(key): cfg._get_node(key) for key in cfg if key != "hydra"}
+    plain = OmegaConf.to_container(OmegaConf.create(kept))
+    assert isinstance(plain, dict)
+    return flat({str(key): value for key, value in plain.items()})
 
 
 def flat(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -151,7 +161,11 @@ def run_label(cfg: DictConfig) -> str:
 
 
 def run_dir(_root_: DictConfig) -> str:
-    """Folder of a single run, or the one that `resume=` names (Hydra asks through a resolver)."""
+    """Folder of a single run, or the one that `resume=` names (Hydra asks through a resolver).
+
+    Hydra makes the folder before a job begins, and so empty values are refused here.
+    """
+    refuse_empty(as_written(_root_))
     if _root_.resume is not None:
         return str(_root_.resume)
     return str(Path(_root_.runs_dir) / _root_.name / run_label(_root_))
@@ -159,4 +173,5 @@ def run_dir(_root_: DictConfig) -> str:
 
 def run_subdir(_root_: DictConfig) -> str:
     """Folder of one job of a sweep, below the sweep's."""
+    refuse_empty(as_written(_root_))
     return run_label(_root_)

@@ -22,7 +22,7 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.data.check import MIN_SIDE
 from tlx.data.faults import FaultReport
-from tlx.data.formats.folders import PICTURE_ENDINGS, files_in, split_folders
+from tlx.data.formats.folders import PICTURE_ENDINGS, files_in, set_folder, split_folders
 from tlx.data.formats.sniff import seen
 from tlx.data.pictures import Probe, UnreadablePicture, probe
 from tlx.errors import ConfigError, DataError
@@ -73,8 +73,7 @@ def read_folders(
 def list_pictures(root: Path, faults: FaultReport) -> list[Picture]:
     """Every picture below a class folder, sorted, of formats that are not read too; those outside
     of one are noted."""
-    if not root.is_dir():
-        raise DataError(f"data.root={root} is no folder: name the one that holds the class folders")
+    set_folder(root)
     pictures = []
     for split, folder in _places(root):
         for stray in files_in(folder, PICTURE_ENDINGS):

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
 import tlx.train  # noqa: F401  registers the schema and the resolvers
+from tlx.cli import refuse_empty
 from tlx.composition import check_known, in_words
 from tlx.config import conf_dir
 from tlx.console import stdout_console
@@ -100,14 +101,15 @@ def main(arguments: list[str]) -> int:
         print((__doc__ or "").strip())
         return 0 if arguments else 2
     given = [a for a in arguments[1:] if not a.startswith("output=")]
-    outputs = [a.partition("=")[2] for a in arguments[1:] if a.startswith("output=")]
-    report = Path(outputs[-1] if outputs else ".").expanduser() / REPORT
+    output = next((a.partition("=")[2] for a in arguments[::-1] if a.startswith("output=")), ".")
     logger = logging.getLogger("tlx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # what it warns of is printed here
     try:
         if arguments[0] != "check":
             raise ConfigError(unknown_command(arguments[0], ["check"]))
+        refuse_empty({"output": output})
+        report = Path(output).expanduser() / REPORT
         try:
             data = check_set(given)
         except TlxError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -31,12 +33,55 @@ def from_scratch(job: Job) -> Job:
     return [*kept, "freeze=none", f"backbone.weights={SCRATCH}"]
 
 
-class StudySweeper(BasicSweeper):
-    """Every combination of the sweep values, as Hydra's basic sweeper, in a study's order."""
+class CheckedSweeper(BasicSweeper):
+    """Hydra's basic sweeper; nothing runs, and nothing is written, before every job is checked.
+
+    Attributes:
+        jobs: the configuration of each job and its folder, in the order in which they run.
+    """
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size, params)
         self.jobs: list[tuple[DictConfig, Path]] = []
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Compose and check all jobs, then run them.
+
+        Raises:
+            ConfigError: of the first job that could not begin.
+        """
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        given = [*self._parse_config(), *arguments]
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
+        for job in itertools.chain(*self.split_arguments(overrides, self.max_batch_size)):
+            self.jobs.append(self._checked(job))
+        self.all_checked()
+        return super().sweep(arguments)
+
+    def _checked(self, overrides: list[str]) -> tuple[DictConfig, Path]:
+        from tlx.composition import check_job  # here: Hydra loads this module in every program
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        check_job(cfg)
+        with open_dict(cfg):  # as the launcher does, for folders that are named by number
+            cfg.hydra.job.id = cfg.hydra.job.num = len(self.jobs)
+        return cfg, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+
+    def all_checked(self) -> None:
+        """For subclasses: the jobs are known, and none runs yet."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing: every job was composed before the first one."""
+
+
+class StudySweeper(CheckedSweeper):
+    """Every combination of the sweep values, in a study's order."""
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size, params)
         self.plan: list[Planned] = []
 
     def setup(
@@ -63,18 +108,8 @@ class StudySweeper(BasicSweeper):
         jobs = arrange([list(job) for job in unique])
         return list(BasicSweeper.split_overrides_to_chunks(jobs, max_batch_size))
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Compose every job before the first one runs, and note what it will be."""
-        from tlx.composition import check_known  # here: Hydra loads this module in every program
-
-        assert self.hydra_context is not None
-        assert self.config is not None
-        for overrides in batch:
-            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            check_known(cfg)
-            with open_dict(cfg):  # as the launcher does, for folders that are named by number
-                cfg.hydra.job.id = cfg.hydra.job.num = len(self.jobs)
-            self.jobs.append((cfg, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)))
+    def all_checked(self) -> None:
+        """Note what will run, and warn of jobs that are one run."""
         self.plan = planned(self.jobs)
         for warning in repeats(self.plan):
             log.warning("%s", warning)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tlx.data.annotations import Annotation
 from tlx.data.formats import coco, txt, voc, yolo  # noqa: F401  (importing a module registers its reader)
-from tlx.data.formats.folders import point_to_unread, read_lines
+from tlx.data.formats.folders import point_to_unread, read_lines, set_folder
 from tlx.data.formats.registry import READERS, Reader, reader
 from tlx.data.formats.sniff import detect_format, seen
 from tlx.errors import ConfigError, DataError
@@ -30,7 +30,7 @@ def find_format(format: str, root: Path) -> str:
     Raises:
         DataError: there is no such folder, or its files speak for none or for several.
     """
-    return detect_format(_folder(root)) if format == AUTO else format
+    return detect_format(set_folder(root)) if format == AUTO else format
 
 
 def read_annotations(format: str, root: Path, classes: list[str] | None) -> list[Annotation]:
@@ -49,20 +49,13 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
         raise ConfigError(
             f"unknown data format {format!r}: use one of {', '.join(sorted(READERS))} or {AUTO}"
         )
-    root = _folder(root)
+    root = set_folder(root)
     annotations = point_to_unread(READERS[format](root, classes))
     if all(annotation.unused for annotation in annotations):
         raise DataError(
             f"{root} holds no {format} annotations: {seen(root)}; set data.root or data.format"
         )
     return annotations
-
-
-def _folder(root: Path) -> Path:
-    root = Path(root).expanduser().absolute()
-    if not root.is_dir():
-        raise DataError(f"the data folder {root} does not exist: set data.root=FOLDER")
-    return root
 
 
 def stated_classes(root: Path) -> list[str] | None:

@@ -16,6 +16,7 @@ IMAGE_ENDINGS = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif",
 }  # fmt: skip
 PICTURE_ENDINGS = IMAGE_ENDINGS | UNREAD_ENDINGS
+PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 SPLIT_OF_FOLDER = {
     "train": "train",
     "val": "val",
@@ -23,6 +24,24 @@ SPLIT_OF_FOLDER = {
     "validation": "val",
     "test": "test",
 }
+
+
+def set_folder(root: str | Path) -> Path:
+    """The folder of a data set, absolute.
+
+    Raises:
+        DataError: it is not there, or is a file.
+    """
+    folder = Path(root).expanduser().absolute()
+    if folder.is_file():
+        packed = folder.name.lower().endswith(PACKED)
+        raise DataError(
+            f"the data folder {folder} is a file: "
+            f"{'unpack it first, and ' if packed else ''}set data.root=FOLDER"
+        )
+    if not folder.is_dir():
+        raise DataError(f"the data folder {folder} does not exist: set data.root=FOLDER")
+    return folder
 
 
 def files_in(folder: Path, endings: set[str]) -> list[Path]:
