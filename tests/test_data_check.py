@@ -26,7 +26,9 @@ from PIL import Image
 from tlx.data.annotations import Item
 from tlx.data.cache import ImageCache
 from tlx.data.doubts import same_name
+from tlx.data.formats.folders import pictures_below
 from tlx.data.pictures import decode, probe
+from tlx.live.pictures import find_pictures
 
 
 def test_a_sound_set_is_told_whole(tmp_path: Path, check: Check) -> None:
@@ -47,6 +49,31 @@ def test_boxes_never_go_to_another_picture(tmp_path: Path, check: Check) -> None
     assert all(Path(f["image"]).stem == Path(f["where"]).stem for f in report["faults"])
 
 
+def test_an_annotation_without_its_picture_takes_no_others(tmp_path: Path, check: Check) -> None:
+    stems = devkit(tmp_path / "set", lists=False)
+    for number, stem in enumerate(stems):
+        other = stems[(number + 1) % len(stems)]
+        write(tmp_path / "set", stem, xml(f"{other}.png", boxes_of(number)))
+    for stem in stems[:3]:
+        (tmp_path / "set/JPEGImages" / f"{stem}.png").unlink()
+    report = check("data=voc")
+    assert report["counts"] == {"missing-image": 3, "renamed-picture": 8}
+    assert sum(split["boxes"] for split in report["splits"].values()) == 9
+
+
+@pytest.mark.parametrize("copied", [0, 11])  # of train, of test
+def test_an_unlisted_copy_of_an_annotation_makes_no_negative(
+    tmp_path: Path, check: Check, copied: int
+) -> None:
+    stem = devkit(tmp_path / "set")[copied]
+    write(tmp_path / "set", f"{stem} (2)", xml(f"{stem}.png", boxes_of(copied)))
+    report = check("data=voc")
+    assert images(report) == [6, 3, 3]
+    assert [report["splits"][split]["negatives"] for split in report["splits"]] == [0, 0, 0]
+    [fault] = report["faults"]
+    assert fault["where"].endswith("(2).xml")
+
+
 @pytest.mark.parametrize("line", ['"{}"', "'{}'", "{}.png", "{}  1", "{} -1", "{} 0", '"{}.png" 1'])
 def test_lists_as_other_tools_write_them(tmp_path: Path, check: Check, line: str) -> None:
     stems = devkit(tmp_path / "set", lists=False)
@@ -64,6 +91,14 @@ def test_a_line_that_fits_nothing_is_named(tmp_path: Path, check: Check) -> None
     assert "img 03" in fault["detail"]
     (path.parent / "val.txt").write_text("nothing\n")
     refused(check("data=voc"), "names a val split", "val.txt:1", "data.splits=cut")
+
+
+@pytest.mark.parametrize("line", ["{},", "new_{}"])
+def test_lists_of_which_no_line_fits_are_named(tmp_path: Path, check: Check, line: str) -> None:
+    stems = devkit(tmp_path / "set", lists=False)
+    write_lists(tmp_path / "set", stems, line)
+    told = ("train.txt:1", line.format(stems[0]), f"the nearest is '{stems[0]}'", "12 lines")
+    refused(check("data=voc"), *told, "data.splits=cut")
 
 
 def test_lists_that_are_copies(tmp_path: Path, check: Check) -> None:
@@ -231,6 +266,15 @@ def test_yolo_trees(tmp_path: Path, check: Check) -> None:
     refused(check("data=yolo"), "0.txt:1", "class 3 has no name")
 
 
+def test_files_that_macos_adds_are_pictures_nowhere(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", "deep/b.png", "__MACOSX/c.png"):
+        picture(tmp_path / name, 1)
+    expected = [tmp_path / "a.png", tmp_path / "deep/b.png"]
+    assert pictures_below(tmp_path) == find_pictures(str(tmp_path)) == expected
+    assert find_pictures(str(tmp_path / "*.png")) == expected[:1]
+    assert pictures_below(tmp_path / "none") == []
+
+
 def test_another_format_is_named(tmp_path: Path, check: Check) -> None:
     content = coco(tmp_path / "set")
     (tmp_path / "set/annotations.json").write_text(json.dumps(content))
@@ -254,6 +298,17 @@ def test_half_of_a_set_unusable_stops_whatever_the_reason(tmp_path: Path, check:
     write(root, stems[5], xml("a.png", [("gun", (40, 40, 10, 10))]))
     told = ("6 of 12", "cannot be used", "4 undecodable", "1 missing-image", "1 no-box-left")
     refused(check("data=voc"), *told, str(root / "JPEGImages" / f"{stems[1]}.png"))
+
+
+def test_half_of_the_annotations_out_of_place_stops(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    stems = devkit(root, lists=False)
+    deeper = root / "Annotations/more"
+    deeper.mkdir()
+    for stem in stems[:6]:
+        (root / "Annotations" / f"{stem}.xml").rename(deeper / f"{stem}.xml")
+    told = ("6 of 12 annotated pictures", "6 unread-annotation", "no place", str(deeper))
+    refused(check("data=voc"), *told)
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "klingon"])
@@ -331,6 +386,14 @@ def test_a_camera_of_few_bits_never_gives_black_pictures(
     report = check("data=voc", f"data.bits={bits - 1}")
     assert report["counts"] == {"wide-range": 1}
     assert f"data.bits={bits - 1}" in report["faults"][0]["detail"]
+
+
+def test_a_set_of_few_bits_names_the_key(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    for stem in devkit(root):
+        values = np.linspace(0, 4000, SIZE[0] * SIZE[1]).astype(np.uint16)
+        cv2.imwrite(str(root / "JPEGImages" / f"{stem}.png"), values.reshape(SIZE[1], SIZE[0]))
+    refused(check("data=voc"), "12 narrow-range", "train with data.bits=12")
 
 
 def deep_picture(

@@ -105,6 +105,7 @@ def test_folders(tmp_path: Path) -> None:
     for name in ("z.JPG", "a/b.png", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "._z.JPG").write_bytes(b"of another operating system")
     assert jb.find_pictures(str(tmp_path)) == ["a/b.png", "z.JPG"]
     (tmp_path / "none").mkdir()
     with pytest.raises(jb.BenchmarkError, match="holds no picture"):

@@ -158,7 +158,10 @@ def test_an_arm_that_learned_nothing_is_not_taken(tmp_path: Path) -> None:
 def test_an_arm_whose_frozen_part_moved_is_no_candidate(tmp_path: Path) -> None:
     moved = make_record("4")["frozen"] | {"hash_after": "bb"}
     study = compared(tmp_path, *arm("none", 30, 0.7), *arm("4", 20, 0.7, frozen=moved))
-    assert "fewer than two arms" in said(recommend(study))
+    advice = recommend(study)
+    assert advice.arm is None
+    assert "freeze=none is the only arm fit to be taken" in said(advice)
+    assert advice.refused["freeze=4"] == "what it froze changed in training"
 
 
 @pytest.mark.parametrize("limits", [{"train_minutes": -1.0}, {"accepted_map_loss": 2.0}])

@@ -1194,7 +1194,7 @@ def find_pictures(folder: str, listed: Optional[str] = None) -> List[str]:
             os.path.relpath(os.path.join(place, name), folder).replace(os.sep, "/")
             for place, _, files in os.walk(folder)
             for name in files
-            if name.lower().endswith(ENDINGS)
+            if name.lower().endswith(ENDINGS) and not name.startswith(".")
         ]
     if not names:
         raise BenchmarkError("{} holds no picture ({})".format(folder, ", ".join(ENDINGS)))

@@ -74,12 +74,17 @@ def check(
     items: list[Item] = []
     lost: list[Fault] = []  # why a picture with an annotation is not used
     for annotation in annotations:
-        item = _check_one(
-            annotation, probes.get(annotation.image), labels, faults, edges, input_size
-        )
+        found = probes.get(annotation.image)
+        if annotation.unused:
+            _note_unused(annotation, found is not None, faults)
+            if annotation.unused == "unread-annotation":
+                lost.append(faults.faults[-1])
+            continue
+        assert found is not None
+        item = _check_one(annotation, found, labels, faults, edges, input_size)
         if item:
             items.append(replace(item, bits=bits))
-        elif not annotation.unused:
+        else:
             lost.append(faults.faults[-1])
     refuse_losses(lost, len(items))
     if strict and faults.serious:
@@ -163,9 +168,20 @@ def _probe_all(
         return dict(zip(paths, pool.map(attempt, paths), strict=True))
 
 
+def _note_unused(annotation: Annotation, used_otherwise: bool, faults: FaultReport) -> None:
+    """Report what is not trained on; `used_otherwise`: its picture is, by another annotation."""
+    image, where = annotation.image, annotation.source
+    for kind, detail in annotation.remarks:
+        faults.add(kind, image, where, detail)
+    if annotation.unused == "unlisted" and used_otherwise:
+        faults.add("unread-annotation", image, where, "its picture has another annotation")
+    elif annotation.unused and annotation.unused != "unknown-line":
+        faults.add(annotation.unused if image.is_file() else "missing-image", image, where, "")
+
+
 def _check_one(
     annotation: Annotation,
-    found: Probe | UnreadablePicture | None,
+    found: Probe | UnreadablePicture,
     labels: dict[str, int],
     faults: FaultReport,
     edges: EdgeTally,
@@ -174,12 +190,6 @@ def _check_one(
     image, where, start = annotation.image, annotation.source, len(faults.faults)
     for kind, detail in annotation.remarks:
         faults.add(kind, image, where, detail)
-    if found is None and annotation.unused in ("unknown-line",):
-        return None
-    if found is None:  # `unused`, hence not probed
-        kind = (annotation.unused or "unlabelled") if image.is_file() else "missing-image"
-        faults.add(kind, image, where, "")
-        return None
     if isinstance(found, UnreadablePicture):
         faults.add(found.kind, image, where, str(found))
         return None

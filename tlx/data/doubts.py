@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlx.data.annotations import Annotation, Item
-from tlx.data.faults import Fault
+from tlx.data.faults import RULES, Fault
 from tlx.errors import DataError
 
 LEAST_LOSS = 3  # pictures: a smaller set may have lost one of two
@@ -115,9 +115,10 @@ def refuse_losses(lost: Sequence[Fault], used: int) -> None:
     kinds = Counter(fault.kind for fault in lost).most_common()
     first = next(fault for fault in lost if fault.kind == kinds[0][0])
     missing = [kind for kind, _ in kinds] == ["missing-image"]
+    why = first.detail or RULES[first.kind].why
     raise DataError(
         f"{len(lost)} of {len(lost) + used} annotated pictures "
         f"{'are missing' if missing else 'cannot be used'} "
         f"({', '.join(f'{count} {kind}' for kind, count in kinds)}; {first.image} "
-        f"[{first.where}]: {first.detail}): {'complete' if missing else 'correct'} the set"
+        f"[{first.where}]: {why}): {'complete' if missing else 'correct'} the set"
     )

@@ -195,7 +195,12 @@ def _load(image: ImageFile.ImageFile, bits: int | None) -> None:
     if least < 0 or peak > 65535:
         raise UnreadablePicture("unread-format", f"values from {least} to {peak}: write 16 bits")
     if bits is None and peak < FULL_RANGE:
-        raise UnreadablePicture("narrow-range", f"values up to {peak} of 65535")
+        used = max(BITS[0], peak.bit_length())
+        raise UnreadablePicture(
+            "narrow-range",
+            f"values up to {peak} of 65535, as a camera of {used} bits writes them: train with "
+            f"data.bits={used}",
+        )
     if bits is not None and peak >= 2**bits:
         raise UnreadablePicture("wide-range", f"values up to {peak}: more than data.bits={bits}")
     if bits is not None and raw.startswith("LA"):

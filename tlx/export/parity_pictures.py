@@ -12,7 +12,7 @@ import numpy as np
 from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
-from tlx.data.formats.folders import IMAGE_ENDINGS
+from tlx.data.formats.folders import pictures_below
 from tlx.data.module import DetectionData, build_data
 from tlx.data.pictures import decode, stated_bits
 from tlx.errors import DataError
@@ -71,7 +71,7 @@ def parity_pictures(meta: ModelMeta, cache_dir: Path, folder: Path | None) -> Pi
     The sample shows other objects than the model knows: tensors can be compared on it, mAP cannot.
     """
     if folder is not None:
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+        paths = pictures_below(folder)
         if not paths:
             raise DataError(f"{folder} holds no picture to compare on")
         return Pictures(str(folder), None, paths, False, stated_bits(meta.config))

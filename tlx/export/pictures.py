@@ -8,7 +8,7 @@ import numpy as np
 
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
-from tlx.data.formats.folders import IMAGE_ENDINGS
+from tlx.data.formats.folders import pictures_below
 from tlx.data.pictures import decode, stated_bits
 from tlx.errors import ConfigError, DataError
 from tlx.evaluation.subject import read_subject
@@ -57,7 +57,7 @@ def _of_val(source: Source, count: int, cache_dir: Path) -> list[np.ndarray]:
 
 
 def _of_folder(source: Source, count: int, folder: Path) -> list[np.ndarray]:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    found = pictures_below(folder)
     if not found:
         raise DataError(f"calibration={folder}: no picture there")
     transform = EvalTransform(source.detector.input_size)

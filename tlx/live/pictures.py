@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tlx.data.formats.folders import IMAGE_ENDINGS
+from tlx.data.formats.folders import IMAGE_ENDINGS, pictures_below
 from tlx.data.pictures import decode
 from tlx.errors import DataError
 from tlx.live.frame import Frame
@@ -23,10 +23,11 @@ def find_pictures(source: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        candidates = list(path.rglob("*"))
+        found = pictures_below(path)
     else:
-        candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]
-    found = sorted(p for p in candidates if p.is_file() and p.suffix.lower() in IMAGE_ENDINGS)
+        named = map(Path, sorted(glob.glob(str(path), recursive=True)))
+        files = (p for p in named if p.is_file() and not p.name.startswith("."))
+        found = [p for p in files if p.suffix.lower() in IMAGE_ENDINGS]
     if not found:
         raise DataError(
             f"source={source}: no picture there ({', '.join(sorted(IMAGE_ENDINGS))} are read)"

@@ -52,6 +52,13 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
     root = set_folder(root)
     annotations = point_to_unread(READERS[format](root, classes))
     if all(annotation.unused for annotation in annotations):
+        lines = [each for each in annotations if each.unused == "unknown-line"]
+        if lines:
+            raise DataError(
+                f"{lines[0].source}: {lines[0].remarks[0][1]}, and so with all {len(lines)} lines "
+                "of the lists: correct the lists, or have all pictures divided anew with "
+                "data.splits=cut"
+            )
         raise DataError(
             f"{root} holds no {format} annotations: {seen(root)}; set data.root or data.format"
         )

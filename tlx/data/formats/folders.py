@@ -76,6 +76,12 @@ def files_below(root: Path) -> Iterator[Path]:
         waiting += reversed(deeper)
 
 
+def pictures_below(root: Path) -> list[Path]:
+    """The pictures at any depth below `root`, sorted."""
+    found = files_below(root) if root.is_dir() else ()
+    return sorted(path for path in found if path.suffix.lower() in IMAGE_ENDINGS)
+
+
 def subfolder(root: Path, *names: str) -> Path | None:
     """The first folder in `root` whose name is one of `names`, whatever its case."""
     folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}

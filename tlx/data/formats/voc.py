@@ -205,13 +205,17 @@ def _read_folder(xml_folder: Path, images: ImageFolder) -> dict[str, Annotation]
     """{stem of the XML: annotation} with each XML's picture found in `images`.
 
     The XML's own stem names it, and `<filename>` where there is no such picture: files are renamed
-    after annotating, and then `<filename>` may name another one.
+    after annotating, and then `<filename>` may name another one. A picture that has an XML of its
+    own is no other's.
     """
-    found = {}
-    for path in files_in(xml_folder, {".xml"}):
+    found, paths = {}, files_in(xml_folder, {".xml"})
+    stems = {path.stem for path in paths}
+    for path in paths:
         stem = path.stem
         name, annotation = parse_xml(path)
         named, own = images.named(name), images.with_stem(stem)
+        if named and not own and named.stem in stems:
+            named, name = None, ""
         if named and own and named.stem != own.stem:
             remark = "renamed-picture", f"<filename> says {name}"
             annotation = replace(annotation, remarks=(*annotation.remarks, remark))
