@@ -27,6 +27,7 @@ from tlx.data.annotations import Item
 from tlx.data.cache import ImageCache
 from tlx.data.doubts import same_name
 from tlx.data.formats.folders import pictures_below
+from tlx.data.formats.sniff import stating
 from tlx.data.pictures import decode, probe
 from tlx.live.pictures import find_pictures
 
@@ -502,7 +503,11 @@ def test_auto_finds_the_format_that_the_files_speak_for(tmp_path: Path, check: C
         path.write_text("1\n2 3 20 30\n")
     assert check("data=auto", "data.classes=[gun]")["format"] == "txt"
     devkit(root)  # its lists name numbers only, which are no counts
-    refused(check("data=auto"), "txt (00.txt, …)", "voc (Annotations/img 00.xml, …)", "data=")
+    told = ("txt (00.txt, …)", "voc (Annotations/img 00.xml, …)", stating("txt"))
+    refused(check("data=auto"), *told)
+    for format in ("txt", "voc"):  # what is advised is accepted, and does what it says
+        advised = stating(format).replace("[NAME]", "[gun]").split()
+        assert check("data=auto", *advised)["format"] == format
 
 
 def test_auto_is_not_misled_by_lists_of_numbers(tmp_path: Path, check: Check) -> None:

@@ -30,6 +30,7 @@ import tlx.predict
 import tlx.report.__main__
 import tlx.train
 from tlx.cli import run_program
+from tlx.errors import StorageError
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self").is_dir(), reason="no /proc: only Linux has a folder that refuses all"
@@ -145,6 +146,26 @@ def test_a_place_that_cannot_be_written_is_one_line(name: str, tmp_path: Path) -
     assert code == 2, said
     assert "/proc/self" in said
     assert "Traceback" not in said
+    assert "free space" not in said
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_file_in_the_way_is_named(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("of another program")
+    (tmp_path / "in").mkdir()
+    code, said = run(PROGRAMS[name](out, tmp_path / "in"))
+    assert code == 2, said
+    assert str(out) in said
+    assert "Traceback" not in said
+    assert "Errno" not in said
+    assert "free space" not in said
+    assert out.read_text() == "of another program"
+
+
+def test_what_an_evaluation_cannot_write_is_found_before_it(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="is a folder"):
+        tlx.evaluate.evaluate(tlx.evaluate.EvaluateConfig(checkpoint="none", output=str(tmp_path)))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

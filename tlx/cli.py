@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlx.errors import ConfigError, TlxError, first_line
+from tlx.errors import ConfigError, TlxError, first_line, remedy
 from tlx.typos import unknown_key
 
 T = TypeVar("T")
@@ -108,10 +108,8 @@ def _hydra_argument(argument: str) -> str:
 
 def fail(error: BaseException) -> NoReturn:
     """End the program with what was wrong: an error of the input, or of a disk."""
-    advice = (
-        "" if isinstance(error, TlxError) else ": free space, or check the rights of that place"
-    )
-    print(f"{type(error).__name__}: {error}{advice}", file=sys.stderr)
+    told = f"{first_line(error)}: {remedy(error)}" if isinstance(error, OSError) else str(error)
+    print(f"{type(error).__name__}: {told}", file=sys.stderr)
     sys.exit(FAILED)
 
 

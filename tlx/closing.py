@@ -83,8 +83,8 @@ def shortages(steps: int | None, test_boxes: int | None) -> list[str]:
     found = []
     if steps is not None and steps < FEW_STEPS:
         found.append(
-            f"Few steps: {steps} optimizer steps in all, and a detector takes some {FEW_STEPS} to "
-            "begin to find anything: raise trainer.epochs, or lower trainer.batch_size"
+            f"Few steps: {steps} optimizer steps in all, and training takes some {FEW_STEPS} to "
+            "begin to show: raise trainer.epochs, or lower trainer.batch_size"
         )
     if test_boxes is not None and test_boxes < FEW_BOXES:
         found.append(

@@ -16,7 +16,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from tlx.cli import FAILED, fail, refuse_empty
 from tlx.config import check_config, conf_dir
-from tlx.errors import ConfigError, TlxError, first_line
+from tlx.errors import ConfigError, TlxError, first_line, remedy
 from tlx.identity import as_written, flat
 from tlx.policies.base import POLICIES
 from tlx.schema import Config
@@ -102,6 +102,9 @@ def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) 
     cause = error.__cause__ or error.__context__ or error
     if own := _of_a_resolver(error):
         return str(own)
+    if isinstance(error, OSError):  # Hydra makes the run's folder
+        told = f"{error.filename}: {error.strerror}"
+        return f"the folder of the run cannot be made: {told}: {remedy(error)} with runs_dir="
     key = getattr(cause, "full_key", None)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(key, str) and key:
         given = [o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key]

@@ -1,5 +1,7 @@
 """Errors a user can act on: each message names what is wrong, where, and what to do."""
 
+import errno
+
 
 class TlxError(Exception):
     """Base of every error that is the input's fault, not the program's."""
@@ -41,6 +43,19 @@ class ExportError(TlxError):
     """A network that cannot be exported as asked, or an artefact that is not the checkpoint's."""
 
 
+def remedy(error: OSError) -> str:
+    """What to do about a file or folder that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free space, or give another place"
+    if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+        return "a file or folder of that name is in the way: give another place"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "get the right to write there, or give another place"
+    return "give another place"
+
+
 def first_line(error: BaseException) -> str:
     """What an error of another package says, on one line; its type where it says nothing."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     return next((line for line in str(error).splitlines() if line.strip()), repr(error))

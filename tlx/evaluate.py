@@ -55,7 +55,7 @@ from tlx.evaluation.detections import evaluate_detections, joined_to, read_detec
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
-from tlx.files import write_json
+from tlx.files import refuse_output, write_json
 from tlx.runtime.detectnet import CLASSWISE, CLUSTERINGS
 from tlx.runtime.opening import open_model, split_backend
 from tlx.runtime.preprocess import TLX, check_mode
@@ -116,6 +116,8 @@ def evaluate(cfg: EvaluateConfig) -> Figures:
     mode = check_mode(cfg.preprocess)
     if cfg.clustering not in CLUSTERINGS:
         raise ConfigError(unknown_choice("clustering", cfg.clustering, CLUSTERINGS))
+    if cfg.output:
+        refuse_output(Path(cfg.output))
     if cfg.checkpoint is None and cfg.model is None:
         raise ConfigError("checkpoint=… is missing (or model=… for an exported file)")
     if cfg.detections is not None:

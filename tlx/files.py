@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-from tlx.errors import StorageError
+from tlx.errors import StorageError, remedy
 
 DEEPEST = 100  # levels of lists and objects: no file of ours has ten
 _CONTAINERS = (dict, list, tuple)
@@ -42,8 +42,25 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}: free space or give another place"
+            f"{path} cannot be written: {error.strerror or error}: {remedy(error)}"
         ) from error
+
+
+def refuse_output(path: Path, *, folder: bool = False) -> None:
+    """Before the work: find out whether a file, or a folder of files, can be written there.
+
+    Raises:
+        StorageError: something of another kind is in the way, or the rights are missing.
+    """
+    there = path if path.exists() else next(p for p in path.absolute().parents if p.exists())
+    wanted_folder = folder or there is not path
+    if there.is_dir() is not wanted_folder:
+        kind = "a folder" if there.is_dir() else "a file"
+        raise StorageError(f"{path} cannot be written: {there} is {kind}: give another place")
+    if not os.access(there, os.W_OK):
+        raise StorageError(
+            f"{path} cannot be written: no right to write {there}: give another place"
+        )
 
 
 def remove_partials(folder: Path) -> None:

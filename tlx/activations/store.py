@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from tlx.activations.codec import Field
-from tlx.errors import DataError
+from tlx.errors import DataError, first_line, remedy
 
 VERSION = 1
 META, CHECKS = "meta.json", "checks.u32"
@@ -61,8 +61,8 @@ class ActivationStore:
             os.utime(folder)
         except OSError as error:
             raise DataError(
-                f"cannot write the activation cache {folder}: {error}: free space, lower "
-                "cache.views, or give cache=off"
+                f"cannot write the activation cache {folder}: {first_line(error)}: "
+                f"{remedy(error)}, lower cache.views, or give cache=off"
             ) from error
         self._map()
 

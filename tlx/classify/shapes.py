@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tlx.errors import DataError
+from tlx.errors import DataError, first_line, remedy
 
 CORNERS = {"circle": 60, "square": 4, "star": 5, "triangle": 3}  # class: corners
 COUNTS = {"train": 40, "val": 12, "test": 12}  # a class
@@ -43,7 +43,7 @@ def ensure_shapes(cache_dir: Path) -> Path:
             if not (root / _DONE).is_file():
                 raise
     except OSError as error:
-        raise DataError(f"cannot write {root}: {error}: free space, or remove it") from error
+        raise DataError(f"cannot write {root}: {first_line(error)}: {remedy(error)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return root

@@ -33,7 +33,7 @@ from tlx.console import stdout_console
 from tlx.data.faults import RULES, FaultReport
 from tlx.data.module import DetectionData, build_data
 from tlx.errors import ConfigError, TlxError
-from tlx.files import write_json
+from tlx.files import refuse_output, write_json
 from tlx.typos import unknown_command
 
 SHOWN = 3  # files of a kind that are printed; check.json has all
@@ -110,6 +110,7 @@ def main(arguments: list[str]) -> int:
             raise ConfigError(unknown_command(arguments[0], ["check"]))
         refuse_empty({"output": output})
         report = Path(output).expanduser() / REPORT
+        refuse_output(report.parent, folder=True)
         try:
             data = check_set(given)
         except TlxError as error:

@@ -26,7 +26,7 @@ import torch
 
 from tlx.data.annotations import Item
 from tlx.data.pictures import decode
-from tlx.errors import DataError
+from tlx.errors import DataError, first_line, remedy
 from tlx.files import read_json
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class ImageCache:
                 shutil.rmtree(draft, ignore_errors=True)  # gone already if it was published
         except OSError as error:
             raise DataError(
-                f"cannot write the image cache {path}: {error}: free space or choose another folder"
+                f"cannot write the image cache {path}: {first_line(error)}: {remedy(error)}"
             ) from error
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,6 +27,9 @@ UNREAD_ENDINGS = {
 HEIF = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1"))
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 FULL_RANGE = 2**14  # 10- to 14-bit cameras stay below it: >> 8 would make their pictures black
+# Pillow warns from half of its limit on; what is above the limit is a fault, the rest is read.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 BITS = range(8, 17)  # that `data.bits` may say a 16-bit file uses
 ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A: 1 is upright, 2..8 are flips and quarter turns
 UPRIGHT = {

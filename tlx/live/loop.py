@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from tlx.errors import DataError
+from tlx.errors import DataError, remedy
 from tlx.live.frame import Frame, Source
 from tlx.live.meter import Meter
 from tlx.live.model import Model, detect
@@ -133,6 +133,5 @@ def _write(writers: Sequence[Writer], shown: Shown) -> None:
         except OSError as error:
             where = error.filename or shown.frame.path or f"frame {shown.frame.index}"
             raise DataError(
-                f"{where}: cannot be written ({error.strerror or error}): free space, or choose "
-                "another output"
+                f"{where}: cannot be written ({error.strerror or error}): {remedy(error)}"
             ) from error

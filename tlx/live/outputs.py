@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tlx.data.formats.folders import IMAGE_ENDINGS
 from tlx.errors import ConfigError
+from tlx.files import refuse_output
 from tlx.live.frame import Source
 from tlx.live.json_writer import JsonArray, JsonLines
 from tlx.live.pictures import Pictures
@@ -39,6 +40,8 @@ def open_outputs(
     suffix = path.suffix.lower()
     stills = isinstance(source, Pictures)
     ending = ".json" if stills else ".jsonl"
+    folder = suffix not in {*CODECS, *IMAGE_ENDINGS, ".json", ".jsonl"}
+    refuse_output(path, folder=folder)
     if suffix in (".json", ".jsonl"):
         return [*shown, JsonArray(path) if suffix == ".json" else JsonLines(path)]
     json_path = path.with_suffix(ending)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import DataError
+from tlx.errors import DataError, first_line, remedy
 from tlx.files import write_text
 from tlx.report.cautions import cautions
 from tlx.report.charts import make_charts
@@ -119,7 +119,9 @@ def write_report(
         write_text(output / REPORT, report_text(comparison, advice, titles, output, arguments))
         write_text(output / PAGE, page_text(comparison, advice, plots, gallery, output, arguments))
     except OSError as error:
-        raise DataError(f"the report cannot be written to {output}: {error}") from error
+        raise DataError(
+            f"the report cannot be written to {output}: {first_line(error)}: {remedy(error)}"
+        ) from error
     return output / REPORT
 
 

@@ -39,8 +39,13 @@ def detect_format(root: Path) -> str:
     )
     raise DataError(
         f"{root} holds annotations of {len(found)} formats, {told}: say which are meant with "
-        f"data={next(iter(found))}, or move the others away"
+        f"{stating(next(iter(found)))}, or move the others away"
     )
+
+
+def stating(format: str) -> str:
+    """What to write on the command line for a format; one without names needs those too."""
+    return f"data.format={format}" + (" data.classes=[NAME]" if format == "txt" else "")
 
 
 def seen(root: Path) -> str:
@@ -92,10 +97,10 @@ def _by_folder(root: Path, most: int | None) -> dict[tuple[str, Path], list[Path
 
 def _told(format: str | None) -> str:
     words = {
-        "yolo": "five numbers a line: data.format=yolo",
-        "txt": "a count, then corners: data.format=txt",
+        "yolo": "five numbers a line: ",
+        "txt": "a count, then corners: ",
     }
-    return f" ({words.get(format, f'data.format={format}')})" if format else ""
+    return f" ({words.get(format, '')}{stating(format)})" if format else ""
 
 
 def _is_number(word: str) -> bool:
