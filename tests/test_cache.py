@@ -298,7 +298,7 @@ def test_two_writers_end_with_one_cache(tmp_path: Path, items: list[Item], damag
 
 def test_full_or_forbidden_disk_says_what_to_do(tmp_path: Path, items: list[Item]) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(DataError, match=r"cannot write the image cache .* choose another folder"):
+    with pytest.raises(DataError, match=r"cannot write the image cache .* give another place"):
         ImageCache.build(items, tmp_path / "file" / "cache")
 
 
