@@ -10,7 +10,7 @@ from conftest import Compose
 from helpers_engine import NAMES, detector_of
 from torch import nn
 
-from tlx.engine import fold
+import tlx.engine.fold as fold
 from tlx.engine.fold_check import FoldCheck
 from tlx.errors import FreezeError
 from tlx.run import run

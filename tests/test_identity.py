@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import tlx.classify.__main__  # noqa: F401  registers the schema of classifications
-from tlx import identity
+import tlx.identity as identity
 from tlx.classify.schema import ClassifyConfig, FoldersConfig
 from tlx.config import conf_dir
 from tlx.identity import fingerprint, settings

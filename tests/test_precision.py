@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers_engine import CPU, detector_of
 
-from tlx.engine import precision
+import tlx.engine.precision as precision
 from tlx.engine.depthwise import Float32Conv2d
 from tlx.policies.base import Phase
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlx import learned
+from tlx.learned import NEXT as TO_LEARN
 from tlx.report.again import with_seeds
 from tlx.report.compare import Comparison, Row
 from tlx.report.difference import Difference
@@ -263,7 +263,7 @@ def _remedies(unfit: Mapping[str, str]) -> list[str]:
     reasons = list(unfit.values())
     told = []
     if _IDLE in reasons:
-        told.append(learned.NEXT)
+        told.append(TO_LEARN)
     if any("diverged" in reason for reason in reasons):
         told.append("lower trainer.base_lr and trainer.head_lr for all arms")
     if any(reason.startswith(_CROWDED) for reason in reasons):
