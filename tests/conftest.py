@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 import tlx.train  # noqa: F401  registers the schema and the resolvers
-from tlx.config import conf_dir
+from tlx.config.check import conf_dir
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"

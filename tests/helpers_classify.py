@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from PIL import Image
 
 import tlx.classify.__main__  # noqa: F401  registers schema and resolvers
-from tlx.backbones.base import backbone_spec
 from tlx.classify.checkpoint import classifier_meta
 from tlx.classify.data import build_folders
 from tlx.classify.network import Classifier
-from tlx.config import conf_dir
+from tlx.config.check import conf_dir
+from tlx.models.backbones.base import backbone_spec
 
 CLASSES = ["blue", "green", "red"]
 

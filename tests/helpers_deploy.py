@@ -11,12 +11,12 @@ import torch
 from helpers_engine import detector_of
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.checkpoint import checkpoint_meta
 from tlx.data.membership import Membership
 from tlx.data.module import build_data
-from tlx.detector.ssd import SSD
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime.base import Raw, Runtime
 from tlx.runtime.meta import ModelMeta
+from tlx.training.checkpoints import checkpoint_meta
 
 CLASSES = ["blue", "red"]  # of the tiny set, sorted
 SIDE = 96

@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-import tlx.backbones  # noqa: F401
-from tlx.backbones.base import BACKBONES, backbone_spec
-from tlx.backbones.weights import SCRATCH, resolve
-from tlx.detector.ssd import SSD
+import tlx.models.backbones  # noqa: F401
 from tlx.freeze.apply import apply_phase
-from tlx.policies.base import Phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.backbones.base import BACKBONES, backbone_spec
+from tlx.models.backbones.weights import SCRATCH, resolve
+from tlx.models.detectors.ssd.ssd import SSD
 
 NAMES = sorted(BACKBONES)
 CPU = torch.device("cpu")

@@ -13,17 +13,17 @@ from helpers_engine import detector_of
 from omegaconf import OmegaConf
 from PIL import Image
 
-import tlx.backbones  # noqa: F401
-from tlx.backbones.base import StateDict, backbone_spec
-from tlx.backbones.mobilenet_v1 import PYTORCH_SSD
-from tlx.checkpoint import checkpoint_meta
+import tlx.models.backbones  # noqa: F401
+from tlx.config.schema import DataConfig
 from tlx.data.membership import Membership
 from tlx.data.module import build_data
-from tlx.detector.ssd import SSD
 from tlx.export import Exported, Options, write
 from tlx.export.network import Normalisation
 from tlx.export.source import Source
-from tlx.schema import DataConfig
+from tlx.models.backbones.base import StateDict, backbone_spec
+from tlx.models.backbones.mobilenet_v1 import PYTORCH_SSD
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.checkpoints import checkpoint_meta
 
 CLASSES = ["cat", "dog"]
 

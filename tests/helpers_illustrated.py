@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tlx.files import write_json
-from tlx.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
+from tlx.common.files import write_json
+from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
 from tlx.report import make_report
 
 CLASSES = ["red", "blue"]

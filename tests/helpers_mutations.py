@@ -14,8 +14,8 @@ from typing import Any
 
 from helpers_codecs import Codec, changed
 
-from tlx.cli import run_program
-from tlx.errors import TlxError
+from tlx.common.cli import run_program
+from tlx.common.errors import TlxError
 
 LIMIT_S = 20.0
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tlx.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
+from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
 
 SIZE = (320, 240)
 INPUT = 160  # px: an object of w x h in the picture has an area of w h / 3 at the input

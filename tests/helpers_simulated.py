@@ -24,8 +24,8 @@ import numpy as np
 from helpers_report import make_record
 from scipy.special import expit
 
-from tlx.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
-from tlx.predictions.influence import leaving_out
+from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
+from tlx.records.predictions.influence import leaving_out
 from tlx.report import by_picture
 from tlx.report.compare import Comparison, compare
 from tlx.report.differences import against_references

@@ -14,9 +14,9 @@ from helpers_export import written
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-import tlx.fit
-from tlx.config import conf_dir
-from tlx.run import run
+import tlx.training.fit
+from tlx.config.check import conf_dir
+from tlx.training.run import run
 
 _KEEP: list[TemporaryDirectory[str]] = []  # until the process ends
 
@@ -40,8 +40,8 @@ def trained() -> Path:
     folder = Path(_KEEP[-1].name)
     write_set(folder / "set", {"train": 12, "val": 4, "test": 4})
     cfg = config_of(folder)
-    make_trainer = tlx.fit.make_trainer
-    tlx.fit.make_trainer = lambda *a, callbacks=(), **o: make_trainer(
+    make_trainer = tlx.training.fit.make_trainer
+    tlx.training.fit.make_trainer = lambda *a, callbacks=(), **o: make_trainer(
         *a, callbacks=[*callbacks, _Crash()], **o
     )
     try:
@@ -49,7 +49,7 @@ def trained() -> Path:
     except RuntimeError:
         pass
     finally:
-        tlx.fit.make_trainer = make_trainer
+        tlx.training.fit.make_trainer = make_trainer
     shutil.copytree(folder / "killed", folder / "finished")
     run(cfg, folder / "finished")
     return folder

@@ -11,8 +11,8 @@ import pytest
 from conftest import Compose, tiny_overrides
 
 from tlx.cache import clear, entries
-from tlx.errors import ConfigError
-from tlx.run import run
+from tlx.common.errors import ConfigError
+from tlx.training.run import run
 
 
 def losses(record: dict[str, Any]) -> list[float]:

@@ -13,13 +13,13 @@ from conftest import Compose, tiny_overrides
 from helpers_report import compared, make_record, rows_of, write_runs
 from omegaconf import OmegaConf
 
-from tlx.arms import arm_labels, arm_settings, natural
-from tlx.identity import run_label
+from tlx.config.identity import run_label
+from tlx.records.arms import arm_labels, arm_settings, natural
 from tlx.report import compare, load_records
 from tlx.report.recommend import recommend
 from tlx.report.verdict import verdict
 from tlx.study.progress import planned, repeats
-from tlx.sweep import SweepReport
+from tlx.study.report_callback import SweepReport
 
 
 def labels(compose_config: Compose, *lines: str) -> list[str]:

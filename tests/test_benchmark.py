@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torchvision.models.detection import ssdlite, ssdlite320_mobilenet_v3_large
 
-from tlx.backbones.base import backbone_spec
 from tlx.benchmark import __main__ as program
 from tlx.benchmark.arms import ARMS, CACHED, Maker, Slot, plan
 from tlx.benchmark.batches import load_batches, read_batches, read_data, save_batches
@@ -26,11 +25,12 @@ from tlx.benchmark.memory import added_memory
 from tlx.benchmark.networks import freeze_stages, trainable_layers
 from tlx.benchmark.step import Stepper
 from tlx.benchmark.usual_loader import usual_loader
+from tlx.common.errors import ConfigError, TlxError
 from tlx.data.dataset import Batch
-from tlx.detector.ssd import SSD
-from tlx.engine.precision import has_bfloat16
-from tlx.errors import ConfigError, TlxError
 from tlx.freeze.bound import measure_cost
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.precision import has_bfloat16
 
 CPU = torch.device("cpu")
 HALF = ("tlx_auto", "tlx_cached_auto")

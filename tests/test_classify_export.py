@@ -14,10 +14,10 @@ from helpers_classify import CLASSES, write_checkpoint, write_set
 from PIL import Image
 
 import tlx.classify.export as program
-from tlx.backbones.efficientnet_lite0 import WHEEL
 from tlx.classify.export import ExportConfig, export
 from tlx.classify.network import Classifier
-from tlx.errors import ConfigError, ExportError
+from tlx.common.errors import ConfigError, ExportError
+from tlx.models.backbones.efficientnet_lite0 import WHEEL
 
 onnx = pytest.importorskip("onnx", reason="pip install -e '.[edge]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install -e '.[edge]'")

@@ -12,8 +12,8 @@ from helpers_classify import CLASSES, config, write_picture, write_set
 from tlx.classify.data import build_folders, crop_window
 from tlx.classify.folders import read_folders
 from tlx.classify.shapes import CORNERS, picture
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.faults import FaultReport
-from tlx.errors import ConfigError, DataError
 
 
 def names_of(items: list, classes: list[str]) -> set[tuple[str, str, str | None]]:

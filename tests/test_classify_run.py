@@ -13,13 +13,13 @@ import torch
 from helpers_classify import CLASSES, config, tiny, write_picture, write_set
 
 import tlx.classify.__main__ as program
-import tlx.fit
+import tlx.training.fit
 from tlx.classify.checkpoint import load_classifier
 from tlx.classify.config import check_classify
 from tlx.classify.export import read_data
 from tlx.classify.run import run
-from tlx.digest import sealed
-from tlx.errors import ConfigError, DataError
+from tlx.common.errors import ConfigError, DataError
+from tlx.records.digest import sealed
 from tlx.report.records import load_records
 
 
@@ -79,10 +79,10 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
         root, tmp_path, "freeze=8", "trainer.checkpoint_minutes=0", f"trainer.workers={workers}"
     )
     whole = run(cfg, tmp_path / "whole")
-    make_trainer = tlx.fit.make_trainer
+    make_trainer = tlx.training.fit.make_trainer
     with monkeypatch.context() as patch:
         patch.setattr(
-            tlx.fit, "make_trainer",
+            tlx.training.fit, "make_trainer",
             lambda *a, callbacks, **o: make_trainer(*a, callbacks=[*callbacks, Crash(4)], **o),
         )  # fmt: skip
         with pytest.raises(RuntimeError, match="killed"):

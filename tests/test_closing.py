@@ -19,16 +19,16 @@ from conftest import Compose, tiny_overrides
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from tlx.cli import hydra_command
-from tlx.closing import closing, one_line, shortages
-from tlx.config import conf_dir, stored_config
-from tlx.errors import ConfigError, WeightsError
+from tlx.common.cli import hydra_command
+from tlx.common.errors import ConfigError, WeightsError
+from tlx.config.check import conf_dir, stored_config
+from tlx.config.schema import Config
 from tlx.export.commands import commands
 from tlx.export.source import load_source
-from tlx.learned import diverged
+from tlx.records.learned import diverged
 from tlx.report.cautions import cautions
 from tlx.report.records import Record
-from tlx.schema import Config
+from tlx.training.closing import closing, one_line, shortages
 
 RECORD: dict[str, Any] = {
     "name": "freeze=4-seed=0-a1",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers_formats import by_stem, picture
 
+from tlx.common.errors import DataError
 from tlx.data.formats import READERS, read_annotations
-from tlx.errors import DataError
 
 CAT = {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 10, 5.5]}
 

@@ -13,11 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf, ValidationError
 
 import tlx.train
-from tlx.backbones.base import backbone_spec
-from tlx.config import check_config, conf_dir
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.config.check import check_config, conf_dir
+from tlx.config.identity import fingerprint, run_label
 from tlx.freeze.depth import freeze_label, frozen_blocks
-from tlx.identity import fingerprint, run_label
+from tlx.models.backbones.base import backbone_spec
 
 CONF = conf_dir()
 # classify.yaml is the root of another program: tests/test_classify.py

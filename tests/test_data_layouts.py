@@ -18,8 +18,8 @@ from helpers_data_check import (
     xml,
 )
 
+from tlx.common.errors import DataError
 from tlx.data.formats import read_annotations
-from tlx.errors import DataError
 
 
 @pytest.mark.parametrize(

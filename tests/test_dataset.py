@@ -9,11 +9,11 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from tlx.common.errors import DataError
+from tlx.config.schema import DataConfig
 from tlx.data.augment import EvalTransform, TrainAugment, view_rng
 from tlx.data.dataset import EpochBatches, batch_sizes, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders, build_data
-from tlx.errors import DataError
-from tlx.schema import DataConfig
 
 
 @pytest.fixture(scope="module")

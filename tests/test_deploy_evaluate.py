@@ -15,12 +15,12 @@ from helpers_deploy import CLASSES, ColourRuntime, save_tiny_checkpoint
 from helpers_export import written
 from omegaconf import OmegaConf
 
+from tlx.common.errors import ConfigError, DataError
+from tlx.config.schema import DetectorConfig
 from tlx.data.module import DetectionData, build_data
-from tlx.errors import ConfigError, DataError
 from tlx.evaluate import EvaluateConfig, evaluate, main
 from tlx.evaluation.deployed import evaluate_deployed
 from tlx.evaluation.subject import read_subject
-from tlx.schema import DetectorConfig
 
 FIGURES = ("map", "map_50", "map_75", "voc07_ap50")
 

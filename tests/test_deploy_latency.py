@@ -21,8 +21,8 @@ from tlx.benchmark.latency.baselines import PlainNetwork, predictor_nms
 from tlx.benchmark.latency.config import LatencyBenchmark, choices
 from tlx.benchmark.latency.measure import interleaved
 from tlx.benchmark.latency.pipeline import STAGES, Pipeline
-from tlx.digest import file_sha256
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.records.digest import file_sha256
 from tlx.report.arms import group_arms
 from tlx.report.latency import read_latencies
 from tlx.report.records import load_records

@@ -9,7 +9,7 @@ import torch
 from helpers_engine import NAMES, detector_of, pictures
 from torch import nn
 
-from tlx.engine.depthwise import Float32Conv2d, keep_strided_depthwise_in_float32
+from tlx.models.depthwise import Float32Conv2d, keep_strided_depthwise_in_float32
 
 
 @pytest.mark.parametrize("name", NAMES)

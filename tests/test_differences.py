@@ -13,7 +13,7 @@ from helpers_report import compared, make_record, write_runs
 from helpers_study import in_turn, interleaved, lean_arms
 from scipy.stats import ttest_rel
 
-from tlx.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
+from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
 from tlx.report import load_records
 from tlx.report.compare import Comparison, compare
 from tlx.report.difference import LOG_RANK, PAIRED, PICTURES, STEPS, Difference

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import Compose
 
-from tlx.energy import EnergyMeter
-from tlx.run import run
+from tlx.training.energy import EnergyMeter
+from tlx.training.run import run
 
 needs_codecarbon = pytest.mark.skipif(
     importlib.util.find_spec("codecarbon") is None, reason="needs the extra `energy`"

@@ -6,11 +6,11 @@ import pytest
 import torch
 from helpers_engine import NAMES, detector_of, pictures
 
-from tlx.backbones.base import backbone_spec
-from tlx.detector.boxes import decode
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.depth import frozen_blocks
-from tlx.policies.base import Phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.detectors.ssd.boxes import decode
 
 
 def test_folded_copies_are_no_part_of_the_detector() -> None:

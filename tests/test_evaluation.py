@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tlx.data.annotations import Item
-from tlx.detector.ssd import Detections
 from tlx.evaluation.evaluator import NO_OBJECTS, Evaluator
 from tlx.evaluation.voc07 import Picture, average_precision
+from tlx.models.detectors.ssd.ssd import Detections
 
 SIZE = (200, 100)
 

@@ -20,12 +20,12 @@ from helpers_export import (
     written,
 )
 
-from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError, ToolError, WeightsError
+from tlx.common.errors import ConfigError, ToolError, WeightsError
 from tlx.export.formats import FORMATS
 from tlx.export.job import Job
 from tlx.export.network import Normalisation
 from tlx.export.other_environment import interpreter
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime.meta import find_meta
 
 

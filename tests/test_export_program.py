@@ -10,7 +10,7 @@ import torch
 from helpers_export import save_pictures, write_checkpoint, write_pytorch_ssd, written
 from test_programs import program
 
-from tlx.errors import ConfigError, WeightsError
+from tlx.common.errors import ConfigError, WeightsError
 from tlx.export.source import load_source
 
 

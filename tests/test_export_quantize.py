@@ -19,7 +19,7 @@ from helpers_export import (
 )
 from omegaconf import OmegaConf
 
-from tlx.errors import ConfigError, DataError
+from tlx.common.errors import ConfigError, DataError
 from tlx.export.calibration_cache import read_calibration_cache, write_calibration_cache
 from tlx.export.contract import check_detectnet
 from tlx.export.network import ExportNetwork, Normalisation

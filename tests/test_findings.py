@@ -14,11 +14,11 @@ import helpers_planted as planted
 import pytest
 from PIL import Image
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.inspect.__main__ import main
 from tlx.inspect.findings import ERRORS, Findings, find
 from tlx.inspect.runs import load_runs
-from tlx.predictions import read_predictions, write_predictions
+from tlx.records.predictions import read_predictions, write_predictions
 
 
 @pytest.fixture(scope="module")

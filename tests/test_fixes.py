@@ -9,13 +9,13 @@ import pytest
 from conftest import Compose
 from omegaconf import OmegaConf
 
+from tlx.common.errors import DataError
+from tlx.config.identity import fingerprint
 from tlx.data.annotations import Item
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import FOUND, TRUTH, Fix, apply_fixes, read_fixes, write_fixes
 from tlx.data.module import build_data
 from tlx.data.split import split_items
-from tlx.errors import DataError
-from tlx.identity import fingerprint
 
 ROOT = Path("/set")
 CLASSES = ["gun", "plate"]

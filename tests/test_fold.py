@@ -9,7 +9,7 @@ import torch
 from helpers_engine import NAMES, chain, detector_of, off, originals, pictures
 from torch import nn
 
-from tlx.engine.fold import folded
+from tlx.models.fold import folded
 
 
 @pytest.mark.parametrize("name", NAMES)

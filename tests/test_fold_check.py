@@ -10,10 +10,10 @@ from conftest import Compose
 from helpers_engine import NAMES, detector_of
 from torch import nn
 
-import tlx.engine.fold as fold
-from tlx.engine.fold_check import FoldCheck
-from tlx.errors import FreezeError
-from tlx.run import run
+import tlx.models.fold as fold
+from tlx.common.errors import FreezeError
+from tlx.models.fold_check import FoldCheck
+from tlx.training.run import run
 
 BOTH = {torch.float32, torch.bfloat16}
 

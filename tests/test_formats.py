@@ -9,9 +9,9 @@ import pytest
 from helpers_shared import SHARED, needs_shared
 
 from tlx.classify.folders import read_folders
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.faults import FaultReport
 from tlx.data.formats import find_format, read_annotations, stated_classes
-from tlx.errors import ConfigError, DataError
 
 
 def test_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:

@@ -11,18 +11,18 @@ import torch
 from conftest import Compose
 from torch import nn
 
-import tlx.backbones  # noqa: F401
-from tlx.backbones.base import BACKBONES, backbone_spec
-from tlx.backbones.weights import SCRATCH, resolve
-from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError, FreezeError
+import tlx.models.backbones  # noqa: F401
+from tlx.common.errors import ConfigError, FreezeError
 from tlx.freeze.apply import apply_phase, check_phases, trainable_parameters
 from tlx.freeze.bound import measure_cost
 from tlx.freeze.depth import frozen_blocks
+from tlx.freeze.policies.base import Phase, phase_at
+from tlx.freeze.policies.two_phase import TwoPhase
 from tlx.freeze.proof import frozen_hash
-from tlx.policies.base import Phase, phase_at
-from tlx.policies.two_phase import TwoPhase
-from tlx.run import run
+from tlx.models.backbones.base import BACKBONES, backbone_spec
+from tlx.models.backbones.weights import SCRATCH, resolve
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.run import run
 
 V1 = backbone_spec("mobilenet_v1")
 # The published counts for a two-class (one object class) MobileNetV1-SSD300.

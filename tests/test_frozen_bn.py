@@ -10,12 +10,12 @@ import torch
 from conftest import Compose
 from torch import nn
 
-from tlx.backbones.base import BACKBONES
-from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 from tlx.freeze.apply import trainable_parameters
-from tlx.policies.base import Phase
-from tlx.run import run
+from tlx.freeze.policies.base import Phase
+from tlx.models.backbones.base import BACKBONES
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.run import run
 
 EVERYWHERE = 99  # blocks in inference mode
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import SHARED
 
-import tlx.backbones  # noqa: F401
-from tlx.backbones.base import backbone_spec
-from tlx.backbones.weights import Pretrained, resolve
-from tlx.detector.boxes import decode, encode
-from tlx.detector.priors import make_priors
-from tlx.detector.ssd import SSD
-from tlx.errors import WeightsError
+import tlx.models.backbones  # noqa: F401
+from tlx.common.errors import WeightsError
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import Pretrained, resolve
+from tlx.models.detectors.ssd.boxes import decode, encode
+from tlx.models.detectors.ssd.priors import make_priors
+from tlx.models.detectors.ssd.ssd import SSD
 
 SPEC = backbone_spec("mobilenet_v1")
 

@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import tlx.classify.__main__  # noqa: F401  registers the schema of classifications
-import tlx.identity as identity
+import tlx.config.identity as identity
 from tlx.classify.schema import ClassifyConfig, FoldersConfig
-from tlx.config import conf_dir
-from tlx.identity import fingerprint, settings
-from tlx.schema import Config, TrainerConfig
+from tlx.config.check import conf_dir
+from tlx.config.identity import fingerprint, settings
+from tlx.config.schema import Config, TrainerConfig
 
 # As version 0.2.0 gave them, before there was a rule for later keys.
 PINNED = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers_engine import NAMES, chain, detector_of, off, originals, pictures
 
-from tlx.engine.inference import InferenceBlocks
+from tlx.models.inference import InferenceBlocks
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
-from tlx.predictions import Found, ImagePredictions, Predictions, Truth
-from tlx.predictions.influence import COCO_IOUS, pseudo_values
+from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth
+from tlx.records.predictions.influence import COCO_IOUS, pseudo_values
 
 
 def drawn(seed: int, pictures: int, classes: int = 2) -> Predictions:

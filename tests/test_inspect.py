@@ -25,8 +25,8 @@ import helpers_planted as planted
 import psutil
 import pytest
 
+from tlx.common.errors import DataError, ToolError
 from tlx.data.fixes import FOUND, TRUTH, Fix, read_fixes
-from tlx.errors import DataError, ToolError
 from tlx.inspect.__main__ import make_dataset, save_fixes
 from tlx.inspect.app import open_app
 from tlx.inspect.backend import import_fiftyone

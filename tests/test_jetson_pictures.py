@@ -12,7 +12,7 @@ import torch
 from helpers_jetson import load_tool
 from PIL import Image
 
-from tlx.detector import postprocess as reference
+from tlx.models.detectors.ssd import postprocess as reference
 from tlx.runtime import detectnet
 
 jb = load_tool()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tlx.learned import learned, nothing_learned
+from tlx.records.learned import learned, nothing_learned
 
 
 @pytest.mark.parametrize(

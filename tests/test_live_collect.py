@@ -14,8 +14,8 @@ from PIL import Image
 
 from tlx import capture as program
 from tlx.capture import CaptureConfig, capture
+from tlx.common.errors import ConfigError
 from tlx.data.formats import read_annotations
-from tlx.errors import ConfigError
 from tlx.live.collect import Collection, moment
 from tlx.live.keys import EnterKey
 

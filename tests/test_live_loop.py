@@ -23,8 +23,7 @@ from helpers_live import (
 )
 from PIL import Image
 
-from tlx.detector.postprocess import Detections
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.live.address import open_source
 from tlx.live.camera import Backoff, Camera
 from tlx.live.json_writer import JsonLines
@@ -35,6 +34,7 @@ from tlx.live.overlay import PARTS, Overlay
 from tlx.live.stop import stop_on_signals
 from tlx.live.tracker import Tracker
 from tlx.live.writers import Shown
+from tlx.models.detectors.ssd.postprocess import Detections
 
 RED = PlainModel(find_red, ["red"])
 OVERLAY = Overlay(PARTS, RED.classes)

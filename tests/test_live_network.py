@@ -11,7 +11,7 @@ import pytest
 from helpers_live import needs_cv2, number_of, numbered_frame
 from PIL import Image
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.live.address import open_source
 
 PICTURES = 30  # that each connection gives before it breaks off

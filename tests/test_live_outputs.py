@@ -21,9 +21,8 @@ from helpers_live import (
 )
 from PIL import Image
 
-from tlx.detector.postprocess import Detections
-from tlx.errors import ConfigError
-from tlx.files import output_names
+from tlx.common.errors import ConfigError
+from tlx.common.files import output_names
 from tlx.live.frame import Frame
 from tlx.live.json_writer import JsonArray, JsonLines
 from tlx.live.meter import Meter
@@ -33,6 +32,7 @@ from tlx.live.pictures import Pictures
 from tlx.live.row import make_row
 from tlx.live.video_writer import VideoWriter
 from tlx.live.writers import NumberedPictures, OnePicture, Shown, numbered
+from tlx.models.detectors.ssd.postprocess import Detections
 
 
 def shown(index: int, time_s: float = 0.0, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Shown:

@@ -17,7 +17,7 @@ from helpers_live import find_red, needs_cv2, number_of, read_video, write_check
 from PIL import Image
 
 from tlx import capture, predict
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 from tlx.live.address import open_source
 from tlx.live.loop import run
 from tlx.live.model import PlainModel

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from helpers_live import Numbered, number_of
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.live.frame import Frame
 from tlx.live.reader import AHEAD, Reader
 

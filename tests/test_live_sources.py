@@ -13,7 +13,7 @@ import pytest
 from helpers_live import FlakyDevice, needs_cv2, number_of, numbered_frame, write_video
 from PIL import Image
 
-from tlx.errors import ConfigError, DataError
+from tlx.common.errors import ConfigError, DataError
 from tlx.live.address import (
     CameraOptions,
     csi_pipeline,

@@ -7,10 +7,15 @@ import torch
 from torchvision.models.detection.ssd import SSD as TorchvisionSSD
 from torchvision.ops import box_convert, box_iou
 
-from tlx.detector.boxes import corner_form, encode
-from tlx.detector.loss import Targets, hard_negatives, multibox_loss, multibox_loss_on_matches
-from tlx.detector.matcher import match
-from tlx.detector.priors import make_priors
+from tlx.models.detectors.ssd.boxes import corner_form, encode
+from tlx.models.detectors.ssd.loss import (
+    Targets,
+    hard_negatives,
+    multibox_loss,
+    multibox_loss_on_matches,
+)
+from tlx.models.detectors.ssd.matcher import match
+from tlx.models.detectors.ssd.priors import make_priors
 
 PRIORS = make_priors(192, [12, 6, 3, 2, 1, 1])
 

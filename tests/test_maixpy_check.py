@@ -12,7 +12,7 @@ from tlx.classify.export_network import ExportClassifier
 from tlx.classify.k210 import Fit, Layer, check_k210, judge, kpu_bytes
 from tlx.classify.maixpy import MaixConfig, run
 from tlx.classify.maixpy import judge as judge_kmodel
-from tlx.errors import ExportError
+from tlx.common.errors import ExportError
 from tlx.export.network import Normalisation
 from tlx.export.onnx_file import save_network
 

@@ -29,7 +29,8 @@ import tlx.train
 from tlx.activations.codec import Codec as Activations
 from tlx.activations.store import CHECKS, ActivationStore
 from tlx.activations.store import META as STORE_META
-from tlx.closing import closing
+from tlx.common.errors import TlxError
+from tlx.config.schema import DetectorConfig
 from tlx.data.annotations import Item
 from tlx.data.cache import INDEX, PIXELS, ImageCache
 from tlx.data.check import check
@@ -37,11 +38,10 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import read_annotations, stated_classes
 from tlx.data.pictures import UnreadablePicture, decode, probe
 from tlx.data.sample import ensure_sample
-from tlx.errors import TlxError
 from tlx.evaluation.detections import evaluate_detections, read_detections
 from tlx.live.collect import Collection
-from tlx.predictions import read_predictions
-from tlx.record import read_record
+from tlx.records.predictions import read_predictions
+from tlx.records.record import read_record
 from tlx.report import comparison_table
 from tlx.report.arms import Arm
 from tlx.report.build import read_comparison
@@ -49,8 +49,8 @@ from tlx.report.compare import compare
 from tlx.report.latency import read_latencies
 from tlx.report.records import Record, load_records
 from tlx.runtime.meta import find_meta
-from tlx.schema import DetectorConfig
 from tlx.study.decision import read_decision
+from tlx.training.closing import closing
 
 jb = load_tool()
 

@@ -24,28 +24,28 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 import tlx.classify.export
-import tlx.errors
+import tlx.common.errors
 import tlx.evaluate
 import tlx.export.__main__
-import tlx.fit
 import tlx.predict
 import tlx.report.__main__
-from tlx.backbones.base import backbone_spec
-from tlx.backbones.weights import resolve
+import tlx.training.fit
 from tlx.classify.k210 import check_k210
-from tlx.closing import closing, one_line
-from tlx.config import check_config, stored_config
+from tlx.config.check import check_config, stored_config
+from tlx.config.schema import Config
 from tlx.data.module import build_data
 from tlx.export.contract import check_detectnet, check_labels
 from tlx.export.source import load_source
 from tlx.inspect.runs import load_runs
-from tlx.mirror.service import finish_run, open_run
-from tlx.record import new_record, read_record
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import resolve
+from tlx.records.record import new_record, read_record
 from tlx.report.from_wandb import fetch
 from tlx.report.to_wandb import _study
-from tlx.run import build_detector, run
-from tlx.schema import Config
 from tlx.study.progress import Planned, progress_line
+from tlx.training.closing import closing, one_line
+from tlx.training.run import build_detector, run
+from tlx.wandb.service import finish_run, open_run
 
 
 def killed(folder: Path) -> None:
@@ -176,7 +176,7 @@ def _npz(folder: Path) -> None:
 def _refused(folder: Path) -> None:
     try:
         resolve(backbone_spec("mobilenet_v1"), str(folder / "w.npz"))
-    except tlx.errors.WeightsError:
+    except tlx.common.errors.WeightsError:
         return
     raise AssertionError("an archive of numpy is no file of weights")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import Compose, write_set, write_voc
 
-from tlx.checkpoint import BEST, LAST, find_checkpoint
-from tlx.closing import closing
-from tlx.errors import WeightsError
+from tlx.common.errors import WeightsError
 from tlx.export.source import load_source
-from tlx.fit import CHECKPOINTS
-from tlx.run import run
+from tlx.training.checkpoints import BEST, LAST, find_checkpoint
+from tlx.training.closing import closing
+from tlx.training.fit import CHECKPOINTS
+from tlx.training.run import run
 
 
 def test_the_last_checkpoint_is_used_and_every_command_says_why(

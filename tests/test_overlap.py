@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers_report import compared, make_record, rows_of, write_runs
 
-from tlx.record import begin_segment, end_segment, read_record, save_record
+from tlx.records.record import begin_segment, end_segment, read_record, save_record
 from tlx.report import make_report
 from tlx.report.overlap import beside_each_other
 from tlx.report.recommend import recommend

@@ -13,7 +13,7 @@ from helpers_deploy import SIDE, ColourRuntime, save_tiny_checkpoint
 from helpers_export import save_pictures, written
 from PIL import Image
 
-from tlx.errors import DataError, ExportError
+from tlx.common.errors import DataError, ExportError
 from tlx.export.parity import agreement, check, compare
 from tlx.export.parity_judge import TOLERANCES, faults
 from tlx.export.parity_pictures import parity_pictures

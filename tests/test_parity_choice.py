@@ -13,12 +13,12 @@ from conftest import SHARED
 from helpers_export import save_pictures, write_checkpoint, write_pytorch_ssd, written
 from test_programs import program
 
-from tlx.detector.ssd import SSD
-from tlx.errors import ExportError
+from tlx.common.errors import ExportError
 from tlx.export import run
 from tlx.export.parity import check
 from tlx.export.parity_choice import Slack, unexplained
 from tlx.export.source import Source, load_source
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime.postprocess import Found, select_all
 
 OPTIONS = {"score_threshold": 0.01, "nms_iou": 0.45, "max_detections": 100}

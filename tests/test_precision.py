@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers_engine import CPU, detector_of
 
-import tlx.engine.precision as precision
-from tlx.engine.depthwise import Float32Conv2d
-from tlx.policies.base import Phase
+import tlx.training.precision as precision
+from tlx.freeze.policies.base import Phase
+from tlx.models.depthwise import Float32Conv2d
 
 
 def resolved(asked: str) -> precision.Precision:

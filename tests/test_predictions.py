@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from tlx.common.errors import DataError
 from tlx.data.annotations import Item
-from tlx.errors import DataError
 from tlx.evaluation.voc07 import Picture
-from tlx.predictions import (
+from tlx.records.predictions import (
     Found,
     ImagePredictions,
     Predictions,

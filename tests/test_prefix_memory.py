@@ -11,10 +11,10 @@ from conftest import Compose
 from helpers_engine import detector_of, pictures
 
 from tlx.data.dataset import Batch
-from tlx.detector.loss import Targets
-from tlx.detector.ssd import SSD
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
-from tlx.run import run
+from tlx.models.detectors.ssd.loss import Targets
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.run import run
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ import torch
 from conftest import tiny_overrides
 from PIL import Image
 
-from tlx.digest import file_sha256
-from tlx.predictions import read_predictions
+from tlx.records.digest import file_sha256
+from tlx.records.predictions import read_predictions
 from tlx.report.again import with_seeds
 from tlx.report.records import load_records
 

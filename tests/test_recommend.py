@@ -10,7 +10,7 @@ import pytest
 from helpers_report import compared, make_record
 from scipy.stats import t
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 from tlx.report.__main__ import main, parser
 from tlx.report.compare import Comparison
 from tlx.report.limits import Limits

@@ -9,8 +9,8 @@ import pytest
 import torch
 from helpers_engine import CPU, chain, detector_of, off, originals, pictures
 
-from tlx.detector.ssd import SSD
-from tlx.engine.inference import InferenceBlocks
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.inference import InferenceBlocks
 
 
 def load(detector: SSD) -> None:

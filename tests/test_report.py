@@ -13,7 +13,7 @@ import pytest
 from helpers_report import compared, make_record, study, write_runs
 from rich.console import Console
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.report import comparison_table, load_records, make_report
 from tlx.report.__main__ import main
 from tlx.report.build import advise

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tlx.predictions import Found, ImagePredictions, Truth, read_predictions, write_predictions
+from tlx.records.predictions import (
+    Found,
+    ImagePredictions,
+    Truth,
+    read_predictions,
+    write_predictions,
+)
 from tlx.report.build import read_comparison
 from tlx.report.gallery import Gallery, make_gallery
 from tlx.report.gallery.views import MOST_WRONG, run_view

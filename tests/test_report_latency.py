@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers_report import digest_of, make_record, write_runs
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.report import make_report
 from tlx.report.arms import group_arms
 from tlx.report.latency import read_latencies, slowest

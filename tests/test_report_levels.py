@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers_report import compared, make_record, rows_of, study
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 from tlx.report.levels import Reach
 from tlx.report.table import columns
 

@@ -20,15 +20,15 @@ import torch
 from conftest import Compose, tiny_overrides
 from omegaconf import DictConfig, OmegaConf
 
-import tlx.fit
+import tlx.training.fit
 from tlx.activations.plan import Forecast
-from tlx.config import stored_config
+from tlx.common.errors import ConfigError, StorageError, WeightsError
+from tlx.config.check import stored_config
+from tlx.config.schema import Config
 from tlx.data.dataset import EpochBatches
-from tlx.errors import ConfigError, StorageError, WeightsError
-from tlx.interrupt import Interrupted
-from tlx.run import run
-from tlx.schema import Config
-from tlx.task import DetectionTask
+from tlx.training.interrupt import Interrupted
+from tlx.training.run import run
+from tlx.training.task import DetectionTask
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside this one
 STEPS = 6  # two epochs of three batches
@@ -50,14 +50,14 @@ class StopAfter(pl.Callback):
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bool], None]:
     """Make the next run stop in a step."""
-    make_trainer = tlx.fit.make_trainer
+    make_trainer = tlx.training.fit.make_trainer
 
     def install(step: int, crash: bool) -> None:
         def patched(*args: Any, **options: Any) -> pl.Trainer:
             callbacks = [*options.pop("callbacks", []), StopAfter(step, crash)]
             return make_trainer(*args, callbacks=callbacks, **options)
 
-        monkeypatch.setattr(tlx.fit, "make_trainer", patched)
+        monkeypatch.setattr(tlx.training.fit, "make_trainer", patched)
 
     return install
 

@@ -13,9 +13,9 @@ from conftest import Compose
 from helpers_deploy import CLASSES, save_tiny_checkpoint
 from helpers_export import pixels, written
 
+from tlx.common.errors import ConfigError, TlxError, ToolError, WeightsError
 from tlx.data.augment import EvalTransform
-from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError, TlxError, ToolError, WeightsError
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime import open_model
 from tlx.runtime.base import Runtime
 from tlx.runtime.preprocess import normalize, resize

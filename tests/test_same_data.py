@@ -19,13 +19,13 @@ from conftest import Compose, tiny_overrides, write_set, write_voc
 from omegaconf import DictConfig
 from PIL import Image
 
-import tlx.fit
+import tlx.training.fit
+from tlx.common.errors import DataError, WeightsError
 from tlx.data.module import build_data
-from tlx.digest import sealed
-from tlx.errors import DataError, WeightsError
 from tlx.evaluate import EvaluateConfig, evaluate
-from tlx.interrupt import Interrupted
-from tlx.run import run
+from tlx.records.digest import sealed
+from tlx.training.interrupt import Interrupted
+from tlx.training.run import run
 
 Change = Callable[[Path], None]
 
@@ -90,9 +90,9 @@ def stop(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Let the next run be interrupted in a step."""
     from test_resume import StopAfter
 
-    make = tlx.fit.make_trainer
+    make = tlx.training.fit.make_trainer
     monkeypatch.setattr(
-        tlx.fit, "make_trainer",
+        tlx.training.fit, "make_trainer",
         lambda *a, callbacks=(), **o: make(*a, callbacks=[*callbacks, StopAfter(step, False)], **o),
     )  # fmt: skip
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tlx.common.errors import ConfigError
 from tlx.data import sample
 from tlx.data.formats import read_annotations
 from tlx.data.sample import CLASSES, SIZE, ensure_sample
 from tlx.data.scene import MIN_VISIBLE, SUPERSAMPLE, draw_street, render_scene
-from tlx.errors import ConfigError
 
 COUNTS = {"train": 6, "val": 2, "test": 2}
 

@@ -25,7 +25,7 @@ from helpers_simulated import (
 )
 from scipy.stats import binom
 
-from tlx.predictions.influence import leaving_out
+from tlx.records.predictions.influence import leaving_out
 from tlx.report.compare import compare
 from tlx.report.statistics.crossed import crossed
 

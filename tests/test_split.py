@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from helpers_shared import SHARED, needs_shared
 
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.annotations import Item
 from tlx.data.check import check
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.formats import read_annotations
 from tlx.data.pictures import decode
 from tlx.data.split import SplitResult, split_items
-from tlx.errors import ConfigError, DataError
 
 
 def item(

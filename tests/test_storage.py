@@ -29,8 +29,8 @@ import tlx.export.__main__
 import tlx.predict
 import tlx.report.__main__
 import tlx.train
-from tlx.cli import run_program
-from tlx.errors import StorageError
+from tlx.common.cli import run_program
+from tlx.common.errors import StorageError
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self").is_dir(), reason="no /proc: only Linux has a folder that refuses all"

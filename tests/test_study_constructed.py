@@ -15,8 +15,8 @@ import pytest
 import torch
 from conftest import Compose, tiny_overrides, write_set
 
-from tlx.run import run
 from tlx.study.pilot import start
+from tlx.training.run import run
 
 SCALE, SHIFT = 0.01, 3.0  # of weights; of a mean, in standard deviations
 EPSILON = 1e-8  # of batch norm: the usual one is large beside variances that are scaled by 1e-4

@@ -9,8 +9,8 @@ import pytest
 from conftest import Compose
 from scipy.stats import binom
 
-from tlx.config import check_config
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.config.check import check_config
 from tlx.study.decision import Rung, decide, paired_noise
 
 

@@ -12,8 +12,8 @@ from conftest import Compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from tlx.config import check_config, conf_dir
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.config.check import check_config, conf_dir
 from tlx.study.order import arrange, balanced_orders
 from tlx.study.progress import Planned, planned, progress_line, seconds_left, spoken
 from tlx.study.sweeper import StudySweeper

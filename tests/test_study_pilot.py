@@ -10,12 +10,12 @@ import pytest
 from conftest import Compose
 
 import tlx.study.pilot
-from tlx.errors import ConfigError, TlxError
-from tlx.record import Record
+from tlx.common.errors import ConfigError, TlxError
+from tlx.records.record import Record
 from tlx.report import load_records
-from tlx.run import run
 from tlx.study.decision import read_decision
 from tlx.study.pilot import start
+from tlx.training.run import run
 
 
 def scored(monkeypatch: pytest.MonkeyPatch, scores: dict[str, list[float | None]]) -> list[str]:

@@ -17,14 +17,14 @@ import pytest
 from conftest import Compose
 from omegaconf import DictConfig
 
-import tlx.lock
-import tlx.run
-from tlx.errors import BusyError
-from tlx.interrupt import Interrupted
-from tlx.lock import run_lock
-from tlx.run import run
+import tlx.common.lock
+import tlx.training.run
+from tlx.common.errors import BusyError
+from tlx.common.lock import run_lock
 from tlx.study.attempt import attempt
 from tlx.study.isolate import run_in_child
+from tlx.training.interrupt import Interrupted
+from tlx.training.run import run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's rules of processes")
 FORK = multiprocessing.get_context("fork")
@@ -117,7 +117,7 @@ def test_a_second_process_is_refused_and_touches_nothing(
     tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(tlx.lock, "_PATIENCE", 0.0)
+    monkeypatch.setattr(tlx.common.lock, "_PATIENCE", 0.0)
     holder = FORK.Process(target=hold, args=(tmp_path,))
     holder.start()
     wait_for((tmp_path / "pid").exists)
@@ -163,7 +163,7 @@ def test_a_run_killed_in_its_test_keeps_the_proof_of_its_freeze(
 
     cfg = tiny_config("freeze=8", "trainer.epochs=1")
     with monkeypatch.context() as patch:
-        patch.setattr(tlx.run, "_test", killed)
+        patch.setattr(tlx.training.run, "_test", killed)
         with pytest.raises(RuntimeError, match="killed"):
             run(cfg, tmp_path)
     (tmp_path / "checkpoints" / ".last.ckpt.123.partial").touch()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tlx.benchmark.latency.config import LatencyBenchmark
 from tlx.benchmark.latency.program import benchmark
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 from tlx.evaluate import EvaluateConfig, evaluate
 from tlx.predict import PredictConfig, predict
 from tlx.runtime import open_model, trust

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers_formats import by_stem, picture
 
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.formats import read_annotations
-from tlx.errors import ConfigError, DataError
 
 
 def test_txt_reads_boxes_negatives_and_marks_unlabelled(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import tlx.train
-from tlx.composition import in_words
-from tlx.config import conf_dir
+from tlx.common.typos import nearest, unknown_key
+from tlx.config.check import conf_dir
+from tlx.config.composition import in_words
 from tlx.data.__main__ import main as data_main
 from tlx.report.__main__ import main as report_main
-from tlx.typos import nearest, unknown_key
 
 KEYS = ["freeze", "seed", "trainer.epochs", "data.epochs", "trainer.head_lr", "policy.then"]
 

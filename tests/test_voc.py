@@ -11,8 +11,8 @@ import pytest
 from helpers_formats import by_stem, picture
 from helpers_shared import SHARED, needs_shared
 
+from tlx.common.errors import DataError
 from tlx.data.formats import read_annotations
-from tlx.errors import DataError
 
 
 def xml(path: Path, *boxes: str, filename: str | None = None, size: str = "40 30") -> Path:

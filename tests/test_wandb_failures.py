@@ -19,11 +19,11 @@ import pytorch_lightning as pl
 from conftest import Compose
 from test_wandb_mirror import csv_rows
 
-import tlx.fit
-import tlx.mirror.service
-from tlx.mirror.offline import read_offline
-from tlx.mirror.service import SERVICE, StalledError, bounded, open_run, stop_service
-from tlx.run import run
+import tlx.training.fit
+import tlx.wandb.service
+from tlx.training.run import run
+from tlx.wandb.offline import read_offline
+from tlx.wandb.service import SERVICE, StalledError, bounded, open_run, stop_service
 
 WANDB = ("logger=wandb", "logger.mode=offline", "freeze=8")
 
@@ -48,14 +48,14 @@ class AtStep(pl.Callback):
 @pytest.fixture
 def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Have something happen in a step of the next run."""
-    make_trainer = tlx.fit.make_trainer
+    make_trainer = tlx.training.fit.make_trainer
 
     def install(step: int, action: Callable[[], Any], crash: bool = False) -> None:
         def patched(*args: Any, **options: Any) -> pl.Trainer:
             callbacks = [*options.pop("callbacks", []), AtStep(step, action, crash)]
             return make_trainer(*args, callbacks=callbacks, **options)
 
-        monkeypatch.setattr(tlx.fit, "make_trainer", patched)
+        monkeypatch.setattr(tlx.training.fit, "make_trainer", patched)
 
     return install
 
@@ -94,8 +94,8 @@ def test_service_is_killed_or_stalls_in_mid_run(
 ) -> None:
     def strike() -> None:
         signal_service(number)  # first: a service on a busy machine may need longer than that
-        monkeypatch.setattr(tlx.loggers, "CALL_S", 2.0)
-        monkeypatch.setattr(tlx.mirror.service, "GRACE_S", 2.0)
+        monkeypatch.setattr(tlx.wandb.logger, "CALL_S", 2.0)
+        monkeypatch.setattr(tlx.wandb.service, "GRACE_S", 2.0)
 
     at_step(2, strike)
     run(tiny_config(*WANDB, "logger.upload_s=1"), tmp_path / "run")
@@ -138,13 +138,13 @@ def test_killed_and_resumed_run_is_one_run_without_double_or_lost_rows(
 
 SCRIPT = """
 import os, signal, sys, psutil
-import tlx.loggers, tlx.mirror.service
+import tlx.wandb.logger, tlx.wandb.service
 from pathlib import Path
-from tlx.mirror.service import open_run
-tlx.loggers.CALL_S = tlx.mirror.service.CALL_S = float(sys.argv[2])
-tlx.mirror.service.GRACE_S = 2.0
+from tlx.wandb.service import open_run
+tlx.wandb.logger.CALL_S = tlx.wandb.service.CALL_S = float(sys.argv[2])
+tlx.wandb.service.GRACE_S = 2.0
 run, mode = open_run(sys.argv[3], upload_s=1.0, id="abc", project="p", dir=sys.argv[1])
-mirror = tlx.loggers.Mirror(run, mode, "study", 1.0)
+mirror = tlx.wandb.logger.Mirror(run, mode, "study", 1.0)
 if sys.argv[4] != "0":
     [os.kill(p.pid, int(sys.argv[4])) for p in psutil.Process().children() if "wandb" in p.name()]
 mirror.log_rows([{"step": i, "epoch": 0, "seconds": float(i), "loss": 1.0} for i in range(1, 9)])
@@ -198,7 +198,7 @@ def test_bounded_gives_up_and_wraps_every_error() -> None:
     with pytest.raises(StalledError, match=r"0\.2 s"):
         bounded(lambda: time.sleep(60), 0.2)
     assert time.monotonic() - started < 10
-    with pytest.raises(tlx.mirror.service.ServiceError, match="SystemExit: 3"):
+    with pytest.raises(tlx.wandb.service.ServiceError, match="SystemExit: 3"):
         bounded(lambda: sys.exit(3), 10)
     assert bounded(lambda: 7, 10) == 7
 

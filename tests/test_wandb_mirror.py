@@ -12,15 +12,15 @@ import pytest
 from conftest import Compose, tiny_overrides
 from omegaconf import OmegaConf
 
-from tlx.digest import is_altered
-from tlx.loggers import BY_TIME, SERIES, TIME_PREFIX
-from tlx.mirror.media import CLASSES, TABLE_COLUMNS, class_rows
-from tlx.mirror.offline import inspect, read_offline
-from tlx.mirror.runs import MirroredRun, split_media
-from tlx.predictions import SHOWN, read_predictions
+from tlx.records.digest import is_altered
+from tlx.records.predictions import SHOWN, read_predictions
 from tlx.report.__main__ import main
 from tlx.report.from_wandb import fetch, to_record
-from tlx.run import run
+from tlx.training.run import run
+from tlx.wandb.logger import BY_TIME, SERIES, TIME_PREFIX
+from tlx.wandb.media import CLASSES, TABLE_COLUMNS, class_rows
+from tlx.wandb.offline import inspect, read_offline
+from tlx.wandb.runs import MirroredRun, split_media
 
 PICTURES = 4  # of 6 in the test split
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tlx.errors import DataError
-from tlx.mirror.offline import inspect, read_offline
-from tlx.mirror.online import read_online
-from tlx.mirror.runs import MirroredRun, merge, split_media
-from tlx.mirror.service import finish_run, open_run
+from tlx.common.errors import DataError
 from tlx.report.from_wandb import fetch, to_record
 from tlx.report.to_wandb import flat_table, mirror_report
+from tlx.wandb.offline import inspect, read_offline
+from tlx.wandb.online import read_online
+from tlx.wandb.runs import MirroredRun, merge, split_media
+from tlx.wandb.service import finish_run, open_run
 
 
 def part(*rows: tuple[int, float], summary: dict | None = None, images: int = 0) -> MirroredRun:

@@ -39,6 +39,6 @@ def test_wheel_in_another_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "root: /data/mine" in done.stdout
     assert "name: mine-efficientnet_lite0" in done.stdout
-    where = [sys.executable, "-c", "import tlx.config as c; print(c.conf_dir())"]
+    where = [sys.executable, "-c", "import tlx.config.check as c; print(c.conf_dir())"]
     shown = subprocess.run(where, cwd=elsewhere, env=environment, capture_output=True, text=True)
     assert Path(shown.stdout.strip()) == site / "tlx" / "conf"

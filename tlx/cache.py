@@ -21,11 +21,11 @@ from rich.table import Table
 
 from tlx.activations.plan import gigabytes
 from tlx.activations.store import CHECKS, META
-from tlx.cli import parse, run_program
-from tlx.console import stdout_console
-from tlx.errors import ConfigError
-from tlx.files import read_json
-from tlx.typos import unknown_choice, unknown_command
+from tlx.common.cli import parse, run_program
+from tlx.common.console import stdout_console
+from tlx.common.errors import ConfigError
+from tlx.common.files import read_json
+from tlx.common.typos import unknown_choice, unknown_command
 
 KINDS = ("activations", "images")
 

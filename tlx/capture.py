@@ -29,8 +29,8 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from tlx.cli import parse, run_program
-from tlx.errors import ConfigError
+from tlx.common.cli import parse, run_program
+from tlx.common.errors import ConfigError
 from tlx.live.address import open_source, parse_camera_options
 from tlx.live.collect import Collection, moment
 from tlx.live.frame import Frame, Source

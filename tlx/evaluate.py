@@ -43,24 +43,24 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from tlx.checkpoint import find_checkpoint, load_detector
-from tlx.cli import parse, run_program
-from tlx.console import stdout_console
+from tlx.common.cli import parse, run_program
+from tlx.common.console import stdout_console
+from tlx.common.errors import ConfigError
+from tlx.common.files import refuse_output, write_json
+from tlx.common.typos import unknown_choice
+from tlx.config.schema import DetectorConfig
 from tlx.data.annotations import Item
 from tlx.data.module import Loaders
-from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError
 from tlx.evaluation.deployed import evaluate_deployed
 from tlx.evaluation.detections import evaluate_detections, joined_to, read_detections
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
-from tlx.files import refuse_output, write_json
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime.detectnet import CLASSWISE, CLUSTERINGS
 from tlx.runtime.opening import open_model, split_backend
 from tlx.runtime.preprocess import TLX, check_mode
-from tlx.schema import DetectorConfig
-from tlx.typos import unknown_choice
+from tlx.training.checkpoints import find_checkpoint, load_detector
 
 log = logging.getLogger(__name__)
 

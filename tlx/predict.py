@@ -34,8 +34,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlx.cli import parse, run_program
-from tlx.errors import ConfigError
+from tlx.common.cli import parse, run_program
+from tlx.common.errors import ConfigError
 from tlx.live.address import open_source, parse_camera_options
 from tlx.live.frame import Source
 from tlx.live.loop import Summary, run

@@ -12,17 +12,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.cli import fail, hydra_command
-from tlx.closing import closing
-from tlx.composition import run_composed
-from tlx.config import stored_config
-from tlx.errors import ConfigError, TlxError
-from tlx.identity import run_dir, run_subdir
-from tlx.interrupt import Interrupted
-from tlx.record import Record
-from tlx.schema import Config
+from tlx.common.cli import fail, hydra_command
+from tlx.common.errors import ConfigError, TlxError
+from tlx.config.check import stored_config
+from tlx.config.composition import run_composed
+from tlx.config.identity import run_dir, run_subdir
+from tlx.config.schema import Config
+from tlx.records.record import Record
 from tlx.study.attempt import attempt
 from tlx.study.pilot import start
+from tlx.training.closing import closing
+from tlx.training.interrupt import Interrupted
 
 log = logging.getLogger(__name__)
 INTERRUPTED = 130  # what a shell reports for Ctrl+C

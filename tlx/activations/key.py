@@ -12,8 +12,8 @@ import torch
 from tlx.activations.store import VERSION
 from tlx.data import augment
 from tlx.data.annotations import Item
-from tlx.detector.ssd import SSD
 from tlx.freeze.proof import frozen_hash
+from tlx.models.detectors.ssd.ssd import SSD
 
 
 def ingredients(

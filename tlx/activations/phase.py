@@ -10,7 +10,7 @@ from torch import Tensor
 from tlx.activations.codec import Codec
 from tlx.activations.store import ActivationStore
 from tlx.data.dataset import Batch
-from tlx.detector.ssd import SSD
+from tlx.models.detectors.ssd.ssd import SSD
 
 
 @dataclass

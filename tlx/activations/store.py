@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from tlx.activations.codec import Field
-from tlx.errors import DataError, first_line, remedy
+from tlx.common.errors import DataError, first_line, remedy
 
 VERSION = 1
 META, CHECKS = "meta.json", "checks.u32"

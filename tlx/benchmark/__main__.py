@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from tlx.cli import run_program
-from tlx.errors import ConfigError
-from tlx.typos import unknown_command
+from tlx.common.cli import run_program
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_command
 
 # Imported when asked for: a command's peers take seconds to load.
 COMMANDS = {"train": "tlx.benchmark.train", "latency": "tlx.benchmark.latency.program"}

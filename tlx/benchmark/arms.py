@@ -11,12 +11,12 @@ from torch import nn
 from tlx.activations.codec import Codec
 from tlx.activations.phase import PhaseCache
 from tlx.activations.store import ActivationStore
-from tlx.backbones.base import backbone_spec
 from tlx.benchmark.config import TrainBenchmark
 from tlx.benchmark.networks import Arm, CachedArm, PlainArm, TlxArm, TorchvisionArm
 from tlx.data.dataset import Batch
-from tlx.detector.ssd import SSD
-from tlx.engine.precision import has_bfloat16
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.precision import has_bfloat16
 
 ARMS = ("plain", "lightning", "torchvision", "tlx_fp32", "tlx_auto", "tlx_cached_fp32",
         "tlx_cached_auto")  # fmt: skip

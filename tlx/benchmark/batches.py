@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from tlx.benchmark.config import TrainBenchmark, data_config
+from tlx.common.errors import DataError
 from tlx.data.dataset import Batch, batch_sizes
 from tlx.data.module import DetectionData, Loaders, build_data
-from tlx.detector.loss import Targets
-from tlx.errors import DataError
+from tlx.models.detectors.ssd.loss import Targets
 
 
 def read_data(cfg: TrainBenchmark) -> DetectionData:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from tlx.backbones.base import backbone_spec
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.config.schema import DataConfig
 from tlx.freeze.depth import frozen_blocks
-from tlx.schema import DataConfig
+from tlx.models.backbones.base import backbone_spec
 
 LEAST_SIDE = 96  # px, as for training: below it the smallest maps vanish
 

@@ -29,15 +29,15 @@ from tlx.benchmark.networks import PlainArm
 from tlx.benchmark.rows import REFERENCE
 from tlx.benchmark.step import LEARNING_RATE, Stepper
 from tlx.benchmark.usual_loader import usual_loader
-from tlx.checkpoint import checkpoint_meta
-from tlx.config import conf_dir
+from tlx.common.errors import TlxError
+from tlx.config.check import conf_dir
 from tlx.data.dataset import Batch, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders
-from tlx.errors import TlxError
-from tlx.fit import make_trainer
-from tlx.host import set_up_host
-from tlx.run import run
-from tlx.step_timer import StepTimer
+from tlx.training.checkpoints import checkpoint_meta
+from tlx.training.fit import make_trainer
+from tlx.training.host import set_up_host
+from tlx.training.run import run
+from tlx.training.step_timer import StepTimer
 
 TLX_ARMS = ("tlx_fp32", "tlx_auto", *CACHED)
 SAME_LOADER = Slot("none", 0, "plain_tlx_loader")

@@ -17,8 +17,8 @@ from tlx.benchmark.arms import Maker, Slot
 from tlx.benchmark.batches import load_batches
 from tlx.benchmark.config import TrainBenchmark
 from tlx.benchmark.step import Stepper
-from tlx.environment import peak_rss_bytes, reset_peak_rss
-from tlx.host import set_up_host
+from tlx.records.environment import peak_rss_bytes, reset_peak_rss
+from tlx.training.host import set_up_host
 
 STEPS = 3
 

@@ -15,11 +15,11 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from tlx.activations.phase import PhaseCache
 from tlx.data.dataset import Batch
-from tlx.detector.loss import Targets, multibox_loss
-from tlx.detector.ssd import SSD
-from tlx.engine.depthwise import keep_strided_depthwise_in_float32
 from tlx.freeze.apply import apply_phase
-from tlx.policies.base import Phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.depthwise import keep_strided_depthwise_in_float32
+from tlx.models.detectors.ssd.loss import Targets, multibox_loss
+from tlx.models.detectors.ssd.ssd import SSD
 
 STAGES = 6  # of torchvision's ssdlite backbone: the range of its `trainable_backbone_layers`
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tlx.benchmark.tables import console_table, markdown_table
 from tlx.report.formats import ABSENT, significant
-from tlx.step_timer import PARTS
+from tlx.training.step_timer import PARTS
 
 STEP_HEADS = ("freeze", "arm", "ms/step", "p10–p90", *PARTS, "images/s", "speed-up", "bound",
               "of bound", "peak MB")  # fmt: skip

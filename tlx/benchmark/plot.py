@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tlx.benchmark.rows import REFERENCE
-from tlx.files import write_atomically
+from tlx.common.files import write_atomically
 from tlx.report.formats import significant
 from tlx.report.style import DPI, WIDTH_INCHES, draw_bounds, save, settings
-from tlx.step_timer import PARTS
+from tlx.training.step_timer import PARTS
 
 # Hatches keep the parts apart in a grey print; the looks are those of the report of runs.
 _LOOKS = dict(

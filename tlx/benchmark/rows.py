@@ -8,7 +8,7 @@ import numpy as np
 
 from tlx.benchmark.arms import CACHED, Slot
 from tlx.freeze.bound import Cost
-from tlx.step_timer import PARTS
+from tlx.training.step_timer import PARTS
 
 REFERENCE = Slot("none", 0, "plain")
 

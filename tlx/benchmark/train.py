@@ -34,7 +34,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tlx.backbones.base import backbone_spec
 from tlx.benchmark.arms import Maker, Slot, plan
 from tlx.benchmark.batches import read_batches, read_data, save_batches
 from tlx.benchmark.child import in_child
@@ -48,14 +47,15 @@ from tlx.benchmark.plot import write_plot
 from tlx.benchmark.progress import progress
 from tlx.benchmark.rows import make_rows, noise
 from tlx.benchmark.step import Stepper, interleaved
-from tlx.cli import parse
-from tlx.console import stdout_console
+from tlx.common.cli import parse
+from tlx.common.console import stdout_console
+from tlx.common.files import write_json, write_text
 from tlx.data.dataset import Batch
 from tlx.data.module import DetectionData
-from tlx.environment import environment
-from tlx.files import write_json, write_text
 from tlx.freeze.bound import measure_cost
-from tlx.host import set_up_host
+from tlx.models.backbones.base import backbone_spec
+from tlx.records.environment import environment
+from tlx.training.host import set_up_host
 
 FOLDERS = ("output", "cache_dir", "root")  # of the machine: no condition of the figures
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.classify.run import run
 from tlx.classify.schema import ClassifyConfig, set_name
-from tlx.composition import run_composed
-from tlx.identity import run_dir, run_subdir
+from tlx.config.composition import run_composed
+from tlx.config.identity import run_dir, run_subdir
 from tlx.train import finish, resumed_config
 
 ConfigStore.instance().store(name="classify_schema", node=ClassifyConfig)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import tlx
-import tlx.backbones
-from tlx.backbones.base import Conventions, backbone_spec
-from tlx.backbones.weights import own_meta, read_torch
+import tlx.models.backbones
 from tlx.classify.network import Classifier
+from tlx.common.errors import ConfigError, WeightsError
 from tlx.data.membership import Membership
-from tlx.errors import ConfigError, WeightsError
+from tlx.models.backbones.base import Conventions, backbone_spec
+from tlx.models.backbones.weights import own_meta, read_torch
 
 TASK = "classification"
 

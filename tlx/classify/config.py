@@ -6,11 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tlx.backbones.base import BackboneSpec, backbone_spec
-from tlx.config import RANGES, check_values, schedule
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.config.check import RANGES, check_values, schedule
 from tlx.freeze.depth import freeze_label, frozen_blocks
-from tlx.policies.base import Phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.backbones.base import BackboneSpec, backbone_spec
 
 _CHOICES = {
     "trainer.select_by": ("accuracy", "macro_accuracy"),

@@ -14,6 +14,7 @@ from torch import Tensor
 from tlx.classify.folders import read_folders, refuse_empty
 from tlx.classify.schema import FoldersConfig
 from tlx.classify.shapes import ensure_shapes
+from tlx.common.errors import DataError
 from tlx.data.annotations import Item
 from tlx.data.augment import TrainAugment
 from tlx.data.cache import ImageCache
@@ -24,7 +25,6 @@ from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, Loaders
 from tlx.data.split import restored_items, split_items
 from tlx.data.split_notes import SplitNotes
-from tlx.errors import DataError
 
 log = logging.getLogger(__name__)
 

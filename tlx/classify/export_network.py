@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlx.classify.network import Classifier, Head
-from tlx.engine.fold import folded
 from tlx.export.network import Normalisation, change
+from tlx.models.fold import folded
 
 
 class ExportClassifier(nn.Module):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import ExportError, first_line
+from tlx.common.errors import ExportError, first_line
 from tlx.export.onnx_file import load_onnx
 from tlx.export.packages import require
 

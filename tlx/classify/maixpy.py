@@ -32,12 +32,12 @@ from tlx.classify.data import FolderLoaders
 from tlx.classify.export import ExportConfig, Exported, export
 from tlx.classify.k210 import GENERAL_RAM, Fit, check_k210
 from tlx.classify.parity import compare, of_checkpoint, pictures_of_test
-from tlx.cli import parse, run_program
+from tlx.common.cli import parse, run_program
+from tlx.common.drawing import evenly_spaced
+from tlx.common.errors import ExportError
+from tlx.common.files import write_json, write_text
 from tlx.data.module import DetectionData
-from tlx.drawing import evenly_spaced
-from tlx.errors import ExportError
 from tlx.export.other_environment import run_kmodel, save_pixel_kmodel
-from tlx.files import write_json, write_text
 
 AGREEMENT = 0.9  # least share of test pictures with the checkpoint's class, as for int8 detectors
 

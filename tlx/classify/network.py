@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tlx.backbones.base import BackboneSpec, Conventions
-from tlx.backbones.weights import Pretrained
-from tlx.engine.trunk import TrunkNetwork
+from tlx.models.backbones.base import BackboneSpec, Conventions
+from tlx.models.backbones.weights import Pretrained
+from tlx.models.trunk import TrunkNetwork
 
 
 class Head(nn.Module):

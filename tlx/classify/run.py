@@ -16,28 +16,23 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tlx.activations.phase import PhaseCaches
-from tlx.backbones.base import backbone_spec
-from tlx.backbones.weights import read_torch, resolve
 from tlx.classify.checkpoint import TASK, classifier_meta, fill
 from tlx.classify.config import check_classify
 from tlx.classify.data import FolderLoaders, build_folders
 from tlx.classify.network import Classifier
 from tlx.classify.task import ClassificationTask, Course
+from tlx.common.files import path_below, remove_partials, write_json, write_text
+from tlx.common.lock import run_lock
 from tlx.data.module import DetectionData
-from tlx.digest import BEST, describe_result
-from tlx.engine.fold_check import FoldCheck
-from tlx.engine.plan import EnginePlan
-from tlx.engine.precision import Precision
-from tlx.environment import environment, peak_rss_bytes, reset_peak_rss
-from tlx.files import path_below, remove_partials, write_json, write_text
-from tlx.fit import CHECKPOINTS, fit, make_trainer
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
-from tlx.host import set_up_host
-from tlx.interrupt import Interrupted, interruptible
-from tlx.lock import run_lock
-from tlx.policies.base import Phase
-from tlx.record import (
+from tlx.freeze.policies.base import Phase
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import read_torch, resolve
+from tlx.models.fold_check import FoldCheck
+from tlx.records.digest import BEST, describe_result
+from tlx.records.environment import environment, peak_rss_bytes, reset_peak_rss
+from tlx.records.record import (
     NEW,
     Record,
     add_freeze,
@@ -49,9 +44,14 @@ from tlx.record import (
     read_record,
     save_record,
 )
-from tlx.resume import Resume, find_resume
-from tlx.run import print_and_keep
-from tlx.same_data import refuse_finished_on_other_data, settle_data
+from tlx.training.fit import CHECKPOINTS, fit, make_trainer
+from tlx.training.host import set_up_host
+from tlx.training.interrupt import Interrupted, interruptible
+from tlx.training.plan import EnginePlan
+from tlx.training.precision import Precision
+from tlx.training.resume import Resume, find_resume
+from tlx.training.run import print_and_keep
+from tlx.training.same_data import refuse_finished_on_other_data, settle_data
 
 log = logging.getLogger(__name__)
 

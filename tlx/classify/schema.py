@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from tlx.schema import BackboneConfig, TrainerConfig
+from tlx.config.schema import BackboneConfig, TrainerConfig
 
 SAMPLE = "shapes"
 

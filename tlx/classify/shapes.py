@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tlx.errors import DataError, first_line, remedy
+from tlx.common.errors import DataError, first_line, remedy
 
 CORNERS = {"circle": 60, "square": 4, "star": 5, "triangle": 3}  # class: corners
 COUNTS = {"train": 40, "val": 12, "test": 12}  # a class

@@ -11,11 +11,11 @@ from torch import Tensor
 from tlx.classify.figures import Figures, Tally
 from tlx.classify.network import Classifier
 from tlx.classify.schema import ClassifierConfig
+from tlx.config.schema import TrainerConfig
 from tlx.data.dataset import Batch
-from tlx.engine.plan import EnginePlan
-from tlx.freeze.task import FreezeTask
-from tlx.recorder import Recorder
-from tlx.schema import TrainerConfig
+from tlx.training.freeze_task import FreezeTask
+from tlx.training.plan import EnginePlan
+from tlx.training.recorder import Recorder
 
 
 class ClassificationTask(FreezeTask):

@@ -26,15 +26,15 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
 import tlx.train  # noqa: F401  registers the schema and the resolvers
-from tlx.cli import refuse_empty
-from tlx.composition import check_known, in_words
-from tlx.config import conf_dir
-from tlx.console import stdout_console
+from tlx.common.cli import refuse_empty
+from tlx.common.console import stdout_console
+from tlx.common.errors import ConfigError, TlxError
+from tlx.common.files import refuse_output, write_json
+from tlx.common.typos import unknown_command
+from tlx.config.check import conf_dir
+from tlx.config.composition import check_known, in_words
 from tlx.data.faults import RULES, FaultReport
 from tlx.data.module import DetectionData, build_data
-from tlx.errors import ConfigError, TlxError
-from tlx.files import refuse_output, write_json
-from tlx.typos import unknown_command
 
 SHOWN = 3  # files of a kind that are printed; check.json has all
 REPORT = "check.json"

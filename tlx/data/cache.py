@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from tlx.common.errors import DataError, first_line, remedy
+from tlx.common.files import read_json
 from tlx.data.annotations import Item
 from tlx.data.pictures import decode
-from tlx.errors import DataError, first_line, remedy
-from tlx.files import read_json
 
 log = logging.getLogger(__name__)
 

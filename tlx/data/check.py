@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import input_size_for
 from tlx.data.doubts import (
@@ -24,7 +25,6 @@ from tlx.data.doubts import (
 )
 from tlx.data.faults import Fault, FaultReport
 from tlx.data.pictures import Probe, UnreadablePicture, probe
-from tlx.errors import ConfigError, DataError
 
 MIN_SIDE = 16  # px
 SAME_BOX = 1.0  # px, and

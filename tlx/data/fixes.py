@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.errors import DataError
+from tlx.common.files import path_below, write_text
 from tlx.data.annotations import Item
 from tlx.data.faults import FaultReport
 from tlx.data.membership import UNSEEN
-from tlx.errors import DataError
-from tlx.files import path_below, write_text
 
 COLUMNS = ("image", "tag", "object", "class", "xmin", "ymin", "xmax", "ymax")
 PICTURE, TRUTH, FOUND = OBJECTS = ("picture", "truth", "found")

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlx.common.errors import WeightsError
 from tlx.data.annotations import Item
-from tlx.errors import WeightsError
 
 DIGITS = 16  # hex digits kept of a digest: 64 bits, without chance matches in any set of pictures
 Summary = dict[str, Any]

@@ -14,6 +14,9 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
+from tlx.common.errors import ConfigError, DataError
+from tlx.common.typos import unknown_choice
+from tlx.config.schema import DataConfig
 from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
@@ -34,9 +37,6 @@ from tlx.data.split import (
     split_items,
     without_splits,
 )
-from tlx.errors import ConfigError, DataError
-from tlx.schema import DataConfig
-from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 

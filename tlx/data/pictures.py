@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 
 # Told by content, not by ending: sets hold JPEGs named .png. The list keeps out formats that a
 # picture set does not need and that start other programs to decode (EPS) or are rarely exercised.

@@ -30,9 +30,9 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
+from tlx.common.errors import ConfigError, DataError
+from tlx.common.files import read_json
 from tlx.data.scene import Points, render_scene
-from tlx.errors import ConfigError, DataError
-from tlx.files import read_json
 
 CLASSES = ("plate",)
 SPLITS = ("train", "val", "test")

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.annotations import Annotation, Item
 from tlx.data.duplicates import connected
 from tlx.data.membership import UNSEEN, Membership, restore
 from tlx.data.split_notes import SplitNotes
-from tlx.errors import ConfigError, DataError
 
 TRUST = ("train", "val", "test")  # a picture in two splits stays in the later of them
 TOLERANCE = 2.0  # warn where a split that was cut misses its number of images by this factor

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from tlx.common.errors import ConfigError
+from tlx.config.schema import DetectorConfig
 from tlx.data.annotations import Item
 from tlx.data.module import DetectionData, Loaders
 from tlx.data.pictures import decode
-from tlx.errors import ConfigError
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.base import Runtime
 from tlx.runtime.detectnet import CLASSWISE, cluster
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import DETECTNET, TLX, normalize, prepare, scaling
 from tlx.runtime.tensors import as_tensors
-from tlx.schema import DetectorConfig
 
 NO_LIMIT = 1 << 30  # px: the device reads pictures at their own size
 BATCH = 16  # pictures; the runtime cuts it to what its graph takes

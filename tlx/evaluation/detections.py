@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from tlx.common.errors import DataError
+from tlx.common.files import read_json
+from tlx.config.schema import DetectorConfig
 from tlx.data.annotations import Item
-from tlx.errors import DataError
 from tlx.evaluation.evaluator import Evaluator, Figures
-from tlx.files import read_json
 from tlx.runtime.postprocess import Found, keep_best
 from tlx.runtime.preprocess import DETECTNET
 from tlx.runtime.tensors import as_tensors
-from tlx.schema import DetectorConfig
 
 VERSION = 1
 

@@ -12,8 +12,8 @@ import torch
 from torchmetrics.detection import MeanAveragePrecision
 
 from tlx.data.annotations import Item
-from tlx.detector.ssd import Detections
 from tlx.evaluation.voc07 import Picture, average_precision
+from tlx.models.detectors.ssd.ssd import Detections
 
 Figures = dict[str, Any]
 COCO_FIGURES = ("map", "map_50", "map_75")

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from tlx.data.dataset import Batch
-from tlx.detector.ssd import SSD
+from tlx.models.detectors.ssd.ssd import SSD
 
 FREE_SHARE = 0.25  # of what is free may be used
 

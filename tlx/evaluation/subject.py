@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlx.config import plain_config
+from tlx.common.errors import ConfigError, DataError
+from tlx.common.files import path_below
+from tlx.common.typos import unknown_choice
+from tlx.config.check import plain_config
+from tlx.config.schema import DataConfig, DetectorConfig
 from tlx.data.annotations import Item
 from tlx.data.formats import AUTO, READERS
 from tlx.data.membership import UNSEEN, Membership, drift
 from tlx.data.module import DetectionData, build_data
-from tlx.errors import ConfigError, DataError
-from tlx.files import path_below
-from tlx.schema import DataConfig, DetectorConfig
-from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 

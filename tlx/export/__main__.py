@@ -34,7 +34,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from tlx.cli import parse, run_program
+from tlx.common.cli import parse, run_program
 from tlx.export.run import CACHE_DIR, CALIBRATION_PICTURES, Exported, Options, export
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from tlx.cli import command
+from tlx.common.cli import command
 from tlx.export.contract import OPSET_OF_TENSORRT
 
 _BENCHMARK = "latency, power and detections, for `tlx.report` and `tlx.evaluate` on the desk"

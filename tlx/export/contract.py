@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import ExportError
+from tlx.common.errors import ExportError
 from tlx.export.description import BOXES, INPUT, SCORES, from_properties
 from tlx.export.job import NEAR
 from tlx.export.network import DETECTNET, Normalisation

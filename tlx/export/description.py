@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import tlx
-from tlx.detector.boxes import CENTER_VARIANCE, SIZE_VARIANCE
+from tlx.config.schema import DetectorConfig
 from tlx.export.network import Normalisation
 from tlx.export.source import Source
-from tlx.schema import DetectorConfig
+from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE
 
 VERSION = 1
 INPUT, SCORES, BOXES = "input_0", "scores", "boxes"

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_choice
 from tlx.export.network import DETECTNET, ExportNetwork, Normalisation
 from tlx.export.onnx_file import LOWEST, LOWEST_PER_CHANNEL
 from tlx.export.source import Source
-from tlx.typos import unknown_choice
 
 PRECISIONS = ("fp32", "fp16", "int8")
 NORMALISATIONS = ("auto", "model", "detectnet")

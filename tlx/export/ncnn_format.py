@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from tlx.errors import ExportError
+from tlx.common.errors import ExportError
+from tlx.common.files import write_bytes
 from tlx.export.packages import require
 from tlx.export.torch_formats import save_torchscript
-from tlx.files import write_bytes
 
 _MINUTES = 10
 

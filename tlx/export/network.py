@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tlx.detector.boxes import CENTER_VARIANCE, SIZE_VARIANCE
-from tlx.detector.ssd import SSD
-from tlx.engine.fold import folded
-from tlx.engine.trunk import TrunkNetwork
+from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.fold import folded
+from tlx.models.trunk import TrunkNetwork
 
 
 @dataclass(frozen=True)

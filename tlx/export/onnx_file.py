@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlx.errors import ExportError, first_line
+from tlx.common.errors import ExportError, first_line
+from tlx.common.files import write_bytes
 from tlx.export.description import BOXES, INPUT, SCORES
 from tlx.export.packages import require
-from tlx.files import write_bytes
 
 # torch's exporter of today translates to opset 18 at least, and converts down from there without
 # a word where it fails. The earlier one writes 11 to 17 itself, deprecated as it is.

@@ -20,8 +20,8 @@ OUTPUTS = ("boxes", "scores", "labels")
 def with_nms(model: Any, options: Mapping[str, Any]) -> Any:
     """A raw model -> one with outputs boxes (n, 4), scores (n,) and labels (n,), best first.
 
-    Boxes are clipped to 0..1, labels int64 and 1-based, as `tlx.detector.postprocess` gives them;
-    n is at most `max_detections`. Opset 13 or later.
+    Boxes are clipped to 0..1, labels int64 and 1-based, as the detector's own postprocessing gives
+    them; n is at most `max_detections`. Opset 13 or later.
 
     Args:
         options: `score_threshold`, `nms_iou` and `max_detections`.

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tlx.common.files import write_bytes, write_text
 from tlx.export.packages import require
-from tlx.files import write_bytes, write_text
 
 
 def save_openvino(model: Path, path: Path, half: bool) -> None:

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from tlx.errors import ConfigError, ExportError, ToolError
-from tlx.files import write_bytes
+from tlx.common.errors import ConfigError, ExportError, ToolError
+from tlx.common.files import write_bytes
 
 TFLITE_ADVICE = """\
 format=tflite runs litert-torch, which needs a torch before 2.15, in an environment of its own:

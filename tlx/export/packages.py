@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tlx.errors import ToolError
+from tlx.common.errors import ToolError
 
 
 def require(module: str, what: str) -> Any:

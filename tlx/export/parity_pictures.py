@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.errors import DataError
+from tlx.config.schema import DataConfig
 from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
 from tlx.data.formats.folders import pictures_below
 from tlx.data.module import DetectionData, build_data
 from tlx.data.pictures import decode, stated_bits
-from tlx.errors import DataError
 from tlx.evaluation.subject import read_subject
 from tlx.runtime.meta import ModelMeta
 from tlx.runtime.preprocess import resize
-from tlx.schema import DataConfig
 
 log = logging.getLogger(__name__)
 SPLIT = "test"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
 from tlx.data.formats.folders import pictures_below
 from tlx.data.pictures import decode, stated_bits
-from tlx.errors import ConfigError, DataError
 from tlx.evaluation.subject import read_subject
 from tlx.export.network import Normalisation
 from tlx.export.source import Source

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tlx.errors import ExportError
+from tlx.common.errors import ExportError
 from tlx.export.description import INPUT
 from tlx.export.onnx_file import load_onnx, save_onnx
 from tlx.export.packages import require

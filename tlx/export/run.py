@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tlx.errors import ConfigError, ExportError
+from tlx.common.errors import ConfigError, ExportError
+from tlx.common.files import read_json, write_json, write_text
+from tlx.common.typos import unknown_choice
 from tlx.export.commands import commands
 from tlx.export.contract import check_interface, check_normalisation, check_precision
 from tlx.export.description import describe
@@ -21,8 +23,6 @@ from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, 
 from tlx.export.network import Normalisation
 from tlx.export.pictures import calibration_pictures
 from tlx.export.source import BACKGROUND, Source, load_source
-from tlx.files import read_json, write_json, write_text
-from tlx.typos import unknown_choice
 
 log = logging.getLogger(__name__)
 

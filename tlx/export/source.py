@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tlx.backbones  # noqa: F401  registers the backbones
-from tlx.backbones.base import backbone_spec
-from tlx.backbones.weights import read_torch, resolve
-from tlx.checkpoint import find_checkpoint, load_detector
-from tlx.cli import hydra_command
-from tlx.detector.priors import ANCHORS_PER_CELL
-from tlx.detector.ssd import SSD
-from tlx.errors import ConfigError, WeightsError
+import tlx.models.backbones  # noqa: F401  registers the backbones
+from tlx.common.cli import hydra_command
+from tlx.common.errors import ConfigError, WeightsError
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import read_torch, resolve
+from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.training.checkpoints import find_checkpoint, load_detector
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlx.files import write_bytes
+from tlx.common.files import write_bytes
 from tlx.runtime.trust import vouch
 
 METADATA = "model.json"  # name of the extra file inside the archive

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tlx.engine.trunk import TrunkNetwork
-from tlx.errors import FreezeError
-from tlx.policies.base import Phase
+from tlx.common.errors import FreezeError
+from tlx.freeze.policies.base import Phase
+from tlx.models.trunk import TrunkNetwork
 
 
 def check_phases(network: TrunkNetwork, phases: tuple[Phase, ...]) -> None:

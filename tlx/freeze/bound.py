@@ -15,8 +15,8 @@ import torch
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from tlx.engine.trunk import TrunkNetwork
-from tlx.policies.base import Phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.trunk import TrunkNetwork
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tlx.backbones.base import BackboneSpec
+    from tlx.models.backbones.base import BackboneSpec
 
 SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, or heads"
 
@@ -33,7 +33,9 @@ def frozen_blocks(value: Any, spec: BackboneSpec) -> int:
     if label == "all":
         return len(spec.blocks)
     if label == "heads":
-        from tlx.detector.heads import EXTRA_NAMES  # it imports torch, which a report does without
+        from tlx.models.detectors.ssd.heads import (
+            EXTRA_NAMES,  # it imports torch, which a report does without
+        )
 
         return len(spec.blocks) + len(EXTRA_NAMES)
     if label == "scratch":

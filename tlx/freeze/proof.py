@@ -6,7 +6,7 @@ import hashlib
 
 import torch
 
-from tlx.engine.trunk import TrunkNetwork
+from tlx.models.trunk import TrunkNetwork
 
 
 def frozen_hash(network: TrunkNetwork, blocks: int) -> str | None:

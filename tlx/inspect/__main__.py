@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tlx.cli import Options
+from tlx.common.cli import Options
+from tlx.common.errors import DataError, TlxError
 from tlx.data.fixes import write_fixes
-from tlx.errors import DataError, TlxError
 from tlx.inspect.app import ADDRESS, open_app
 from tlx.inspect.backend import import_fiftyone
 from tlx.inspect.dataset import INPUTS, build_dataset, dataset_name, inputs_digest
@@ -20,7 +20,7 @@ from tlx.inspect.findings import find
 from tlx.inspect.runs import SeenRuns, load_runs
 from tlx.inspect.tags import read_tags, set_tags
 from tlx.inspect.views import save_views
-from tlx.predictions import SHOWN
+from tlx.records.predictions import SHOWN
 
 _DESCRIPTION = """\
 Look at the test pictures of finished runs in FiftyOne: ground truth, what each run found, and saved

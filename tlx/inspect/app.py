@@ -6,7 +6,7 @@ import socket
 from functools import partialmethod
 from typing import Any
 
-from tlx.errors import ToolError
+from tlx.common.errors import ToolError
 from tlx.inspect.backend import import_fiftyone
 
 ADDRESS = "127.0.0.1"  # the App has no password; in a container FiftyOne would serve it to all

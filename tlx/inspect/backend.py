@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tlx.errors import ToolError, first_line
+from tlx.common.errors import ToolError, first_line
 
 # Read when FiftyOne is imported, here and by the server process that it starts.
 QUIET = {

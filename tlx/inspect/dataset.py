@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tlx.drawing import COLORS, TRUTH
+from tlx.common.drawing import COLORS, TRUTH
 from tlx.inspect.backend import import_fiftyone
 from tlx.inspect.findings import IGNORED, MISSED, Findings, RunFindings
 from tlx.inspect.runs import SeenRun, SeenRuns
-from tlx.predictions import predictions_path
+from tlx.records.predictions import predictions_path
 
 TRUE_FIELD = "ground_truth"
 EVALUATED = "eval_"  # and a run's field: FiftyOne's own evaluation of it

@@ -13,7 +13,7 @@ import numpy as np
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.pictures import decode
 from tlx.inspect.runs import SeenRun, SeenRuns
-from tlx.predictions import ImagePredictions, Matching, log_loss, match, unshared
+from tlx.records.predictions import ImagePredictions, Matching, log_loss, match, unshared
 
 HIT, MISSED, FALSE_ALARM = "hit", "missed", "false alarm"
 WRONG_CLASS, LOW_IOU = "wrong class", "low IoU"
@@ -28,7 +28,7 @@ class RunFindings:
 
     Attributes:
         image: what it found. found: the kind of each detection (`WEAK` under the least score).
-        truth: the kind of each object. loss: `tlx.predictions.log_loss`, nats.
+        truth: the kind of each object. loss: `tlx.records.predictions.log_loss`, nats.
         alone: for each detection, how many runs of other policies have no counterpart of it.
     """
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.errors import DataError
 from tlx.data.pictures import recorded_bits
-from tlx.errors import DataError
-from tlx.predictions import ImagePredictions, Predictions, read_predictions
+from tlx.records.predictions import ImagePredictions, Predictions, read_predictions
 from tlx.report.arms import group_arms
 from tlx.report.records import Record, load_records
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tlx.errors import ConfigError, DataError
+from tlx.common.errors import ConfigError, DataError
 from tlx.live.camera import Camera
 from tlx.live.frame import Source
 from tlx.live.opencv import TIMEOUT_MS, Capture, import_cv2, open_capture, to_rgb

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.live.frame import Frame
 from tlx.live.opencv import Capture
 

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from tlx.errors import ConfigError
-from tlx.files import write_picture, write_text
-from tlx.typos import unknown_choice
+from tlx.common.errors import ConfigError
+from tlx.common.files import write_picture, write_text
+from tlx.common.typos import unknown_choice
 
 QUALITY = 95  # of the JPEGs: what a detector learns should not be the compression
 SPLITS = ("train", "val", "test")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from tlx.errors import DataError, remedy
+from tlx.common.errors import DataError, remedy
 from tlx.live.frame import Frame, Source
 from tlx.live.meter import Meter
 from tlx.live.model import Model, detect

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from tlx.data.pictures import stated_bits
-from tlx.detector.postprocess import Detections
 from tlx.live.meter import Meter
+from tlx.models.detectors.ssd.postprocess import Detections
 from tlx.runtime import Runtime, open_model
 from tlx.runtime.opening import default_backend, split_backend
 from tlx.runtime.postprocess import select_all

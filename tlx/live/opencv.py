@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tlx.errors import DataError, ToolError
+from tlx.common.errors import DataError, ToolError
 
 NOT_INSTALLED = "videos and cameras need OpenCV: pip install 'tlx[live]' (pictures do not)"
 NO_GSTREAMER = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from tlx.common.errors import ConfigError
+from tlx.common.files import refuse_output
 from tlx.data.formats.folders import IMAGE_ENDINGS
-from tlx.errors import ConfigError
-from tlx.files import refuse_output
 from tlx.live.frame import Source
 from tlx.live.json_writer import JsonArray, JsonLines
 from tlx.live.pictures import Pictures

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tlx.common.errors import DataError
 from tlx.data.formats.folders import IMAGE_ENDINGS, pictures_below
 from tlx.data.pictures import decode
-from tlx.errors import DataError
 from tlx.live.frame import Frame
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.live.frame import Frame
 from tlx.live.opencv import import_cv2, open_capture, to_rgb
 from tlx.live.passwords import hide_password

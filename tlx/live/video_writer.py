@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tlx.errors import ToolError
+from tlx.common.errors import ToolError
 from tlx.live.opencv import import_cv2, to_bgr
 from tlx.live.writers import Shown
 

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from tlx.errors import ToolError
+from tlx.common.errors import ToolError
 from tlx.live.opencv import import_cv2, to_bgr
 from tlx.live.writers import Shown
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from tlx.drawing import save_picture
-from tlx.errors import ConfigError
-from tlx.files import output_names
+from tlx.common.drawing import save_picture
+from tlx.common.errors import ConfigError
+from tlx.common.files import output_names
 from tlx.live.frame import Frame
 
 COUNTER = re.compile(r"%0?(\d*)[id]")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tlx.cli import Options
-from tlx.console import stdout_console
-from tlx.errors import TlxError
+from tlx.common.cli import Options
+from tlx.common.console import stdout_console
+from tlx.common.errors import TlxError
 from tlx.report.build import PAGE, advise, read_comparison, write_report
 from tlx.report.from_wandb import fetch
 from tlx.report.limits import Limits

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlx.cli import command
-from tlx.files import read_yaml
+from tlx.common.cli import command
+from tlx.common.files import read_yaml
 from tlx.report.records import Record
 
 SWEEP = "multirun.yaml"

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tlx.arms import SCRATCH, arm_key, arm_labels, natural, unlike_keys, varying_keys
-from tlx.identity import default_settings
-from tlx.learned import diverged, learned
+from tlx.config.identity import default_settings
+from tlx.records.arms import SCRATCH, arm_key, arm_labels, natural, unlike_keys, varying_keys
+from tlx.records.learned import diverged, learned
 from tlx.report.records import Record
 
 _SETTING = ("backbone.name", "data.name", "data.root", "detector.input_size", "trainer.batch_size")
@@ -22,7 +22,7 @@ class Arm:
     """The finished runs of one arm, ordered by seed; there is at least one.
 
     Attributes:
-        settings: what they share, by key (`tlx.arms`).
+        settings: what they share, by key (`tlx.records.arms`).
         lost: runs of the arm that did not finish because their loss ceased to be a number.
     """
 

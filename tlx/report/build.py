@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import DataError, first_line, remedy
-from tlx.files import write_text
+from tlx.common.errors import DataError, first_line, remedy
+from tlx.common.files import write_text
 from tlx.report.cautions import cautions
 from tlx.report.charts import make_charts
 from tlx.report.compare import Comparison, compare, describe_unfinished

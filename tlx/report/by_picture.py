@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tlx.errors import DataError
-from tlx.predictions.file import predictions_path, read_predictions
-from tlx.predictions.influence import pseudo_values
+from tlx.common.errors import DataError
+from tlx.records.predictions.file import predictions_path, read_predictions
+from tlx.records.predictions.influence import pseudo_values
 from tlx.report.records import Record
 
 Values = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tlx.data.faults import RULES
-from tlx.learned import diverged
+from tlx.records.learned import diverged
 from tlx.report.arms import Arm
 from tlx.report.records import Record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 from tlx.report.arms import Arm, baseline_words, group_arms, with_lost
 from tlx.report.difference import Difference
 from tlx.report.differences import against_references, against_scratch

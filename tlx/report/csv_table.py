@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from tlx.arms import base_label
+from tlx.records.arms import base_label
 from tlx.report.compare import Comparison
 from tlx.report.curves import smoothed_loss
 from tlx.report.formats import relative

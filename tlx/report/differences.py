@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tlx.arms import SCRATCH
+from tlx.records.arms import SCRATCH
 from tlx.report.arms import Arm, baseline, nearest, reference_of
 from tlx.report.difference import Difference, Verdict
 from tlx.report.measures import Measure

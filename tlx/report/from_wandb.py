@@ -16,13 +16,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlx.columns import COLUMNS
-from tlx.digest import sealed
-from tlx.errors import DataError, TlxError
-from tlx.files import write_json, write_text
-from tlx.mirror.offline import read_offline
-from tlx.mirror.online import read_online
-from tlx.mirror.runs import MirroredRun
+from tlx.common.errors import DataError, TlxError
+from tlx.common.files import write_json, write_text
+from tlx.records.columns import COLUMNS
+from tlx.records.digest import sealed
+from tlx.wandb.offline import read_offline
+from tlx.wandb.online import read_online
+from tlx.wandb.runs import MirroredRun
 
 SOURCE = "wandb.json"  # where a folder's run came from
 JOB = "train"
@@ -93,8 +93,8 @@ def to_record(run: MirroredRun) -> dict[str, Any]:
     Raises:
         DataError: the configuration is not one of tlx.
     """
-    from tlx.config import interpolation  # these import torch
-    from tlx.record import VERSION, new_record
+    from tlx.config.check import interpolation  # these import torch
+    from tlx.records.record import VERSION, new_record
 
     if (found := interpolation(run.config)) is not None:
         raise DataError(f"its configuration holds an interpolation, {found!r}")

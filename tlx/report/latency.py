@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import DataError
-from tlx.files import read_json
+from tlx.common.errors import DataError
+from tlx.common.files import read_json
 from tlx.report.arms import Arm
 from tlx.report.records import finite
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tlx.errors import ConfigError
-from tlx.learned import diverged
+from tlx.common.errors import ConfigError
+from tlx.records.learned import diverged
 from tlx.report.arms import Arm
 from tlx.report.curves import first_at_least, first_at_most, smoothed_loss
 from tlx.report.records import Record, Series, finite

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tlx.arms import unlike_keys, varying_keys
+from tlx.records.arms import unlike_keys, varying_keys
 from tlx.report.arms import Arm, baseline, machine_of, reference_of
 from tlx.report.measures import memory_kind
 from tlx.report.records import Record

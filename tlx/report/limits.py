@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 
 _OPTIONS = {
     "train_minutes": "--train-minutes",

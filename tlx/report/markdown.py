@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tlx.cli import command
+from tlx.common.cli import command
 from tlx.report.compare import Comparison, Row, describe_unfinished
 from tlx.report.formats import ABSENT, figure, relative, three
 from tlx.report.recommend import Recommendation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tlx.predictions.influence import COCO_IOUS
+from tlx.records.predictions.influence import COCO_IOUS
 from tlx.report.formats import seconds, significant, three
 from tlx.report.levels import Levels, Reached, reach_loss, reach_map
 from tlx.report.records import Record

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlx.files import write_text
+from tlx.common.files import write_text
 from tlx.report.charts import NAMES, Chart
 from tlx.report.style import save, settings, svg_text
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlx.learned import NEXT as TO_LEARN
+from tlx.records.learned import NEXT as TO_LEARN
 from tlx.report.again import with_seeds
 from tlx.report.compare import Comparison, Row
 from tlx.report.difference import Difference

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlx.arms import SCRATCH, arm_settings
-from tlx.digest import ALTERED, describe_result, is_altered
-from tlx.files import read_json, read_yaml
+from tlx.common.files import read_json, read_yaml
+from tlx.records.arms import SCRATCH, arm_settings
+from tlx.records.digest import ALTERED, describe_result, is_altered
 
 FILE_NAME = "record.json"
 CONFIG = "config.yaml"
@@ -142,7 +142,7 @@ class Record:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What makes the run's arm (`tlx.arms`), or of an earlier record what it says of that."""
+        """What makes the run's arm (`tlx.records.arms`), or what an earlier record says of that."""
         if self._from_config is not None:
             return self._from_config
         known = {key: self.get(name) for key, name in _LEGACY.items()}

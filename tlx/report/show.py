@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from tlx.console import stdout_console
+from tlx.common.console import stdout_console
 from tlx.report.compare import Comparison, describe_unfinished
 from tlx.report.recommend import NEXT, Recommendation
 from tlx.report.table import console_table

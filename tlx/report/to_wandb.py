@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import DataError
-from tlx.files import read_yaml
-from tlx.mirror.media import artifact_name
-from tlx.mirror.service import ServiceError, bounded, finish_run, open_run, staged_in
+from tlx.common.errors import DataError
+from tlx.common.files import read_yaml
 from tlx.report.records import Record
+from tlx.wandb.media import artifact_name
+from tlx.wandb.service import ServiceError, bounded, finish_run, open_run, staged_in
 
 JOB = "report"
 UPLOAD_S = 300.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tlx.learned import FLOOR, NEXT
+from tlx.records.learned import FLOOR, NEXT
 from tlx.report.compare import Comparison, Row
 from tlx.report.differences import chosen_pair
 from tlx.report.formats import seconds

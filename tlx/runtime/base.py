@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlx.errors import WeightsError
+from tlx.common.errors import WeightsError
 from tlx.runtime.meta import ModelMeta
 from tlx.runtime.postprocess import Found, select_all
 

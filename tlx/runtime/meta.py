@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tlx.errors import WeightsError, first_line
-from tlx.files import read_json
+from tlx.common.errors import WeightsError, first_line
+from tlx.common.files import read_json
 
 MODEL_JSON = "model.json"
 LARGEST = 4096  # px of an input: a picture of a larger one would take all memory

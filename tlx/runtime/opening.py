@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from tlx.errors import ConfigError, WeightsError
+from tlx.common.errors import ConfigError, WeightsError
+from tlx.common.typos import unknown_choice
 from tlx.runtime.base import Runtime
 from tlx.runtime.trust import check_trust
-from tlx.typos import unknown_choice
 
 # Backend -> endings that it reads; "" is a run's folder. The first backend that reads an ending is
 # its default: onnxruntime for .onnx.

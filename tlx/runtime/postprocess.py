@@ -1,7 +1,7 @@
 """From scores and boxes of all priors to the detections of a picture, in numpy.
 
-The same rules and results as `tlx.detector.postprocess`. The threshold comes first: of some
-thousand priors it leaves a few hundred to sort. NMS is torchvision's, faster than any in numpy.
+The same rules and results as the detector's own. The threshold comes first: of some thousand
+priors it leaves a few hundred to sort. NMS is torchvision's, faster than any in numpy.
 """
 
 from __future__ import annotations

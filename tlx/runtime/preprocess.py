@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_choice
 from tlx.data.augment import render
 from tlx.data.geometry import whole
-from tlx.errors import ConfigError
 from tlx.runtime import detectnet
 from tlx.runtime.meta import ModelMeta
-from tlx.typos import unknown_choice
 
 TLX, DETECTNET = "tlx", "detectnet"
 MODES = (TLX, DETECTNET)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlx.errors import ConfigError, ToolError, WeightsError
+from tlx.common.errors import ConfigError, ToolError, WeightsError
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
 from tlx.runtime.torch_backend import torch_device

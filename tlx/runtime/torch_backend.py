@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlx.errors import ConfigError, WeightsError, first_line
+from tlx.common.errors import ConfigError, WeightsError, first_line
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
 from tlx.runtime.opening import is_program

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
 
 _written: set[str] = set()  # sha256 of the programs that this process wrote itself
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tlx.closing import one_line
-from tlx.errors import BusyError, TlxError
-from tlx.interrupt import Interrupted
-from tlx.record import Record, describe_error, new_record, now, read_record, save_record
+from tlx.common.errors import BusyError, TlxError
+from tlx.records.record import Record, describe_error, new_record, now, read_record, save_record
 from tlx.study.isolate import run_in_child
+from tlx.training.closing import one_line
+from tlx.training.interrupt import Interrupted
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tlx.files import read_json
-from tlx.learned import FLOOR
+from tlx.common.files import read_json
+from tlx.records.learned import FLOOR
 
 PILOT = "pilot.json"
 _CONFIDENCE = 0.95

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from tlx.interrupt import STOPS, Interrupted, give_back, take_over
+from tlx.training.interrupt import STOPS, Interrupted, give_back, take_over
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -16,19 +16,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tlx.config import check_config, make_policy
+from tlx.common.errors import DataError, DivergenceError, TlxError
+from tlx.common.files import write_json, write_text
+from tlx.common.lock import run_lock
+from tlx.config.check import check_config, make_policy
+from tlx.config.identity import fingerprint, run_label
 from tlx.data.membership import Summary, changes
-from tlx.errors import DataError, DivergenceError, TlxError
-from tlx.files import write_json, write_text
-from tlx.fit import CHECKPOINTS
 from tlx.freeze.depth import freeze_label
-from tlx.identity import fingerprint, run_label
-from tlx.lock import run_lock
-from tlx.policies.auto import Auto
-from tlx.record import Record, read_record
-from tlx.run import run
+from tlx.freeze.policies.auto import Auto
+from tlx.records.record import Record, read_record
 from tlx.study.attempt import attempt
 from tlx.study.decision import PILOT, Rung, decide, read_decision
+from tlx.training.fit import CHECKPOINTS
+from tlx.training.run import run
 
 log = logging.getLogger(__name__)
 

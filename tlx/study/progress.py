@@ -23,7 +23,10 @@ class Planned:
 
 def planned(jobs: Sequence[tuple[DictConfig, Path]]) -> list[Planned]:
     """The runs that composed configurations stand for, each with its folder."""
-    from tlx.arms import arm_labels, arm_settings  # here: Hydra loads this module in every program
+    from tlx.records.arms import (  # here: Hydra loads this module in every program
+        arm_labels,
+        arm_settings,
+    )
 
     labels = arm_labels([arm_settings(cfg) for cfg, _ in jobs])
     return [
@@ -44,7 +47,7 @@ def repeats(plan: Sequence[Planned]) -> list[str]:
 
 def progress_line(plan: Sequence[Planned], index: int) -> str | None:
     """`run 4 of 15, freeze=8 seed=1, 2 finished, about 40 min left`; None for a finished run."""
-    from tlx.record import read_record  # it imports torch
+    from tlx.records.record import read_record  # it imports torch
 
     records = [read_record(run.folder) or {} for run in plan]
     if records[index].get("status") == "finished":

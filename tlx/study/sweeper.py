@@ -60,7 +60,9 @@ class CheckedSweeper(BasicSweeper):
         return super().sweep(arguments)
 
     def _checked(self, overrides: list[str]) -> tuple[DictConfig, Path]:
-        from tlx.composition import check_job  # here: Hydra loads this module in every program
+        from tlx.config.composition import (
+            check_job,  # here: Hydra loads this module in every program
+        )
 
         assert self.hydra_context is not None
         assert self.config is not None

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from tlx.benchmark.latency.pipeline import CANDIDATES, Pipeline, read
-from tlx.detector.boxes import decode as decode_boxes
-from tlx.detector.postprocess import select
-from tlx.detector.ssd import SSD
+from tlx.config.schema import DetectorConfig
+from tlx.models.detectors.ssd.boxes import decode as decode_boxes
+from tlx.models.detectors.ssd.postprocess import select
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime.postprocess import Found
 from tlx.runtime.preprocess import resize
-from tlx.schema import DetectorConfig
 
 EAGER, PEER = "eager", "peer"
 PEER_CANDIDATES = 200  # `candidate_size` of its predictor

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from tlx.errors import ConfigError
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_choice
 from tlx.runtime.opening import PRECISIONS, READS, reads, split_backend
-from tlx.typos import unknown_choice
 
 
 @dataclass

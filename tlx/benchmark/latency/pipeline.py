@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from tlx.config.schema import DetectorConfig
 from tlx.data.annotations import Item
 from tlx.data.pictures import decode
 from tlx.runtime.base import Runtime
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import normalize, resize
-from tlx.schema import DetectorConfig
 
 STAGES = ("read", "resize", "normalise", "network", "decode", "nms")
 NO_LIMIT = 1 << 30  # px: pictures are read at their own size
-CANDIDATES = 400  # a class, before NMS; as in tlx.detector.postprocess
+CANDIDATES = 400  # a class, before NMS; as in tlx.models.detectors.ssd.postprocess
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,6 @@ from typing import Any
 import psutil
 import torch
 
-from tlx.arms import arm_labels, arm_settings
 from tlx.benchmark.latency.baselines import baselines
 from tlx.benchmark.latency.config import Choice, LatencyBenchmark, choices, label
 from tlx.benchmark.latency.measure import Others, accuracy, interleaved
@@ -41,13 +40,14 @@ from tlx.benchmark.latency.output import console_tables, markdown
 from tlx.benchmark.latency.pipeline import Pipeline, runtime_pipeline
 from tlx.benchmark.latency.rows import DEFINITIONS, make_row, with_ratios
 from tlx.benchmark.progress import progress
-from tlx.cli import parse
-from tlx.console import stdout_console
-from tlx.environment import environment
-from tlx.errors import ConfigError
+from tlx.common.cli import parse
+from tlx.common.console import stdout_console
+from tlx.common.errors import ConfigError
+from tlx.common.files import write_json, write_text
 from tlx.evaluation.subject import read_subject
 from tlx.export.source import load_source
-from tlx.files import write_json, write_text
+from tlx.records.arms import arm_labels, arm_settings
+from tlx.records.environment import environment
 from tlx.runtime.base import Runtime
 from tlx.runtime.opening import open_model
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tlx.common.errors import DataError, first_line
+from tlx.common.files import read_json
 from tlx.data.annotations import Annotation
 from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
@@ -23,8 +25,6 @@ from tlx.data.formats.folders import (
 )
 from tlx.data.formats.registry import reader
 from tlx.data.formats.sniff import looks_like
-from tlx.errors import DataError, first_line
-from tlx.files import read_json
 
 FIFTYONE = "labels.json"  # beside data/
 ROBOFLOW = "_annotations.coco.json"

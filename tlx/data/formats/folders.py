@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tlx.common.errors import DataError
 from tlx.data.annotations import Annotation
 from tlx.data.pictures import UNREAD_ENDINGS
-from tlx.errors import DataError
 
 # What Pillow opens (`tlx.data.pictures.FORMATS`): training, check and predict read the same.
 IMAGE_ENDINGS = {

@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
-from tlx.errors import DataError
+from tlx.common.errors import DataError
 
 MOST_SEEN = 10_000  # files that a message counts
 MOST_READ = 200  # files of one ending in one folder whose content is looked at

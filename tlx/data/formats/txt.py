@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.errors import ConfigError, DataError
 from tlx.data.annotations import Annotation
 from tlx.data.formats.folders import (
     ImageFolder,
@@ -16,7 +17,6 @@ from tlx.data.formats.folders import (
 )
 from tlx.data.formats.registry import reader
 from tlx.data.formats.sniff import looks_like
-from tlx.errors import ConfigError, DataError
 
 
 @reader("txt")

@@ -14,6 +14,7 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
+from tlx.common.errors import DataError
 from tlx.data.annotations import Annotation
 from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
@@ -26,7 +27,6 @@ from tlx.data.formats.folders import (
     subfolder,
 )
 from tlx.data.formats.registry import reader
-from tlx.errors import DataError
 
 TRUE = ("1", "true", "yes")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")

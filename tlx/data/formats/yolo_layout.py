@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from tlx.common.errors import DataError
 from tlx.data.formats.folders import (
     PICTURE_ENDINGS,
     SPLIT_OF_FOLDER,
@@ -22,7 +23,6 @@ from tlx.data.formats.folders import (
     subfolder,
 )
 from tlx.data.formats.sniff import looks_like
-from tlx.errors import DataError
 
 NAMES = ("classes.txt", "obj.names")  # of Darknet and of labelling tools; none is an annotation
 Folder = tuple[str, ...]  # below the root, in lower case

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlx.predictions import SHOWN
+from tlx.records.predictions import SHOWN
 from tlx.report.compare import Comparison
 from tlx.report.gallery.failures import (
     Case,

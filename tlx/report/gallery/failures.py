@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tlx.predictions import ImagePredictions, Matching, match
-from tlx.predictions.matching import HIT, overlaps
+from tlx.records.predictions import ImagePredictions, Matching, match
+from tlx.records.predictions.matching import HIT, overlaps
 from tlx.report.gallery.sources import Source
 from tlx.report.gallery.views import View, box_of, found_box
 from tlx.report.gallery.windows import Window, around

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlx.predictions import ImagePredictions, match
+from tlx.records.predictions import ImagePredictions, match
 
 MOST_WRONG = 10  # drawn on a picture: those of a detector that has learnt nothing would hide it
 

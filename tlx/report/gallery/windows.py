@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from tlx.common.errors import DataError
 from tlx.data.pictures import UnreadablePicture, decode, probe
-from tlx.errors import DataError
-from tlx.predictions import ImagePredictions
+from tlx.records.predictions import ImagePredictions
 from tlx.report.gallery.views import Box
 
 WHOLE_SIDE, PART_SIDE, QUALITY = 400, 280, 72  # px of the longer side; JPEG quality

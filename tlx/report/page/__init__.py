@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tlx.cli import command
-from tlx.predictions import SHOWN
+from tlx.common.cli import command
+from tlx.records.predictions import SHOWN
 from tlx.report.compare import Comparison
 from tlx.report.gallery import Gallery
 from tlx.report.page.answer import Answer, answer_of, refused_table

@@ -1,0 +1,1 @@
+"""What every program needs: errors, files that are written whole, locks, words for people."""

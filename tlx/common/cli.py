@@ -1,0 +1,129 @@
+"""KEY=VALUE command lines with a typed schema, for the programs that need no composition."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, NoReturn, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlx.common.errors import ConfigError, TlxError, first_line, remedy
+from tlx.common.typos import unknown_key
+
+T = TypeVar("T")
+FAILED = 2  # exit code of every program that could not do its work, with a line that says why
+
+
+def parse(schema: type[T], arguments: list[str]) -> T:
+    """Arguments `key=value` as an instance of a dataclass.
+
+    Raises `ConfigError` for an unknown key, a wrong type or a missing value.
+    """
+    assert is_dataclass(schema)
+    names = [f.name for f in fields(schema)]
+    known = ", ".join(names)
+    for argument in arguments:
+        if "=" not in argument:
+            raise ConfigError(f"{argument!r} is not KEY=VALUE; keys: {known}")
+    # Values stay text until the schema types them, so that a path may hold any character.
+    texts = {key: value for key, _, value in (text.partition("=") for text in arguments)}
+    refuse_empty(texts)
+    pairs: dict[str, Any] = {k: None if text == "null" else text for k, text in texts.items()}
+    if unknown := [key for key in pairs if key not in names]:
+        raise ConfigError(unknown_key(unknown[0], names, pairs[unknown[0]]))
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(schema), pairs)
+        return OmegaConf.to_object(config)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        missing = [f.name for f in fields(schema) if f.default == MISSING and f.name not in pairs]
+        if missing:
+            raise ConfigError(f"{missing[0]}=… is missing; keys: {known}") from error
+        raise ConfigError(f"{first_line(error)}; keys: {known}") from error
+
+
+def refuse_empty(values: Mapping[str, Any]) -> None:
+    """Refuse a key whose text is empty, as `root=$UNSET` gives it: a path would mean this folder.
+
+    Raises:
+        ConfigError: it names the key.
+    """
+    for key, value in values.items():
+        if value == "":
+            raise ConfigError(
+                f"{key}= is empty: give it a value (is a variable of the shell not set?), or leave "
+                "the key out"
+            )
+
+
+class Options(argparse.ArgumentParser):
+    """A command line with options: an unknown one is one line with the nearest."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `argparse` does; an empty argument is refused, for as a path it is this folder."""
+        for argument in sys.argv[1:] if args is None else args:
+            if re.fullmatch(r"(--[\w-]+=)?", argument):
+                self.exit(FAILED, f"{self.prog}: {argument or 'an argument'} is empty: give it a "
+                          "value (is a variable of the shell not set?)\n")  # fmt: skip
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with exit code 2."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if unknown != message.split() and unknown[0].startswith("-"):
+            option, _, value = unknown[0].partition("=")
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            self.exit(FAILED, f"{self.prog}: {unknown_key(option, known, value or None)}\n")
+        super().error(message)
+
+
+def command(program: str, *arguments: str) -> str:
+    """A line that starts `python -m PROGRAM` with these arguments when it is pasted."""
+    return " ".join(["python -m", program, *map(shlex.quote, arguments)])
+
+
+def hydra_command(program: str, *arguments: str) -> str:
+    """The same for a program that Hydra composes: values are quoted by its grammar too."""
+    return command(program, *map(_hydra_argument, arguments))
+
+
+def hydra_word(argument: str) -> str:
+    """One `key=value` of such a line, to be typed behind what was typed before."""
+    return shlex.quote(_hydra_argument(argument))
+
+
+def _hydra_argument(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    if re.fullmatch(r"[\w./+~%@:-]+", value, re.ASCII):
+        return argument
+    # In double quotes a backslash counts only in front of a quote, or of the closing one.
+    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (m[2] and '\\"'), value)
+    return f'{key}="{escaped}"'
+
+
+def fail(error: BaseException) -> NoReturn:
+    """End the program with what was wrong: an error of the input, or of a disk."""
+    told = f"{first_line(error)}: {remedy(error)}" if isinstance(error, OSError) else str(error)
+    print(f"{type(error).__name__}: {told}", file=sys.stderr)
+    sys.exit(FAILED)
+
+
+def run_program(program: Callable[[list[str]], None], doc: str | None) -> None:
+    """Print the module's text for --help, turn input errors into one line and exit code 2."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print((doc or "").strip())
+        sys.exit(0 if arguments else FAILED)
+    try:
+        program(arguments)
+    except BrokenPipeError:  # `… | head`
+        sys.exit(1)
+    except (TlxError, OSError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,1 +1,0 @@
-"""How the detector is run fast: folded frozen blocks, reduced precision, cached activations."""

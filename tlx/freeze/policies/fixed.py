@@ -1,0 +1,23 @@
+"""Fixed depth: the same blocks are frozen from the first step to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tlx.freeze.policies.base import Phase, Policy, register
+
+
+@register
+@dataclass(frozen=True)
+class Fixed(Policy):
+    """`freeze` holds for the whole run."""
+
+    name: str = "fixed"
+
+    def phases(
+        self, frozen: int, epochs: int, blocks_of: Callable[[Any], int]
+    ) -> tuple[Phase, ...]:
+        """One phase."""
+        return (Phase(0, frozen, frozen),)

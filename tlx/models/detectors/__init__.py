@@ -1,0 +1,1 @@
+"""Detectors: what stands on a backbone, and what it is trained by."""

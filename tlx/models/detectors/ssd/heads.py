@@ -1,0 +1,93 @@
+"""The parts of SSD behind the backbone: extra feature maps and the prediction heads."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL
+
+# (1x1 reduction, 3x3 stride-2 output) channels of the four extra maps, as in mb1-ssd.
+EXTRA_CHANNELS = ((256, 512), (128, 256), (128, 256), (128, 256))
+EXTRA_NAMES = tuple(f"extra_{i}" for i in range(1, len(EXTRA_CHANNELS) + 1))
+
+
+class ExtraBlock(nn.Module):
+    """1x1 then 3x3 stride-2 convolution, ReLU after each, no batch norm."""
+
+    def __init__(self, cin: int, middle: int, cout: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(cin, middle, 1)
+        self.expand = nn.Conv2d(middle, cout, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) -> (N, cout, ceil(H/2), ceil(W/2))."""
+        return F.relu(self.expand(F.relu(self.reduce(x))))
+
+
+def make_extras(cin: int) -> nn.ModuleDict:
+    """The four extra blocks on top of the backbone's last map."""
+    blocks = {}
+    for name, (middle, cout) in zip(EXTRA_NAMES, EXTRA_CHANNELS, strict=True):
+        blocks[name] = ExtraBlock(cin, middle, cout)
+        cin = cout
+    return nn.ModuleDict(blocks)
+
+
+class Heads(nn.Module):
+    """A 3x3 convolution per feature map for classes and one for box offsets.
+
+    Args:
+        channels: of each feature map. classes: background included.
+        normalize: how many of the first maps are normalised first. Linear bottlenecks end without
+            an activation, on scales that differ by an order of magnitude between layers; heads on
+            such maps start with useless logits (SSD normalises conv4_3 for the same reason,
+            sec. 3.1 of the paper).
+    """
+
+    def __init__(self, channels: list[int], classes: int, normalize: int = 0) -> None:
+        super().__init__()
+        self.classes = classes
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[:normalize])
+        self.classify = nn.ModuleList(
+            nn.Conv2d(c, ANCHORS_PER_CELL * classes, 3, padding=1) for c in channels
+        )
+        self.regress = nn.ModuleList(
+            nn.Conv2d(c, ANCHORS_PER_CELL * 4, 3, padding=1) for c in channels
+        )
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Maps -> logits (N, P, classes) and offsets (N, P, 4); order row, column, anchor."""
+        normed = [norm(x) for norm, x in zip(self.norms, maps, strict=False)]
+        maps = normed + maps[len(normed) :]
+        logits = [
+            _flatten(head(x), self.classes) for head, x in zip(self.classify, maps, strict=True)
+        ]
+        offsets = [_flatten(head(x), 4) for head, x in zip(self.regress, maps, strict=True)]
+        return torch.cat(logits, 1), torch.cat(offsets, 1)
+
+
+def _flatten(x: Tensor, width: int) -> Tensor:
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
+
+
+def initialize_extras(extras: nn.ModuleDict) -> None:
+    """He initialisation (arXiv:1502.01852): four ReLU blocks deep, the maps keep their scale."""
+    for layer in extras.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            _zero_bias(layer)
+
+
+def initialize_heads(heads: Heads) -> None:
+    """Small weights: every prior starts undecided, so early steps do not shake the trunk."""
+    for layer in heads.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.01)
+            _zero_bias(layer)
+
+
+def _zero_bias(layer: nn.Conv2d) -> None:
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,187 @@
+"""A network of named blocks with heads behind it, and a frozen prefix.
+
+The trunk is one ordered list of blocks. Freezing always takes a prefix of the trunk, so one number
+(`frozen`) says all, and the forward pass is a run over the prefix without autograd followed by a
+run over the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tlx.common.errors import WeightsError
+from tlx.models.backbones.base import BackboneSpec, Conventions
+from tlx.models.backbones.weights import Pretrained
+from tlx.models.frozen_bn import fold_frozen_batch_norm
+from tlx.models.inference import InferenceBlocks
+
+if TYPE_CHECKING:  # in `typing` from Python 3.11 on
+    from typing_extensions import Self
+
+
+class TrunkNetwork(nn.Module):
+    """Base of detector and classifier: a backbone, blocks behind it, and heads on tapped maps.
+
+    Attributes:
+        extras: blocks of the trunk behind the backbone. heads: what follows the trunk; it always
+            trains.
+        taps: positions of the trunk blocks whose outputs the heads read.
+        loaded: names of the trunk blocks that hold pretrained weights.
+        frozen, bn_inference: leading blocks, see `freeze`.
+    """
+
+    heads: Any  # a module; subclasses say which
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: BackboneSpec, conventions: Conventions, input_size: int) -> None:
+        super().__init__()
+        self.spec, self.conventions, self.input_size = spec, conventions, input_size
+        self.backbone = spec.build(conventions)
+        self.extras = nn.ModuleDict()
+        self.taps: set[int] = set()
+        self.loaded: set[str] = set()
+
+    def _complete(self) -> None:
+        """Called by a subclass that has built extras, heads and taps; nothing is frozen yet."""
+        # Normalisation follows from configuration, so checkpoints do not carry it.
+        for name in ("mean", "std"):
+            buffer = torch.tensor(getattr(self.conventions, name)).view(1, 3, 1, 1) * 255
+            self.register_buffer(name, buffer, persistent=False)
+        self.bn_frozen = False  # see `freeze_batch_norm`
+        self.train_prefix = self.eval_prefix = InferenceBlocks([], [])
+        self.eval_tail = InferenceBlocks([block for _, block in self.trunk()], self.taps)
+        self.freeze(0, 0)
+
+    def batch_norm_parameters(self) -> list[nn.Parameter]:
+        """Affine parameters of the backbone's batch norms."""
+        norms = [m for m in self.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+        return [parameter for norm in norms for parameter in norm.parameters()]
+
+    def freeze_batch_norm(self) -> None:
+        """Freeze and fold every batch norm of the backbone, also in blocks that train."""
+        self.bn_frozen = True
+        fold_frozen_batch_norm(self.backbone)
+        self.freeze(self.frozen, self.bn_inference)
+
+    def freeze(
+        self, frozen: int, bn_inference: int, prefix_dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Make the first `frozen` trunk blocks an inference artefact; let everything else train.
+
+        Args:
+            bn_inference: leading blocks whose batch norm stays in inference mode.
+            prefix_dtype: in which the frozen blocks are computed while training.
+        """
+        blocks = [block for _, block in self.trunk()]
+        for index, block in enumerate(blocks):
+            block.requires_grad_(index >= frozen)
+        self.heads.requires_grad_(True)
+        if self.bn_frozen:
+            bn_inference = len(blocks)
+            for parameter in self.batch_norm_parameters():
+                parameter.requires_grad_(False)
+        self.frozen, self.bn_inference = frozen, bn_inference
+        # What the tail needs of the prefix: the tapped maps, and the output of its last block.
+        self.boundary = sorted({t for t in self.taps if t < frozen} | ({frozen - 1} - {-1}))
+        # The same freeze is asserted in every epoch: what is folded already is kept.
+        if (frozen, prefix_dtype) != (len(self.train_prefix.originals), self.train_prefix.dtype):
+            self.train_prefix = InferenceBlocks(blocks[:frozen], self.boundary, prefix_dtype)
+        if frozen != len(self.eval_prefix.originals):
+            self.eval_prefix = InferenceBlocks(blocks[:frozen], self.boundary)
+            kept = [t - frozen for t in self.taps if t >= frozen]
+            self.eval_tail = InferenceBlocks(blocks[frozen:], kept)
+        self.train(self.training)
+
+    def trunk(self) -> list[tuple[str, nn.Module]]:
+        """Backbone blocks, then extra blocks, by name."""
+        return [*self.backbone.blocks.items(), *self.extras.items()]
+
+    def load_pretrained(self, pretrained: Pretrained) -> None:
+        """Take over pretrained blocks; heads only when the number of classes is the same.
+
+        Raises `WeightsError` when a block is there only in part or has another shape.
+        """
+        own = self.state_dict()
+        state = dict(pretrained.state)
+        if any(
+            key.startswith("heads.") and (key not in own or own[key].shape != value.shape)
+            for key, value in state.items()
+        ):
+            state = {k: v for k, v in state.items() if not k.startswith("heads.")}
+        for key, value in state.items():
+            if key not in own or own[key].shape != value.shape:
+                have = tuple(own[key].shape) if key in own else "no such tensor"
+                raise WeightsError(
+                    f"{pretrained.source}: {key} is {tuple(value.shape)}, this network has {have}"
+                )
+        self.load_state_dict(state, strict=False)
+        for name, _ in self.trunk():
+            home = "extras" if name in self.extras else "backbone.blocks"
+            prefix = f"{home}.{name}."
+            mine = [k for k in own if k.startswith(prefix) and not k.endswith("batches_tracked")]
+            missing = [k for k in mine if k not in state]
+            if missing and len(missing) < len(mine):
+                raise WeightsError(f"{pretrained.source} lacks {missing[0]} of block {name}")
+            if not missing:
+                self.loaded.add(name)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """RGB (N, 3, S, S), uint8 or float 0..255 -> the backbone's input, channels last."""
+        # Whole rows at once: a broadcast over three interleaved channels is not vectorised.
+        rows = images.permute(0, 2, 3, 1).flatten(2)
+        mean, std = (v.flatten().repeat(images.shape[3]) for v in (self.mean, self.std))
+        return (rows - mean).div_(std).unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Normalised input -> the tapped feature maps, largest first.
+
+        In inference (eval mode, no autograd) every block runs folded, in float32.
+        """
+        if self.training or torch.is_grad_enabled():
+            return self.tail(self.prefix(x))
+        return self.eval_maps(self.eval_outputs(x))
+
+    def eval_outputs(self, x: Tensor) -> list[Tensor]:
+        """`prefix` as inference computes it: always in float32."""
+        return self.eval_prefix(x) if self.frozen else [x]
+
+    def eval_maps(self, outputs: list[Tensor]) -> list[Tensor]:
+        """`tail` as inference computes it, from what `eval_outputs` returned."""
+        tapped = [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
+        return tapped + self.eval_tail(outputs[-1])
+
+    def prefix(self, x: Tensor) -> list[Tensor]:
+        """Normalised input -> the outputs of the blocks in `boundary`; [x] if nothing is frozen."""
+        return self.train_prefix(x) if self.frozen else [x]
+
+    def tail(self, outputs: list[Tensor]) -> list[Tensor]:
+        """What `prefix` returned -> the tapped feature maps."""
+        maps = [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
+        x = outputs[-1]
+        for index, (_, block) in enumerate(self.trunk()[self.frozen :], start=self.frozen):
+            x = block(x)
+            if index in self.taps:
+                maps.append(x)
+        return maps
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of what trains; the frozen prefix stays in inference mode whoever calls.
+
+        Lightning flips the whole module to `train()` around every validation, and a batch norm
+        that is only switched off once would drift from then on.
+        """
+        super().train(mode)
+        if mode:
+            self.eval_tail.forget()
+        trunk = [block for _, block in self.trunk()]
+        for block in trunk[: self.frozen]:
+            block.eval()
+        for block in trunk[: self.bn_inference]:
+            for layer in block.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+        return self

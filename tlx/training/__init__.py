@@ -1,0 +1,1 @@
+"""One run: data, model and freeze put together, trained, evaluated and recorded."""

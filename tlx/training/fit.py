@@ -1,0 +1,133 @@
+"""Training: the Lightning trainer, its callbacks, and where it goes on after a stop."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback, WeightAveraging
+from torch import Tensor
+
+from tlx.data.dataset import EpochBatches
+from tlx.data.module import Loaders
+from tlx.records.record import Record, add_course, add_proof, save_record
+from tlx.training.checkpoints import Checkpoints
+from tlx.training.energy import EnergyMeter
+from tlx.training.freeze_task import FreezeTask
+from tlx.training.interrupt import GracefulStop
+from tlx.training.progress_bar import progress_bar
+from tlx.training.recorder import Recorder
+from tlx.training.resume import ExpectedBatches, Restored, Resume
+from tlx.training.step_timer import StepTimer
+from tlx.wandb.logger import Mirror
+
+log = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"
+
+
+def fit(
+    cfg: DictConfig, task: FreezeTask, loaders: Loaders, run_dir: Path, record: Record,
+    resume: Resume | None, logger: Mirror | None, course: type[Recorder] = Recorder,
+) -> StepTimer:  # fmt: skip
+    """Train to the end; returns the step times.
+
+    Args:
+        resume: the checkpoint to continue from.
+        course: which figures of the task are recorded.
+    """
+
+    def on_progress(recorder: Recorder) -> None:
+        add_course(record, recorder)
+        add_proof(record, recorder)
+        save_record(record, run_dir)
+
+    recorder = course(
+        run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by, on_progress, logger
+    )
+    checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
+    timer = StepTimer(cfg.trainer.timer_warmup)
+    # The timer comes first, so that the others' work at a step's end is not counted as the step's;
+    # the average next, so that what is recorded and saved after a step includes it.
+    average = [weight_average(cfg.trainer.ema_decay)] if cfg.trainer.ema_decay else []
+    stop = GracefulStop(checkpoints)
+    energy = EnergyMeter()
+    train = loaders.train(lambda: trainer.global_step, resume.step if resume else 0)
+    assert isinstance(train.batch_sampler, EpochBatches)
+    if resume:
+        resume.check_order(train.batch_sampler)
+    task.meta = task.meta | {"batches_per_epoch": len(train.batch_sampler)}
+    order = ExpectedBatches(train.batch_sampler)
+    restored = Restored(resume)
+    callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]
+    callbacks.append(restored)
+    bar = progress_bar(cfg.trainer.progress)
+    trainer = make_trainer(
+        cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=False,
+        enable_progress_bar=bar is not None, precision=task.plan.precision.name,
+    )  # fmt: skip
+    if resume:
+        log.info("continuing from %s, after step %d", resume.path, resume.step)
+    try:
+        trainer.fit(
+            task,
+            train_dataloaders=train,
+            val_dataloaders=loaders.evaluation("val"),
+            ckpt_path=str(resume.path) if resume else None,
+            weights_only=True,
+        )
+    except Exception as error:
+        restored.explain(error)
+        raise
+    record["energy"] = energy.summary()
+    recorder.prove_end(task)  # a run that was killed in its test trains no more
+    recorder.mirror_rows()
+    on_progress(recorder)
+    return timer
+
+
+def weight_average(decay: float) -> WeightAveraging:
+    """An exponential moving average of the weights, which validation and checkpoints use.
+
+    `lerp` and not `decay * a + (1 - decay) * b`: it leaves equal values exactly equal, so that
+    frozen tensors stay bit-identical in the average too.
+    """
+
+    def update(average: Tensor, current: Tensor, count: Any) -> Tensor:
+        if not average.is_floating_point():  # batch norm's counters
+            return current
+        return torch.lerp(average, current, 1 - decay)
+
+    return WeightAveraging(use_buffers=True, avg_fn=update)
+
+
+def training_device(accelerator: str) -> str:
+    """The device type that a Lightning accelerator name leads to."""
+    if accelerator in ("cuda", "gpu") or (accelerator == "auto" and torch.cuda.is_available()):
+        return "cuda"
+    return accelerator if accelerator in ("cpu", "mps") else "cpu"
+
+
+def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
+    """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
+    warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*LeafSpec")
+    for noisy in ("pytorch_lightning", "faster_coco_eval"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return pl.Trainer(
+        default_root_dir=run_dir,
+        max_epochs=cfg.trainer.epochs,
+        check_val_every_n_epoch=cfg.trainer.val_every,
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        gradient_clip_val=cfg.trainer.clip_norm or None,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        **options,
+    )

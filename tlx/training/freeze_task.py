@@ -1,0 +1,85 @@
+"""The Lightning side of a freeze schedule: what is frozen when, optimizer, rates, checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from tlx.config.schema import TrainerConfig
+from tlx.freeze.apply import trainable_parameters
+from tlx.models.depthwise import keep_strided_depthwise_in_float32
+from tlx.models.trunk import TrunkNetwork
+from tlx.training.plan import EnginePlan
+from tlx.training.schedule import lr_factor
+
+
+class FreezeTask(pl.LightningModule):
+    """Base of the tasks: a subclass adds loss and evaluation.
+
+    Args:
+        plan: the freeze schedule and how it is computed; the state of every epoch follows from
+            the plan and the epoch alone.
+        meta: stored in checkpoints: all that is needed to rebuild the network.
+
+    Attributes:
+        figures: of the last evaluation, by name.
+    """
+
+    figures: Any
+
+    def __init__(self, plan: EnginePlan, trainer_cfg: TrainerConfig, meta: dict[str, Any]) -> None:
+        super().__init__()
+        self.plan, self.trainer_cfg, self.meta = plan, trainer_cfg, meta
+
+    @property
+    def network(self) -> TrunkNetwork:
+        """The network that is frozen and trained; a subclass names it after what it is."""
+        raise TypeError(f"{type(self).__name__} does not say its network")
+
+    def on_train_start(self) -> None:
+        """A run resumed in mid-epoch gets no epoch-start hook: apply the freeze here too."""
+        if self.device.type == "cpu":
+            keep_strided_depthwise_in_float32(self.network)
+        self.plan.apply(self.network, self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        """Assert the freeze anew: validation and other callbacks have had the network since."""
+        self.plan.apply(self.network, self.current_epoch)
+
+    def on_train_end(self) -> None:
+        """Nothing of the cache is left unwritten."""
+        self.plan.caches.flush()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """A new phase starts with a fresh optimizer: old momentum belongs to another problem."""
+        starts = {phase.first_epoch for phase in self.plan.phases[1:]}
+        if batch_idx == 0 and self.current_epoch in starts:
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            assert isinstance(optimizer, torch.optim.Optimizer)
+            optimizer.state.clear()
+
+    def configure_optimizers(self) -> Any:
+        """SGD with two groups that never change, under the pure schedule of `lr_factor`."""
+        cfg, phases = self.trainer_cfg, self.plan.phases
+        groups = trainable_parameters(self.network, phases)
+        rates = {"base": cfg.base_lr, "head": cfg.head_lr}
+        optimizer = torch.optim.SGD(
+            [{"params": p, "lr": rates[name], "name": name} for name, p in groups.items() if p],
+            lr=cfg.head_lr,
+            momentum=cfg.momentum,
+            weight_decay=cfg.weight_decay,
+        )
+        steps = int(self.trainer.estimated_stepping_batches) // cfg.epochs
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: lr_factor(step, steps, cfg.epochs, phases, cfg.warmup_steps)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what rebuilds the network; plain types, so that `weights_only=True` loads it."""
+        checkpoint["tlx"] = self.meta

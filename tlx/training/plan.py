@@ -1,0 +1,197 @@
+"""How a run is computed, settled before its first step: precision, and a cache for each phase."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from tlx.activations.codec import Codec
+from tlx.activations.key import digest, ingredients
+from tlx.activations.phase import PhaseCache, PhaseCaches
+from tlx.activations.plan import Forecast, forecast, gigabytes
+from tlx.activations.store import ActivationStore
+from tlx.common.errors import ConfigError
+from tlx.data.annotations import Item
+from tlx.data.dataset import batches_per_epoch
+from tlx.freeze.apply import apply_phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.trunk import TrunkNetwork
+from tlx.training.precision import Precision, resolve
+
+log = logging.getLogger(__name__)
+ACTIVATIONS = "activations"  # folder below cache_dir
+
+
+@dataclass
+class EnginePlan:
+    """What was settled, and why.
+
+    Attributes:
+        phases: the freeze schedule. precision: of the tail, and of prefixes that are not cached.
+        caches: of the phases. notes: a plain description of each phase's cache, for the record.
+    """
+
+    phases: tuple[Phase, ...]
+    precision: Precision
+    caches: PhaseCaches
+    notes: list[dict[str, Any]]
+
+    def apply(self, network: TrunkNetwork, epoch: int) -> None:
+        """Put the network into the state of an epoch; a cache is filled in float32."""
+        index = max(i for i, phase in enumerate(self.phases) if phase.first_epoch <= epoch)
+        cached = self.caches.caches[index] is not None
+        apply_phase(network, self.phases[index], torch.float32 if cached else self.precision.prefix)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the record."""
+        return {
+            "precision": self.precision.name,
+            "prefix_precision": str(self.precision.prefix).removeprefix("torch."),
+            "reason": self.precision.reason,
+            "caches": self.notes,
+        }
+
+
+def make_plan(
+    cfg: DictConfig, detector: SSD, phases: tuple[Phase, ...], items: list[Item],
+    device: torch.device, earlier: dict[str, Any] | None = None,
+) -> EnginePlan:  # fmt: skip
+    """Settle precision and caches for training on `items`.
+
+    Args:
+        earlier: `to_dict` of the same run before it was stopped: a resumed run goes on in the
+            precision and with the caches it began with, whatever a new measurement would say.
+    """
+    asked = earlier["precision"] if earlier else cfg.trainer.precision
+    precision = resolve(asked, detector, phases[0], cfg.trainer.batch_size, device)
+    if earlier:
+        precision = Precision(precision.name, precision.prefix, earlier["reason"])
+    elif cfg.trainer.precision == "auto":
+        log.info("precision: %s; %s", precision.name, precision.reason)
+    caches: list[PhaseCache | None] = []
+    notes: list[dict[str, Any]] = []
+    shallowest = phases[0].frozen
+    ends = [phase.first_epoch for phase in phases[1:]] + [cfg.trainer.epochs]
+    for index, (phase, end) in enumerate(zip(phases, ends, strict=True)):
+        # Blocks that trained in an earlier phase hold other weights by now than those hashed here.
+        shallowest = min(shallowest, phase.frozen)
+        usable = 0 < phase.frozen <= shallowest
+        cache, note = None, {"used": False, "reason": "nothing is frozen"}
+        if usable:
+            epochs = end - phase.first_epoch
+            before = earlier["caches"][index] if earlier else None
+            cache, note = _plan_cache(
+                cfg, detector, phase, epochs, items, precision, device, before
+            )
+        caches.append(cache)
+        notes.append(note)
+    return EnginePlan(
+        phases, precision, PhaseCaches([phase.first_epoch for phase in phases], caches), notes
+    )
+
+
+def _plan_cache(
+    cfg: DictConfig, detector: SSD, phase: Phase, epochs: int, items: list[Item],
+    precision: Precision, device: torch.device, before: dict[str, Any] | None,
+) -> tuple[PhaseCache | None, dict[str, Any]]:  # fmt: skip
+    mode, views = cfg.cache.mode, cfg.cache.views
+    if before is not None and not before["used"]:
+        return None, before
+    if mode == "off" or views == 0:
+        reason = "cache=off" if mode == "off" else "cache.views=0: new views in every epoch"
+        return None, {"used": False, "reason": reason}
+    batch = min(cfg.trainer.batch_size, len(items))
+    exact_s, maps = _time_prefix(detector, phase, batch, device, torch.float32)
+    prefix_s = exact_s
+    if precision.prefix != torch.float32:
+        prefix_s, _ = _time_prefix(detector, phase, batch, device, precision.prefix)
+    codec = Codec(cfg.cache.dtype, [(m.shape[1], m.shape[2], m.shape[3]) for m in maps])
+    expected = forecast(
+        epochs=epochs, views=views, pictures=len(items),
+        batches=batches_per_epoch(len(items), batch),
+        slot_bytes=codec.bytes_per_slot, prefix_s=prefix_s, exact_prefix_s=exact_s,
+        read_s=_time_read(codec, maps, device),
+    )  # fmt: skip
+    values = ingredients(
+        detector, phase.frozen, items, views=views, seed=cfg.seed, zoom_out=cfg.data.zoom_out,
+        dtype=cfg.cache.dtype,
+    )  # fmt: skip
+    folder = Path(cfg.cache_dir).expanduser() / ACTIVATIONS / digest(values)
+    existing = mode != "memory" and folder.is_dir()
+    # The cache rounds: a run that began with it must go on with it, or its numbers would change.
+    decided = "disk" if mode == "auto" and before is not None else mode
+    refusal = expected.verdict(decided, _budget(cfg, mode, folder, existing))
+    _announce(phase, expected, refusal)
+    note = {"used": refusal is None, "reason": refusal or f"cache={mode}", "dtype": codec.dtype,
+            "views": views, **expected.to_dict()}  # fmt: skip
+    if refusal is not None:
+        if decided != "auto":
+            raise ConfigError(f"cache={decided}: {refusal}")
+        return None, note
+    store = ActivationStore(
+        None if mode == "memory" else folder, views * len(items), codec.fields, values
+    )
+    note["filled_at_start"] = store.filled_count() / store.slots
+    return PhaseCache(store, codec, len(items)), note
+
+
+def _announce(phase: Phase, expected: Forecast, refusal: str | None) -> None:
+    log.info(
+        "activation cache of %d blocks: %s; %.0f s of prefix work to fill, %.1f s saved an epoch "
+        "after that, pays back %s of %d: %s",
+        phase.frozen, gigabytes(expected.bytes), expected.fill_s, expected.saved_s,
+        f"after epoch {expected.payback_epochs}" if expected.payback_epochs else "in no epoch",
+        expected.epochs, f"declined, {refusal}" if refusal else "used",
+    )  # fmt: skip
+
+
+def _budget(cfg: DictConfig, mode: str, folder: Path, existing: bool) -> int:
+    """Bytes the cache may take: as configured, and never over what is free."""
+    limit = int(cfg.cache.max_gb * 1e9)
+    if existing:
+        return limit
+    if mode == "memory":
+        return min(limit, psutil.virtual_memory().available // 2)
+    place = next(parent for parent in folder.parents if parent.is_dir())
+    return min(limit, int(0.9 * shutil.disk_usage(place).free))
+
+
+@torch.no_grad()
+def _time_prefix(
+    detector: SSD, phase: Phase, batch: int, device: torch.device, dtype: torch.dtype
+) -> tuple[float, list[Tensor]]:
+    """Seconds of the frozen prefix on a blank batch, and its outputs."""
+    apply_phase(detector, phase, dtype)
+    detector.to(device)
+    side = detector.input_size
+    images = torch.zeros(batch, 3, side, side, dtype=torch.uint8, device=device)
+    best = float("inf")
+    for _ in range(2):  # the first folds and warms up
+        started = time.perf_counter()
+        maps = detector.prefix(detector.normalize(images))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best, maps
+
+
+@torch.no_grad()
+def _time_read(codec: Codec, maps: list[Tensor], device: torch.device) -> float:
+    """Seconds to copy a stored batch out and bring it into the step's form."""
+    fields = codec.encode([m.float() for m in maps])
+    best = float("inf")
+    for _ in range(2):
+        started = time.perf_counter()
+        codec.decode([field.clone() for field in fields], device)
+        best = min(best, time.perf_counter() - started)
+    return best

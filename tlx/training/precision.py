@@ -1,0 +1,89 @@
+"""Which number format the training step runs in; `auto` measures a few steps and says why."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+
+import torch
+
+from tlx.freeze.apply import apply_phase
+from tlx.freeze.policies.base import Phase
+from tlx.models.depthwise import keep_strided_depthwise_in_float32
+from tlx.models.detectors.ssd.loss import Targets, multibox_loss
+from tlx.models.detectors.ssd.ssd import SSD
+
+STEPS = 2  # timed, after one to warm up
+LEAST_GAIN = 1.1  # below it the full precision is worth more than the time
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Lightning's name for the tail's precision, the frozen prefix's type, and why."""
+
+    name: str
+    prefix: torch.dtype
+    reason: str
+
+
+def resolve(
+    asked: str, detector: SSD, phase: Phase, batch_size: int, device: torch.device
+) -> Precision:
+    """What `trainer.precision` means on this machine.
+
+    Half precision is tried by ``auto`` only where the hardware computes in bfloat16; elsewhere it
+    is emulated, and slower than float32.
+    """
+    if asked == "32-true":
+        return Precision(asked, torch.float32, "as configured")
+    if asked == "16-mixed":
+        return Precision(asked, torch.float16, "as configured")
+    if asked == "bf16-mixed":
+        return Precision(asked, torch.bfloat16, "as configured")
+    if not has_bfloat16(device):
+        return Precision("32-true", torch.float32, f"this {device.type} has no bfloat16 arithmetic")
+    full = step_seconds(detector, phase, batch_size, device, torch.float32)
+    half = step_seconds(detector, phase, batch_size, device, torch.bfloat16)
+    measured = f"{half:.3g} s a step in bfloat16, {full:.3g} s in float32 (measured)"
+    if full / half < LEAST_GAIN:
+        return Precision("32-true", torch.float32, measured)
+    return Precision("bf16-mixed", torch.bfloat16, measured)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capability = torch.backends.cpu.get_cpu_capability()
+        return capability.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+    return False
+
+
+def step_seconds(
+    detector: SSD, phase: Phase, batch_size: int, device: torch.device, dtype: torch.dtype
+) -> float:
+    """Fastest of a few training steps of a copy of the detector, on blank pictures."""
+    trial = copy.deepcopy(detector).to(device).train()
+    apply_phase(trial, phase, dtype)
+    if dtype != torch.float32 and device.type == "cpu":
+        keep_strided_depthwise_in_float32(trial)
+    side = trial.input_size
+    images = torch.zeros(batch_size, 3, side, side, dtype=torch.uint8, device=device)
+    targets = Targets(
+        torch.tensor([0.2, 0.2, 0.7, 0.7], device=device).repeat(batch_size, 1, 1),
+        torch.ones(batch_size, 1, dtype=torch.int64, device=device),
+    )
+    seconds = []
+    for _ in range(1 + STEPS):
+        started = time.perf_counter()
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            logits, offsets = trial(trial.normalize(images))
+            loss = multibox_loss(logits, offsets, targets, trial.priors, min_negatives=3)["loss"]
+        loss.backward()
+        trial.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])

@@ -1,0 +1,220 @@
+"""The course of a run: what every step and validation gave, kept in one place.
+
+The rows live in the checkpoint, so that a run killed at any moment and resumed from it carries on
+with exactly the rows that belong to its state; `metrics.csv` and the loggers mirror them.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from tlx.common.errors import DivergenceError
+from tlx.freeze.policies.base import Phase
+from tlx.freeze.proof import frozen_hash
+from tlx.records.columns import AXES, LOSSES, RATES, VAL
+from tlx.training.freeze_task import FreezeTask
+
+if TYPE_CHECKING:
+    from tlx.wandb.logger import Mirror
+
+log = logging.getLogger(__name__)
+
+_FLUSH_EVERY = 50  # steps: reading a loss back costs a device synchronisation
+Row = dict[str, float | int | None]
+
+
+class Recorder(pl.Callback):
+    """Collects rows, mirrors them to `metrics.csv`, keeps the best epoch and the freeze's hashes.
+
+    Args:
+        on_progress: called after every validation with this recorder (the record is rewritten).
+        mirror: gets every row once, those of a checkpoint included.
+
+    Attributes:
+        losses: what a step returns. val: figures of a validation that become columns.
+        curves: those of them that the record holds. shown: those of the log line, by heading.
+    """
+
+    losses: tuple[str, ...] = LOSSES
+    val: tuple[str, ...] = VAL
+    curves: tuple[str, ...] = ("map", "map_50")
+    shown: Mapping[str, str] = MappingProxyType({"mAP@.5": "map_50", "mAP": "map"})
+
+    def __init__(
+        self,
+        csv_path: Path,
+        phases: tuple[Phase, ...],
+        select_by: str,
+        on_progress: Callable[[Recorder], None],
+        mirror: Mirror | None = None,
+    ) -> None:
+        self.csv_path, self.phases, self.select_by = csv_path, phases, select_by
+        self.on_progress, self.mirror = on_progress, mirror
+        self.rows: list[Row] = []
+        self.hashes: dict[str, str | None] = {}  # "<phase>.before" / "<phase>.after" -> sha256
+        self.seconds_before = 0.0  # of fit, in processes before this one
+        self._pending: list[tuple[Row, dict[str, Tensor]]] = []
+        self._started = 0.0
+        self._written = 0  # rows already in the CSV
+        self._mirrored = 0  # rows that the mirror has seen
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the CSV."""
+        return [*AXES, *self.losses, *RATES, *(f"val_{name}" for name in self.val)]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of fit so far, the pauses between resumed processes left out."""
+        return self.seconds_before + (time.monotonic() - self._started if self._started else 0.0)
+
+    @property
+    def best_row(self) -> Row | None:
+        """The validation row that selects the checkpoint; the earlier one wins a tie."""
+        rows = [row for row in self.rows if row.get(f"val_{self.select_by}") is not None]
+        return max(rows, key=lambda row: row[f"val_{self.select_by}"], default=None)  # type: ignore[arg-type,return-value]
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch of the best validation."""
+        return int(self.best_row["epoch"]) if self.best_row else None  # type: ignore[arg-type]
+
+    def series(self, column: str) -> list[list[float | int]]:
+        """[seconds, step, value] of a column, where it has a value."""
+        rows = [row for row in self.rows if row.get(column) is not None]
+        return [[row["seconds"], row["step"], row[column]] for row in rows]  # type: ignore[list-item]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs to continue the course without a seam."""
+        self._flush_losses()
+        return {"rows": self.rows, "hashes": self.hashes, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the course of a checkpoint over; later rows of the killed process are gone."""
+        self.rows = list(state_dict["rows"])
+        self.hashes = dict(state_dict["hashes"])
+        self.seconds_before = state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, hash the frozen tensors, lay the CSV anew from the rows."""
+        self._started = time.monotonic()
+        self._written = 0
+        self.csv_path.unlink(missing_ok=True)
+        self._hash(pl_module, 0, "before")
+        self._write_csv()
+        self.mirror_rows()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hash at the borders of phases: the end of one is the start of the next."""
+        for index, phase in enumerate(self.phases):
+            if index and phase.first_epoch == trainer.current_epoch:
+                self._hash(pl_module, index - 1, "after")
+                self._hash(pl_module, index, "before")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hash the last phase, stop the clock."""
+        self._hash(pl_module, len(self.phases) - 1, "after")
+        self._flush_losses()
+        self._write_csv()
+        self.seconds_before, self._started = self.seconds, 0.0
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the step; its losses are read back later, many at once."""
+        row: Row = {
+            "step": trainer.global_step,
+            "epoch": trainer.current_epoch,
+            "seconds": self.seconds,
+        }
+        for group in trainer.optimizers[0].param_groups:
+            row[f"lr_{group['name']}"] = group["lr"]
+        self._pending.append((row, {name: outputs[name] for name in self.losses}))
+        if len(self._pending) >= _FLUSH_EVERY:
+            self._flush_losses()
+            self._write_csv()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the figures of a validation and rewrite the record."""
+        assert isinstance(pl_module, FreezeTask)
+        self._flush_losses()
+        row: Row = {
+            "step": trainer.global_step,
+            "epoch": trainer.current_epoch,
+            "seconds": self.seconds,
+            **{f"val_{name}": pl_module.figures[name] for name in self.val},
+        }
+        self.rows.append(row)
+        self._write_csv()
+        self.mirror_rows()
+        self._tell(trainer, row)
+        self.on_progress(self)
+
+    def prove_end(self, pl_module: pl.LightningModule) -> None:
+        """Hash the last phase where training had ended before this process began."""
+        self._hash(pl_module, len(self.phases) - 1, "after")
+
+    def _flush_losses(self) -> None:
+        for row, losses in self._pending:
+            values = {name: float(value) for name, value in losses.items()}
+            if not all(math.isfinite(value) for value in values.values()):
+                raise DivergenceError(
+                    f"the loss became {values['loss']} at step {row['step']}: lower "
+                    "trainer.base_lr and trainer.head_lr, or set trainer.clip_norm"
+                )
+            self.rows.append({**row, **values})
+        self._pending = []
+
+    def _write_csv(self) -> None:
+        new = not self.csv_path.exists()
+        with self.csv_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns, restval="")
+            if new:
+                writer.writeheader()
+            writer.writerows(self.rows[self._written :])
+        self._written = len(self.rows)
+
+    def mirror_rows(self) -> None:
+        """Give the mirror every row that it has not seen."""
+        start, self._mirrored = self._mirrored, len(self.rows)
+        if self.mirror is not None:
+            self.mirror.log_rows(self.rows[start:])
+
+    def _hash(self, pl_module: pl.LightningModule, phase: int, when: str) -> None:
+        assert isinstance(pl_module, FreezeTask)
+        # A resumed run keeps the hash of its true beginning.
+        self.hashes.setdefault(
+            f"{phase}.{when}", frozen_hash(pl_module.network, self.phases[phase].frozen)
+        )
+
+    def _tell(self, trainer: pl.Trainer, row: Row) -> None:
+        losses = [r["loss"] for r in self.rows if r["epoch"] == row["epoch"] and "loss" in r]
+        mean = sum(x for x in losses if x is not None) / max(1, len(losses))
+        figures = [f"{heading} {_share(row[f'val_{key}'])}" for heading, key in self.shown.items()]
+        log.info(
+            "epoch %d/%d  loss %.3f  val %s  %.0f s",
+            int(row["epoch"] or 0) + 1,
+            trainer.max_epochs or 0,
+            mean,
+            "  ".join(figures),
+            self.seconds,
+        )
+
+
+def _share(value: float | int | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
