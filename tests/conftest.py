@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-import tlx.train  # noqa: F401  registers the schema and the resolvers
+import tlx.config.composition  # noqa: F401  registers the schema and the resolvers
 from tlx.config.check import conf_dir
 
 REPOSITORY = Path(__file__).parent.parent

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tlx.data.annotations import Annotation
 from tlx.data.faults import FaultReport
+from tlx.data.formats.annotations import Annotation
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 30), orientation: int | None = None) -> Path:

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from tlx.data.membership import Membership
 from tlx.data.module import build_data
 from tlx.models.detectors.ssd.ssd import SSD
+from tlx.records.checkpoint import checkpoint_meta
 from tlx.runtime.base import Raw, Runtime
 from tlx.runtime.meta import ModelMeta
-from tlx.training.checkpoints import checkpoint_meta
 
 CLASSES = ["blue", "red"]  # of the tiny set, sorted
 SIDE = 96

@@ -18,12 +18,12 @@ from tlx.config.schema import DataConfig
 from tlx.data.membership import Membership
 from tlx.data.module import build_data
 from tlx.export import Exported, Options, write
-from tlx.export.network import Normalisation
-from tlx.export.source import Source
 from tlx.models.backbones.base import StateDict, backbone_spec
 from tlx.models.backbones.mobilenet_v1 import PYTORCH_SSD
 from tlx.models.detectors.ssd.ssd import SSD
-from tlx.training.checkpoints import checkpoint_meta
+from tlx.models.normalisation import Normalisation
+from tlx.records.checkpoint import checkpoint_meta
+from tlx.runtime.source import Source
 
 CLASSES = ["cat", "dog"]
 

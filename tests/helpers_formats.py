@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tlx.data.annotations import Annotation
+from tlx.data.formats.annotations import Annotation
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 30)) -> Path:

@@ -15,7 +15,7 @@ from tlx.common.errors import DataError
 from tlx.data.membership import Membership
 from tlx.live.frame import Frame
 from tlx.models.detectors.ssd.postprocess import Detections
-from tlx.training.checkpoints import checkpoint_meta
+from tlx.records.checkpoint import checkpoint_meta
 
 WIDTH, HEIGHT, SQUARE = 160, 120, 30
 BITS, CELL = 16, 10  # the frame's number, as black and white cells along the upper edge

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlx.report import compare, load_records
-from tlx.report.compare import Comparison, Row
+from tlx.report.comparison.compare import Comparison, Row
 
 EPOCHS, STEPS = 4, 5  # steps are those of an epoch, and so the window of the smoothing
 TOTAL = 6_000_000

@@ -26,15 +26,15 @@ from scipy.special import expit
 
 from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
 from tlx.records.predictions.influence import leaving_out
-from tlx.report import by_picture
-from tlx.report.compare import Comparison, compare
-from tlx.report.differences import against_references
-from tlx.report.levels import Levels
-from tlx.report.measures import measures
-from tlx.report.recommend import TODAY, Recommendation, recommend
-from tlx.report.records import Record, load_records
-from tlx.report.statistics import contrast
-from tlx.report.verdict import verdict
+from tlx.report.comparison import by_picture
+from tlx.report.comparison.compare import Comparison, compare
+from tlx.report.comparison.differences import against_references
+from tlx.report.comparison.levels import Levels
+from tlx.report.comparison.measures import measures
+from tlx.report.comparison.recommend import TODAY, Recommendation, recommend
+from tlx.report.comparison.records import Record, load_records
+from tlx.report.comparison.statistics import contrast
+from tlx.report.comparison.verdict import verdict
 
 MINUTES = {"scratch": 30.0, "none": 30.0, "4": 25.0, "8": 20.0, "all": 10.0}
 BEST, SCRATCH = 0.6, 0.3  # mAP@.5 of arms that lose nothing, and of the baseline from scratch
@@ -251,7 +251,7 @@ def outcome_of(comparison: Comparison, advice: Recommendation) -> Outcome:
 
 def advised(records: Sequence[Record]) -> Outcome:
     """The program's own way from records to advice, less what no verdict on mAP rests on."""
-    module = importlib.import_module("tlx.report.compare")
+    module = importlib.import_module("tlx.report.comparison.compare")
     test_map = measures(Levels(None, None))["test_map_50"]
     with (
         patch.object(module, "estimate", lambda _: None),

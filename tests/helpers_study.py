@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from tlx.report.arms import Arm, group_arms
-from tlx.report.records import Record
+from tlx.report.comparison.arms import Arm, group_arms
+from tlx.report.comparison.records import Record
 from tlx.study.order import balanced_orders
 
 

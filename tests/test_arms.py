@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from tlx.config.identity import run_label
 from tlx.records.arms import arm_labels, arm_settings, natural
 from tlx.report import compare, load_records
-from tlx.report.recommend import recommend
-from tlx.report.verdict import verdict
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.verdict import verdict
 from tlx.study.progress import planned, repeats
 from tlx.study.report_callback import SweepReport
 

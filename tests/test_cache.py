@@ -19,10 +19,10 @@ from PIL import Image, ImageOps
 
 import tlx.data.cache as cache_module
 from tlx.common.errors import DataError
-from tlx.data.annotations import Annotation, Item
 from tlx.data.cache import ImageCache, decode
 from tlx.data.check import check
 from tlx.data.formats import read_annotations
+from tlx.data.formats.annotations import Annotation, Item
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared beside the repository")

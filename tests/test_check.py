@@ -12,10 +12,10 @@ from helpers_check import annotated, kinds, picture
 from helpers_shared import SHARED, needs_shared
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Annotation
 from tlx.data.check import check
 from tlx.data.faults import RULES
 from tlx.data.formats import read_annotations
+from tlx.data.formats.annotations import Annotation
 
 NAN, INF = float("nan"), float("inf")
 

@@ -14,7 +14,7 @@ from helpers_check import annotated, kinds, picture
 from PIL import Image
 
 from tlx.data.check import check
-from tlx.data.pictures import decode
+from tlx.data.formats.pictures import decode
 
 
 def png_bomb() -> bytes:

@@ -12,12 +12,12 @@ from helpers_engine import detector_of
 from tlx.classify.checkpoint import load_classifier
 from tlx.classify.export_network import ExportClassifier
 from tlx.common.errors import FreezeError, WeightsError
-from tlx.export.network import DETECTNET, Normalisation
 from tlx.freeze.apply import apply_phase, check_phases, trainable_parameters
 from tlx.freeze.policies.base import Phase
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import Pretrained, resolve
-from tlx.training.checkpoints import load_detector
+from tlx.models.normalisation import DETECTNET, Normalisation
+from tlx.records.checkpoint import load_detector
 
 NAMES = ["efficientnet_lite0", "mobilenet_v1", "mobilenet_v2"]
 

@@ -15,12 +15,12 @@ from helpers_classify import CLASSES, config, tiny, write_picture, write_set
 import tlx.classify.__main__ as program
 import tlx.training.fit
 from tlx.classify.checkpoint import load_classifier
-from tlx.classify.config import check_classify
 from tlx.classify.export import read_data
 from tlx.classify.run import run
 from tlx.common.errors import ConfigError, DataError
+from tlx.config.classify_check import check_classify
 from tlx.records.digest import sealed
-from tlx.report.records import load_records
+from tlx.report.comparison.records import load_records
 
 
 class Crash(pl.Callback):

@@ -24,10 +24,10 @@ from tlx.common.errors import ConfigError, WeightsError
 from tlx.config.check import conf_dir, stored_config
 from tlx.config.schema import Config
 from tlx.export.commands import commands
-from tlx.export.source import load_source
 from tlx.records.learned import diverged
-from tlx.report.cautions import cautions
-from tlx.report.records import Record
+from tlx.report.comparison.cautions import cautions
+from tlx.report.comparison.records import Record
+from tlx.runtime.source import load_source
 from tlx.training.closing import closing, one_line, shortages
 
 RECORD: dict[str, Any] = {

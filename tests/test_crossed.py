@@ -11,12 +11,12 @@ import pytest
 from helpers_report import make_record
 from scipy.stats import binom
 
-from tlx.report import outcomes
-from tlx.report.compare import compare
-from tlx.report.recommend import TODAY, recommend
-from tlx.report.records import Record
-from tlx.report.statistics import crossed, paired
-from tlx.report.statistics.contrast import Contrast
+from tlx.report.comparison import outcomes
+from tlx.report.comparison.compare import compare
+from tlx.report.comparison.recommend import TODAY, recommend
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.statistics import crossed, paired
+from tlx.report.comparison.statistics.contrast import Contrast
 
 # Standard deviations of a seed's part and, of one picture, of its part and of the rest. A picture's
 # part of .21 makes a difference over 50 pictures uncertain by .03.
@@ -109,7 +109,7 @@ def wrong(
         return np.stack([kept[a.name] - kept[b.name] for a, b in zip(one, other, strict=True)])
 
     monkeypatch.setattr(outcomes, "gaps_by_picture", stored)
-    module = importlib.import_module("tlx.report.compare")
+    module = importlib.import_module("tlx.report.comparison.compare")
     monkeypatch.setattr(module, "estimate", lambda _: None)  # its bootstrap takes long
     rng, count = np.random.default_rng(seeds * pictures), 0
     seed_sd, picture_sd, rest = NOISES[noise]

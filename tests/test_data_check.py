@@ -23,12 +23,12 @@ from helpers_data_check import (
 )
 from PIL import Image
 
-from tlx.data.annotations import Item
 from tlx.data.cache import ImageCache
 from tlx.data.doubts import same_name
+from tlx.data.formats.annotations import Item
 from tlx.data.formats.folders import pictures_below
+from tlx.data.formats.pictures import decode, probe
 from tlx.data.formats.sniff import stating
-from tlx.data.pictures import decode, probe
 from tlx.live.pictures import find_pictures
 
 

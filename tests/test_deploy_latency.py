@@ -23,9 +23,9 @@ from tlx.benchmark.latency.measure import interleaved
 from tlx.benchmark.latency.pipeline import STAGES, Pipeline
 from tlx.common.errors import ConfigError
 from tlx.records.digest import file_sha256
-from tlx.report.arms import group_arms
-from tlx.report.latency import read_latencies
-from tlx.report.records import load_records
+from tlx.report.comparison.arms import group_arms
+from tlx.report.comparison.latency import read_latencies
+from tlx.report.comparison.records import load_records
 
 
 @pytest.fixture(scope="module")

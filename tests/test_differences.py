@@ -15,14 +15,14 @@ from scipy.stats import ttest_rel
 
 from tlx.records.predictions import Found, ImagePredictions, Predictions, Truth, write_predictions
 from tlx.report import load_records
-from tlx.report.compare import Comparison, compare
-from tlx.report.difference import LOG_RANK, PAIRED, PICTURES, STEPS, Difference
-from tlx.report.differences import against_references
-from tlx.report.levels import Levels
-from tlx.report.measures import measures
-from tlx.report.recommend import recommend
-from tlx.report.statistics.drift import INTERLEAVED
-from tlx.report.verdict import verdict
+from tlx.report.comparison.compare import Comparison, compare
+from tlx.report.comparison.difference import LOG_RANK, PAIRED, PICTURES, STEPS, Difference
+from tlx.report.comparison.differences import against_references
+from tlx.report.comparison.levels import Levels
+from tlx.report.comparison.measures import measures
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.statistics.drift import INTERLEAVED
+from tlx.report.comparison.verdict import verdict
 
 NONE_MAP, FOUR_MAP = [0.50, 0.56, 0.53], [0.61, 0.65, 0.67]
 

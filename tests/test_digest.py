@@ -10,7 +10,7 @@ from helpers_report import make_record
 
 from tlx.records.digest import is_altered, sealed
 from tlx.records.record import read_record, save_record
-from tlx.report.records import load_records
+from tlx.report.comparison.records import load_records
 
 VALUES = {"a": (1, 2), "b": {"c": 0.1, 3: None}, "d": "é", "sha256": "stale"}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.evaluation.evaluator import NO_OBJECTS, Evaluator
 from tlx.evaluation.voc07 import Picture, average_precision
 from tlx.models.detectors.ssd.ssd import Detections

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tlx.export.contract import check_detectnet, check_labels
-from tlx.export.description import to_properties
+from tlx.runtime.description import to_properties
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
 FLOAT, INT64 = 1, 7

@@ -23,9 +23,9 @@ from helpers_export import (
 from tlx.common.errors import ConfigError, ToolError, WeightsError
 from tlx.export.formats import FORMATS
 from tlx.export.job import Job
-from tlx.export.network import Normalisation
 from tlx.export.other_environment import interpreter
 from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.normalisation import Normalisation
 from tlx.runtime.meta import find_meta
 
 

@@ -23,12 +23,13 @@ from helpers_export import (
 from tlx.common.errors import ConfigError, ExportError
 from tlx.export import onnx_file
 from tlx.export.contract import check_detectnet
-from tlx.export.description import describe, from_properties, to_properties
-from tlx.export.network import DETECTNET, ExportNetwork, Normalisation
+from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import load_onnx, opset_of, save_network, save_onnx
 from tlx.export.onnx_nms import with_nms
-from tlx.export.source import load_source
 from tlx.models.detectors.ssd.postprocess import select_all
+from tlx.models.normalisation import DETECTNET, Normalisation
+from tlx.runtime.description import describe, from_properties, to_properties
+from tlx.runtime.source import load_source
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")

@@ -11,7 +11,7 @@ from helpers_export import save_pictures, write_checkpoint, write_pytorch_ssd, w
 from test_programs import program
 
 from tlx.common.errors import ConfigError, WeightsError
-from tlx.export.source import load_source
+from tlx.runtime.source import load_source
 
 
 def test_what_stands_beside_the_artefact(tmp_path: Path) -> None:

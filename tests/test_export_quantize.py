@@ -22,11 +22,12 @@ from omegaconf import OmegaConf
 from tlx.common.errors import ConfigError, DataError
 from tlx.export.calibration_cache import read_calibration_cache, write_calibration_cache
 from tlx.export.contract import check_detectnet
-from tlx.export.network import ExportNetwork, Normalisation
+from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import load_onnx, save_network
 from tlx.export.pictures import calibration_pictures
 from tlx.export.quantize import quantise
-from tlx.export.source import Source, load_source
+from tlx.models.normalisation import Normalisation
+from tlx.runtime.source import Source, load_source
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")

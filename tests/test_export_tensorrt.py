@@ -8,9 +8,10 @@ import pytest
 from conftest import SHARED
 from helpers_export import normalised, pixels, source_of, written
 
-from tlx.export.network import ExportNetwork, Normalisation
+from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import save_network
 from tlx.export.quantize import quantise
+from tlx.models.normalisation import Normalisation
 
 trt = pytest.importorskip(
     "tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx-cu13"

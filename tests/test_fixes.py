@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from tlx.common.errors import DataError
 from tlx.config.identity import fingerprint
-from tlx.data.annotations import Item
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import FOUND, TRUTH, Fix, apply_fixes, read_fixes, write_fixes
+from tlx.data.formats.annotations import Item
 from tlx.data.module import build_data
 from tlx.data.split import split_items
 

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 import tlx.classify.__main__  # noqa: F401  registers the schema of classifications
 import tlx.config.identity as identity
-from tlx.classify.schema import ClassifyConfig, FoldersConfig
 from tlx.config.check import conf_dir
+from tlx.config.classify_schema import ClassifyConfig, FoldersConfig
 from tlx.config.identity import fingerprint, settings
 from tlx.config.schema import Config, TrainerConfig
 

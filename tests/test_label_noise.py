@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.data.label_noise import label_noise
 
 

@@ -13,8 +13,8 @@ from tlx.classify.k210 import Fit, Layer, check_k210, judge, kpu_bytes
 from tlx.classify.maixpy import MaixConfig, run
 from tlx.classify.maixpy import judge as judge_kmodel
 from tlx.common.errors import ExportError
-from tlx.export.network import Normalisation
 from tlx.export.onnx_file import save_network
+from tlx.models.normalisation import Normalisation
 
 
 def layer(

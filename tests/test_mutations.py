@@ -31,25 +31,25 @@ from tlx.activations.store import CHECKS, ActivationStore
 from tlx.activations.store import META as STORE_META
 from tlx.common.errors import TlxError
 from tlx.config.schema import DetectorConfig
-from tlx.data.annotations import Item
 from tlx.data.cache import INDEX, PIXELS, ImageCache
 from tlx.data.check import check
 from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import read_annotations, stated_classes
-from tlx.data.pictures import UnreadablePicture, decode, probe
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import UnreadablePicture, decode, probe
 from tlx.data.sample import ensure_sample
 from tlx.evaluation.detections import evaluate_detections, read_detections
 from tlx.live.collect import Collection
+from tlx.records.pilot import read_decision
 from tlx.records.predictions import read_predictions
 from tlx.records.record import read_record
 from tlx.report import comparison_table
-from tlx.report.arms import Arm
 from tlx.report.build import read_comparison
-from tlx.report.compare import compare
-from tlx.report.latency import read_latencies
-from tlx.report.records import Record, load_records
+from tlx.report.comparison.arms import Arm
+from tlx.report.comparison.compare import compare
+from tlx.report.comparison.latency import read_latencies
+from tlx.report.comparison.records import Record, load_records
 from tlx.runtime.meta import find_meta
-from tlx.study.decision import read_decision
 from tlx.training.closing import closing
 
 jb = load_tool()

@@ -35,13 +35,13 @@ from tlx.config.check import check_config, stored_config
 from tlx.config.schema import Config
 from tlx.data.module import build_data
 from tlx.export.contract import check_detectnet, check_labels
-from tlx.export.source import load_source
 from tlx.inspect.runs import load_runs
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import resolve
 from tlx.records.record import new_record, read_record
 from tlx.report.from_wandb import fetch
 from tlx.report.to_wandb import _study
+from tlx.runtime.source import load_source
 from tlx.study.progress import Planned, progress_line
 from tlx.training.closing import closing, one_line
 from tlx.training.run import build_detector, run

@@ -9,8 +9,9 @@ import pytest
 from conftest import Compose, write_set, write_voc
 
 from tlx.common.errors import WeightsError
-from tlx.export.source import load_source
-from tlx.training.checkpoints import BEST, LAST, find_checkpoint
+from tlx.records.checkpoint import find_checkpoint
+from tlx.runtime.source import load_source
+from tlx.training.checkpoints import BEST, LAST
 from tlx.training.closing import closing
 from tlx.training.fit import CHECKPOINTS
 from tlx.training.run import run

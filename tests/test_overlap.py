@@ -12,10 +12,10 @@ from helpers_report import compared, make_record, rows_of, write_runs
 
 from tlx.records.record import begin_segment, end_segment, read_record, save_record
 from tlx.report import make_report
-from tlx.report.overlap import beside_each_other
-from tlx.report.recommend import recommend
-from tlx.report.records import Record
-from tlx.report.verdict import verdict
+from tlx.report.comparison.overlap import beside_each_other
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.verdict import verdict
 
 TIMED = ("step_s", "fit_min", "time_to_map", "time_to_loss", "energy_kj")
 

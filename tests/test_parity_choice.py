@@ -17,9 +17,9 @@ from tlx.common.errors import ExportError
 from tlx.export import run
 from tlx.export.parity import check
 from tlx.export.parity_choice import Slack, unexplained
-from tlx.export.source import Source, load_source
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.runtime.postprocess import Found, select_all
+from tlx.runtime.source import Source, load_source
 
 OPTIONS = {"score_threshold": 0.01, "nms_iou": 0.45, "max_detections": 100}
 SLACK = Slack(1e-3, 1e-3)

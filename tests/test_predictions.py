@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from tlx.common.errors import DataError
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
+from tlx.evaluation.predictions import collect
 from tlx.evaluation.voc07 import Picture
 from tlx.records.predictions import (
     Found,
     ImagePredictions,
     Predictions,
     Truth,
-    collect,
     log_loss,
     match,
     predictions_path,

@@ -16,8 +16,8 @@ from PIL import Image
 
 from tlx.records.digest import file_sha256
 from tlx.records.predictions import read_predictions
-from tlx.report.again import with_seeds
-from tlx.report.records import load_records
+from tlx.report.comparison.again import with_seeds
+from tlx.report.comparison.records import load_records
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 

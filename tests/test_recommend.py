@@ -12,11 +12,11 @@ from scipy.stats import t
 
 from tlx.common.errors import ConfigError
 from tlx.report.__main__ import main, parser
-from tlx.report.compare import Comparison
-from tlx.report.limits import Limits
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.limits import Limits
+from tlx.report.comparison.recommend import Recommendation, recommend
+from tlx.report.comparison.verdict import verdict
 from tlx.report.page.answer import answer_of
-from tlx.report.recommend import Recommendation, recommend
-from tlx.report.verdict import verdict
 
 SEEDS = (0.0, 0.03, 0.015)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers_report import compared, make_record, rows_of, study
 
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.verdict import verdict
 from tlx.report.page.arms import arms_table
-from tlx.report.recommend import recommend
 from tlx.report.table import columns
-from tlx.report.verdict import verdict
 
 
 def test_arms_are_ordered_and_seeds_grouped(tmp_path: Path) -> None:

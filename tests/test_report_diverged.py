@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from helpers_report import compared, make_record
 
-from tlx.report.compare import Comparison
-from tlx.report.recommend import recommend
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.verdict import verdict
 from tlx.report.table import level_notes
-from tlx.report.verdict import verdict
 
 ARMS = {"none": (0.2, 0.6), "4": (0.18, 0.605), "8": (0.15, 0.603), "all": (0.1, 0.5)}
 LOST = {

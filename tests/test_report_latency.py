@@ -11,9 +11,9 @@ from helpers_report import digest_of, make_record, write_runs
 
 from tlx.common.errors import DataError
 from tlx.report import make_report
-from tlx.report.arms import group_arms
-from tlx.report.latency import read_latencies, slowest
-from tlx.report.records import load_records
+from tlx.report.comparison.arms import group_arms
+from tlx.report.comparison.latency import read_latencies, slowest
+from tlx.report.comparison.records import load_records
 
 
 def read(root: Path, content: Any, *records: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ import pytest
 from helpers_report import compared, make_record, rows_of, study
 
 from tlx.common.errors import ConfigError
-from tlx.report.levels import Reach
+from tlx.report.comparison.levels import Reach
 from tlx.report.table import columns
 
 

@@ -9,9 +9,9 @@ import pytest
 from helpers_report import make_record, study, write_runs
 
 from tlx.report import load_records
-from tlx.report.arms import Arm
-from tlx.report.cautions import cautions
-from tlx.report.records import Record
+from tlx.report.comparison.arms import Arm
+from tlx.report.comparison.cautions import cautions
+from tlx.report.comparison.records import Record
 
 
 def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:

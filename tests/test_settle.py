@@ -14,10 +14,10 @@ from conftest import tiny_overrides
 from helpers_report import make_record
 from test_programs import ENVIRONMENT, program
 
-from tlx.report.again import SWEEP, with_seeds
-from tlx.report.records import Record
-from tlx.report.settle import Need, needed
-from tlx.report.statistics import crossed, foreseen, paired
+from tlx.report.comparison.again import SWEEP, with_seeds
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.settle import Need, needed
+from tlx.report.comparison.statistics import crossed, foreseen, paired
 
 ACCEPTED = 0.02
 

@@ -14,11 +14,11 @@ import pytest
 from helpers_study import in_turn, interleaved, lean_arms
 from scipy.stats import binom
 
-from tlx.report.difference import Difference
-from tlx.report.differences import against_references, chosen_pair
-from tlx.report.levels import Levels
-from tlx.report.measures import measures
-from tlx.report.statistics import blocks, holm, paired, power
+from tlx.report.comparison.difference import Difference
+from tlx.report.comparison.differences import against_references, chosen_pair
+from tlx.report.comparison.levels import Levels
+from tlx.report.comparison.measures import measures
+from tlx.report.comparison.statistics import blocks, holm, paired, power
 
 ARMS = ("none", "4", "8", "12", "all")
 MEASURES = measures(Levels(None, None))

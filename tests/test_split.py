@@ -13,11 +13,11 @@ import pytest
 from helpers_shared import SHARED, needs_shared
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Item
 from tlx.data.check import check
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.formats import read_annotations
-from tlx.data.pictures import decode
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import decode
 from tlx.data.split import SplitResult, split_items
 
 

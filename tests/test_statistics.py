@@ -11,7 +11,7 @@ import pytest
 from helpers_study import interleaved
 from scipy.stats import f, logrank
 
-from tlx.report.statistics import (
+from tlx.report.comparison.statistics import (
     ALPHA,
     Contrast,
     Times,
@@ -24,8 +24,8 @@ from tlx.report.statistics import (
     power,
     seeds_needed,
 )
-from tlx.report.statistics.drift import IN_TURN, INTERLEAVED
-from tlx.report.statistics.power import needed_noncentrality
+from tlx.report.comparison.statistics.drift import IN_TURN, INTERLEAVED
+from tlx.report.comparison.statistics.power import needed_noncentrality
 
 
 def test_paired_t_with_two_degrees_of_freedom_has_a_closed_form() -> None:
@@ -240,7 +240,7 @@ def test_an_advisory_number_is_a_number_or_none(
     level: float, broken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SciPy's noncentral t is NaN at some levels and degrees of freedom, others in each version."""
-    module = importlib.import_module("tlx.report.statistics.power")
+    module = importlib.import_module("tlx.report.comparison.statistics.power")
     if broken:
         monkeypatch.setattr(module, "power", lambda *_: math.nan)
     module.needed_noncentrality.cache_clear()

@@ -11,9 +11,9 @@ from conftest import Compose
 
 import tlx.study.pilot
 from tlx.common.errors import ConfigError, TlxError
+from tlx.records.pilot import read_decision
 from tlx.records.record import Record
 from tlx.report import load_records
-from tlx.study.decision import read_decision
 from tlx.study.pilot import start
 from tlx.training.run import run
 

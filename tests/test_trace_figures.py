@@ -20,8 +20,8 @@ from tlx.report.charts.bars import BarChart
 from tlx.report.charts.dots import DotChart
 from tlx.report.charts.lines import LineChart
 from tlx.report.charts.points import PointChart
-from tlx.report.latency import read_latencies
-from tlx.report.style import settings
+from tlx.report.charts.style import settings
+from tlx.report.comparison.latency import read_latencies
 
 ALL = {
     "map_vs_time", "pareto_time", "step_time", "loss_vs_time", "loss_vs_step", "4_vs_8",

@@ -3,7 +3,7 @@
 import os
 import sys
 
-__version__ = "0.3.0"
+from tlx.common.version import __version__ as __version__
 
 # Compute threads that wait for the next piece of work turn in a loop for about a millisecond by
 # default, and keep a loader process off a core it could use. The OpenMP library reads this once,

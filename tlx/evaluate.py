@@ -49,7 +49,7 @@ from tlx.common.errors import ConfigError
 from tlx.common.files import refuse_output, write_json
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DetectorConfig
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.data.module import Loaders
 from tlx.evaluation.deployed import evaluate_deployed
 from tlx.evaluation.detections import evaluate_detections, joined_to, read_detections
@@ -57,10 +57,10 @@ from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
 from tlx.models.detectors.ssd.ssd import SSD
+from tlx.records.checkpoint import find_checkpoint, load_detector
 from tlx.runtime.detectnet import CLASSWISE, CLUSTERINGS
 from tlx.runtime.opening import open_model, split_backend
 from tlx.runtime.preprocess import TLX, check_mode
-from tlx.training.checkpoints import find_checkpoint, load_detector
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-DTYPES = ("f32", "f16", "u8")
 _NUMPY: dict[str, np.dtype] = {
     "f32": np.dtype(np.float32),
     "f16": np.dtype(np.float16),

@@ -11,7 +11,7 @@ import torch
 
 from tlx.activations.store import VERSION
 from tlx.data import augment
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.freeze.proof import frozen_hash
 from tlx.models.detectors.ssd.ssd import SSD
 

@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-import tlx.train  # noqa: F401  registers the schema and the resolvers
+import tlx.config.composition  # noqa: F401  registers the schema and the resolvers
 from tlx.benchmark.arms import CACHED, Maker, Slot
 from tlx.benchmark.batches import load_batches, read_data
 from tlx.benchmark.child import in_child
@@ -33,7 +33,7 @@ from tlx.common.errors import TlxError
 from tlx.config.check import conf_dir
 from tlx.data.dataset import Batch, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders
-from tlx.training.checkpoints import checkpoint_meta
+from tlx.records.checkpoint import checkpoint_meta
 from tlx.training.fit import make_trainer
 from tlx.training.host import set_up_host
 from tlx.training.run import run

@@ -17,12 +17,12 @@ from PIL import Image
 from tlx.benchmark.config import TrainBenchmark
 from tlx.benchmark.usual_loader import torchvision_recipe, torchvision_sample
 from tlx.config.schema import DataConfig
-from tlx.data.annotations import Item
 from tlx.data.augment import TrainAugment, view_rng
 from tlx.data.cache import ImageCache
 from tlx.data.dataset import TrainSplit
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import decode
 from tlx.data.module import DetectionData
-from tlx.data.pictures import decode
 
 SOURCES = ((300, 225), (640, 480), (1024, 768))  # width, height in pixels
 REPEATS = 5

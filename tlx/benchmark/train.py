@@ -44,12 +44,12 @@ from tlx.benchmark.loader import loader_rows
 from tlx.benchmark.memory import added_memory
 from tlx.benchmark.output import console_tables, markdown, summary
 from tlx.benchmark.plot import write_plot
-from tlx.benchmark.progress import progress
 from tlx.benchmark.rows import make_rows, noise
 from tlx.benchmark.step import Stepper, interleaved
 from tlx.common.cli import parse
 from tlx.common.console import stdout_console
 from tlx.common.files import write_json, write_text
+from tlx.common.progress import progress
 from tlx.data.dataset import Batch
 from tlx.data.module import DetectionData
 from tlx.freeze.bound import measure_cost

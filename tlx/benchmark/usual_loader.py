@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from tlx.data.annotations import Item
 from tlx.data.dataset import Row, collate
-from tlx.data.pictures import decode
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import decode
 
 Sample = tuple[tv_tensors.Image, dict[str, Any]]
 

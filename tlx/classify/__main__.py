@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from tlx.classify.run import run
-from tlx.classify.schema import ClassifyConfig, set_name
+from tlx.config.classify_schema import ClassifyConfig
 from tlx.config.composition import run_composed
-from tlx.config.identity import run_dir, run_subdir
-from tlx.train import finish, resumed_config
-
-ConfigStore.instance().store(name="classify_schema", node=ClassifyConfig)
-OmegaConf.register_new_resolver("tlx.set_name", set_name, replace=True)
-OmegaConf.register_new_resolver("tlx.run_dir", run_dir, replace=True)
-OmegaConf.register_new_resolver("tlx.run_subdir", run_subdir, replace=True)
+from tlx.training.job import finish, resumed_config
 
 
 def job(cfg: DictConfig) -> None:

@@ -6,10 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import tlx
-import tlx.models.backbones
 from tlx.classify.network import Classifier
 from tlx.common.errors import ConfigError, WeightsError
+from tlx.common.version import __version__
 from tlx.data.membership import Membership
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
@@ -22,7 +21,7 @@ def classifier_meta(
 ) -> dict[str, Any]:
     """What a checkpoint says of itself, in plain types."""
     return {
-        "version": tlx.__version__,
+        "version": __version__,
         "task": TASK,
         "backbone": classifier.spec.name,
         "conventions": asdict(classifier.conventions),

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from tlx.classify.folders import read_folders, refuse_empty
-from tlx.classify.schema import FoldersConfig
 from tlx.classify.shapes import ensure_shapes
 from tlx.common.errors import DataError
-from tlx.data.annotations import Item
+from tlx.config.classify_schema import FoldersConfig
 from tlx.data.augment import TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
+from tlx.data.formats.annotations import Item
 from tlx.data.geometry import Window, whole
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, Loaders

@@ -28,24 +28,24 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-import tlx
 from tlx.classify.checkpoint import TASK, load_classifier
 from tlx.classify.data import build_folders
 from tlx.classify.export_network import ExportClassifier
 from tlx.classify.network import Classifier
 from tlx.classify.parity import LARGEST, compare, of_checkpoint, of_onnx, pictures_of_test
-from tlx.classify.schema import FoldersConfig
 from tlx.common.cli import parse, run_program
 from tlx.common.errors import ConfigError, DataError, ExportError
 from tlx.common.files import write_json, write_text
+from tlx.common.version import __version__
 from tlx.config.check import plain_config
+from tlx.config.classify_schema import FoldersConfig
 from tlx.data.membership import Membership, drift
 from tlx.data.module import DetectionData
-from tlx.export.description import describe_input, to_properties
 from tlx.export.job import choose_normalisation, choose_opset
-from tlx.export.network import Normalisation
 from tlx.export.onnx_file import LOWEST, load_onnx, save_network, save_onnx
-from tlx.training.checkpoints import find_checkpoint
+from tlx.models.normalisation import Normalisation
+from tlx.records.checkpoint import find_checkpoint
+from tlx.runtime.description import describe_input, to_properties
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def describe(
     size, classes = classifier.input_size, list(meta["classes"])
     return {
         "version": 1,
-        "tlx": tlx.__version__,
+        "tlx": __version__,
         "task": TASK,
         "format": "onnx",
         "precision": "fp32",

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlx.classify.network import Classifier, Head
-from tlx.export.network import Normalisation, change
+from tlx.export.network import change
 from tlx.models.fold import folded
+from tlx.models.normalisation import Normalisation
 
 
 class ExportClassifier(nn.Module):

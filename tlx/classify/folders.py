@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Item
 from tlx.data.check import MIN_SIDE
 from tlx.data.faults import FaultReport
+from tlx.data.formats.annotations import Item
 from tlx.data.formats.folders import PICTURE_ENDINGS, files_in, set_folder, split_folders
+from tlx.data.formats.pictures import Probe, UnreadablePicture, probe
 from tlx.data.formats.sniff import seen
-from tlx.data.pictures import Probe, UnreadablePicture, probe
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tlx.common.errors import ExportError, first_line
+from tlx.common.packages import require
 from tlx.export.onnx_file import load_onnx
-from tlx.export.packages import require
 
 GENERAL_RAM = 6 * 2**20
 KPU_RAM = 2 * 2**20

@@ -11,9 +11,9 @@ import torch
 
 from tlx.classify.data import FolderLoaders
 from tlx.classify.network import Classifier
+from tlx.common.packages import require
 from tlx.data.module import DetectionData
-from tlx.export.network import Normalisation
-from tlx.export.packages import require
+from tlx.models.normalisation import Normalisation
 
 LARGEST = 1e-4  # of a probability, in float32: rounding
 Rows = Callable[[np.ndarray], np.ndarray]

@@ -17,12 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlx.activations.phase import PhaseCaches
 from tlx.classify.checkpoint import TASK, classifier_meta, fill
-from tlx.classify.config import check_classify
 from tlx.classify.data import FolderLoaders, build_folders
 from tlx.classify.network import Classifier
 from tlx.classify.task import ClassificationTask, Course
 from tlx.common.files import path_below, remove_partials, write_json, write_text
 from tlx.common.lock import run_lock
+from tlx.config.classify_check import check_classify
 from tlx.data.module import DetectionData
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tlx.classify.figures import Figures, Tally
 from tlx.classify.network import Classifier
-from tlx.classify.schema import ClassifierConfig
+from tlx.config.classify_schema import ClassifierConfig
 from tlx.config.schema import TrainerConfig
 from tlx.data.dataset import Batch
 from tlx.training.freeze_task import FreezeTask

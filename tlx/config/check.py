@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import tlx.freeze.policies  # noqa: F401  registers the policies
-from tlx.activations.codec import DTYPES
 from tlx.common.cli import hydra_word
 from tlx.common.errors import ConfigError, first_line
 from tlx.common.files import read_yaml
 from tlx.common.typos import unknown_choice
+from tlx.config.schema import CACHE_DTYPES
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
@@ -32,7 +32,7 @@ _CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "cache.mode": ("auto", "off", "memory", "disk"),
-    "cache.dtype": DTYPES,
+    "cache.dtype": CACHE_DTYPES,
 }
 # key -> (lowest, highest) legal value, both included; None is open
 RANGES: dict[str, tuple[float | None, float | None]] = {

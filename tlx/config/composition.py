@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
@@ -18,9 +19,16 @@ from tlx.common.cli import FAILED, fail, refuse_empty
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
 from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import check_config, conf_dir
-from tlx.config.identity import as_written, flat
+from tlx.config.classify_check import check_classify
+from tlx.config.classify_schema import ClassifyConfig, set_name
+from tlx.config.identity import as_written, flat, run_dir, run_subdir
 from tlx.config.schema import Config
 from tlx.freeze.policies.base import POLICIES
+
+ConfigStore.instance().store(name="schema", node=Config)
+ConfigStore.instance().store(name="classify_schema", node=ClassifyConfig)
+for name, resolver in (("run_dir", run_dir), ("run_subdir", run_subdir), ("set_name", set_name)):
+    OmegaConf.register_new_resolver(f"tlx.{name}", resolver, replace=True)
 
 
 def run_composed(job: Callable[[DictConfig], Any], config_name: str, schema: type = Config) -> None:
@@ -80,9 +88,6 @@ def check_job(cfg: DictConfig) -> None:
     Raises:
         ConfigError: as `check_known`, and as the program's own check.
     """
-    from tlx.classify.config import check_classify
-    from tlx.classify.schema import ClassifyConfig
-
     classifies = "classifier" in cfg
     check_known(cfg, ClassifyConfig if classifies else Config)
     if cfg.resume is None:  # the folder's configuration takes the place of this one

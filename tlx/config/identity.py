@@ -13,8 +13,8 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from tlx.classify.schema import ClassifyConfig
 from tlx.common.cli import refuse_empty
+from tlx.config.classify_schema import ClassifyConfig
 from tlx.config.schema import Config
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.base import POLICIES

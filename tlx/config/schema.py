@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+CACHE_DTYPES = ("f32", "f16", "u8")
+
 
 @dataclass
 class BackboneConfig:

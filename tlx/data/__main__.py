@@ -25,7 +25,6 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
-import tlx.train  # noqa: F401  registers the schema and the resolvers
 from tlx.common.cli import refuse_empty
 from tlx.common.console import stdout_console
 from tlx.common.errors import ConfigError, TlxError

@@ -26,8 +26,8 @@ import torch
 
 from tlx.common.errors import DataError, first_line, remedy
 from tlx.common.files import read_json
-from tlx.data.annotations import Item
-from tlx.data.pictures import decode
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import decode
 
 log = logging.getLogger(__name__)
 

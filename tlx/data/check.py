@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import input_size_for
 from tlx.data.doubts import (
     EdgeTally,
@@ -24,7 +23,8 @@ from tlx.data.doubts import (
     refuse_spellings,
 )
 from tlx.data.faults import Fault, FaultReport
-from tlx.data.pictures import Probe, UnreadablePicture, probe
+from tlx.data.formats.annotations import Annotation, Item
+from tlx.data.formats.pictures import Probe, UnreadablePicture, probe
 
 MIN_SIDE = 16  # px
 SAME_BOX = 1.0  # px, and

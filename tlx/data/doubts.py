@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlx.common.errors import DataError
-from tlx.data.annotations import Annotation, Item
 from tlx.data.faults import RULES, Fault
+from tlx.data.formats.annotations import Annotation, Item
 
 LEAST_LOSS = 3  # pictures: a smaller set may have lost one of two
 LEAST_BOXES = 5  # boxes over the edge: fewer are an annotator's slips

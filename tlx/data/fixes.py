@@ -18,8 +18,8 @@ import numpy as np
 
 from tlx.common.errors import DataError
 from tlx.common.files import path_below, write_text
-from tlx.data.annotations import Item
 from tlx.data.faults import FaultReport
+from tlx.data.formats.annotations import Item
 from tlx.data.membership import UNSEEN
 
 COLUMNS = ("image", "tag", "object", "class", "xmin", "ymin", "xmax", "ymax")

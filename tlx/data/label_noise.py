@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torchvision.ops import box_iou
 
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 
 THRESHOLDS = np.arange(50, 100, 5) / 100  # COCO's ten IoU thresholds
 

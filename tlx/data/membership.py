@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlx.common.errors import WeightsError
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 
 DIGITS = 16  # hex digits kept of a digest: 64 bits, without chance matches in any set of pictures
 Summary = dict[str, Any]

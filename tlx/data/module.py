@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 from tlx.common.errors import ConfigError, DataError
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DataConfig
-from tlx.data.annotations import Annotation, Item
 from tlx.data.augment import EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.check import CheckResult, check
@@ -26,9 +25,10 @@ from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
+from tlx.data.formats.annotations import Annotation, Item
+from tlx.data.formats.pictures import BITS
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
-from tlx.data.pictures import BITS
 from tlx.data.sample import ensure_sample
 from tlx.data.split import (
     SPLITS,

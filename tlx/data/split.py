@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Annotation, Item
 from tlx.data.duplicates import connected
+from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.membership import UNSEEN, Membership, restore
 from tlx.data.split_notes import SplitNotes
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tlx.data.annotations import Item
 from tlx.data.augment import input_size_for
+from tlx.data.formats.annotations import Item
 
 Parts = dict[str, list[Item]]
 

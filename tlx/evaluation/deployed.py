@@ -9,9 +9,9 @@ import numpy as np
 
 from tlx.common.errors import ConfigError
 from tlx.config.schema import DetectorConfig
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import decode
 from tlx.data.module import DetectionData, Loaders
-from tlx.data.pictures import decode
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.base import Runtime
 from tlx.runtime.detectnet import CLASSWISE, cluster

@@ -17,7 +17,7 @@ import numpy as np
 from tlx.common.errors import DataError
 from tlx.common.files import read_json
 from tlx.config.schema import DetectorConfig
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.postprocess import Found, keep_best
 from tlx.runtime.preprocess import DETECTNET

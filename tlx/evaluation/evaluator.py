@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.evaluation.voc07 import Picture, average_precision
 from tlx.models.detectors.ssd.ssd import Detections
 

@@ -13,8 +13,8 @@ from tlx.common.files import path_below
 from tlx.common.typos import unknown_choice
 from tlx.config.check import plain_config
 from tlx.config.schema import DataConfig, DetectorConfig
-from tlx.data.annotations import Item
 from tlx.data.formats import AUTO, READERS
+from tlx.data.formats.annotations import Item
 from tlx.data.membership import UNSEEN, Membership, drift
 from tlx.data.module import DetectionData, build_data
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tlx.common.files import write_text
-from tlx.export.packages import require
+from tlx.common.packages import require
 from tlx.export.quantize import reader
 
 # TensorRT rejects the header of another version; `version` is what `trtexec` prints, 8.2.1 -> 8201.

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from tlx.common.errors import ExportError
-from tlx.export.description import BOXES, INPUT, SCORES, from_properties
+from tlx.common.packages import require
 from tlx.export.job import NEAR
-from tlx.export.network import DETECTNET, Normalisation
 from tlx.export.onnx_file import load_onnx, opset_of
-from tlx.export.packages import require
-from tlx.export.source import BACKGROUND
+from tlx.models.normalisation import DETECTNET, Normalisation
+from tlx.runtime.description import BOXES, INPUT, SCORES, from_properties
+from tlx.runtime.source import BACKGROUND
 
 # Operators whose output shape depends on values: the parsers of TensorRT 7 and 8 refuse them.
 _DYNAMIC = {"NonMaxSuppression", "NonZero", "Unique", "Compress", "Loop", "If", "TopK"}

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tlx.export.calibration_cache import write_calibration_cache
-from tlx.export.description import to_properties
 from tlx.export.job import Job
 from tlx.export.ncnn_format import save_ncnn
 from tlx.export.onnx_file import load_onnx, save_network, save_onnx
@@ -17,6 +16,7 @@ from tlx.export.openvino_format import save_openvino
 from tlx.export.other_environment import save_kmodel, save_tflite
 from tlx.export.quantize import quantise
 from tlx.export.torch_formats import save_pt2, save_torchscript
+from tlx.runtime.description import to_properties
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import numpy as np
 
 from tlx.common.errors import ConfigError
 from tlx.common.typos import unknown_choice
-from tlx.export.network import DETECTNET, ExportNetwork, Normalisation
+from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import LOWEST, LOWEST_PER_CHANNEL
-from tlx.export.source import Source
+from tlx.models.normalisation import DETECTNET, Normalisation
+from tlx.runtime.source import Source
 
 PRECISIONS = ("fp32", "fp16", "int8")
 NORMALISATIONS = ("auto", "model", "detectnet")

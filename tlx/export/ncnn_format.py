@@ -10,7 +10,7 @@ from torch import nn
 
 from tlx.common.errors import ExportError
 from tlx.common.files import write_bytes
-from tlx.export.packages import require
+from tlx.common.packages import require
 from tlx.export.torch_formats import save_torchscript
 
 _MINUTES = 10

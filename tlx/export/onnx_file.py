@@ -14,8 +14,8 @@ from torch import nn
 
 from tlx.common.errors import ExportError, first_line
 from tlx.common.files import write_bytes
-from tlx.export.description import BOXES, INPUT, SCORES
-from tlx.export.packages import require
+from tlx.common.packages import require
+from tlx.runtime.description import BOXES, INPUT, SCORES
 
 # torch's exporter of today translates to opset 18 at least, and converts down from there without
 # a word where it fails. The earlier one writes 11 to 17 itself, deprecated as it is.

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tlx.export.description import BOXES, SCORES
-from tlx.export.packages import require
+from tlx.common.packages import require
+from tlx.runtime.description import BOXES, SCORES
 
 OUTPUTS = ("boxes", "scores", "labels")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tlx.common.files import write_bytes, write_text
-from tlx.export.packages import require
+from tlx.common.packages import require
 
 
 def save_openvino(model: Path, path: Path, half: bool) -> None:

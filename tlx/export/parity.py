@@ -27,11 +27,11 @@ import numpy as np
 from tlx.common.errors import ConfigError, ExportError
 from tlx.common.files import read_json, write_json
 from tlx.evaluation.evaluator import Evaluator
-from tlx.export.description import postprocess_options
 from tlx.export.parity_choice import Slack, unexplained
 from tlx.export.parity_judge import TOLERANCES, faults, slack_of
 from tlx.export.parity_pictures import Pictures, parity_pictures
 from tlx.runtime.base import Raw, Runtime
+from tlx.runtime.description import postprocess_options
 from tlx.runtime.meta import MODEL_JSON
 from tlx.runtime.opening import default_backend, open_model
 from tlx.runtime.postprocess import Found, select_all

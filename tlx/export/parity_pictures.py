@@ -11,12 +11,12 @@ import numpy as np
 
 from tlx.common.errors import DataError
 from tlx.config.schema import DataConfig
-from tlx.data.annotations import Item
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
+from tlx.data.formats.annotations import Item
 from tlx.data.formats.folders import pictures_below
+from tlx.data.formats.pictures import decode, stated_bits
 from tlx.data.module import DetectionData, build_data
-from tlx.data.pictures import decode, stated_bits
 from tlx.evaluation.subject import read_subject
 from tlx.runtime.meta import ModelMeta
 from tlx.runtime.preprocess import resize

@@ -10,10 +10,10 @@ from tlx.common.errors import ConfigError, DataError
 from tlx.data.augment import EvalTransform
 from tlx.data.dataset import EvalSplit
 from tlx.data.formats.folders import pictures_below
-from tlx.data.pictures import decode, stated_bits
+from tlx.data.formats.pictures import decode, stated_bits
 from tlx.evaluation.subject import read_subject
-from tlx.export.network import Normalisation
-from tlx.export.source import Source
+from tlx.models.normalisation import Normalisation
+from tlx.runtime.source import Source
 
 NO_LIMIT = 1 << 30  # px: a picture is resized once, from its own size
 

@@ -24,9 +24,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tlx.common.errors import ExportError
-from tlx.export.description import INPUT
+from tlx.common.packages import require
 from tlx.export.onnx_file import load_onnx, save_onnx
-from tlx.export.packages import require
+from tlx.runtime.description import INPUT
 
 Placement = Literal["tensorrt", "cpu"]
 

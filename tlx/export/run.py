@@ -17,12 +17,12 @@ from tlx.common.files import read_json, write_json, write_text
 from tlx.common.typos import unknown_choice
 from tlx.export.commands import commands
 from tlx.export.contract import check_interface, check_normalisation, check_precision
-from tlx.export.description import describe
 from tlx.export.formats import FORMATS
 from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, lowest_opset
-from tlx.export.network import Normalisation
 from tlx.export.pictures import calibration_pictures
-from tlx.export.source import BACKGROUND, Source, load_source
+from tlx.models.normalisation import Normalisation
+from tlx.runtime.description import describe
+from tlx.runtime.source import BACKGROUND, Source, load_source
 
 log = logging.getLogger(__name__)
 

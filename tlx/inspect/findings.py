@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tlx.data.duplicates import near_duplicate_groups
-from tlx.data.pictures import decode
+from tlx.data.formats.pictures import decode
 from tlx.inspect.runs import SeenRun, SeenRuns
 from tlx.records.predictions import ImagePredictions, Matching, log_loss, match, unshared
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from tlx.common.errors import DataError
-from tlx.data.pictures import recorded_bits
+from tlx.data.formats.pictures import recorded_bits
 from tlx.records.predictions import ImagePredictions, Predictions, read_predictions
-from tlx.report.arms import group_arms
-from tlx.report.records import Record, load_records
+from tlx.report.comparison.arms import group_arms
+from tlx.report.comparison.records import Record, load_records
 
 log = logging.getLogger(__name__)
 

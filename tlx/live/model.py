@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from tlx.data.pictures import stated_bits
+from tlx.data.formats.pictures import stated_bits
 from tlx.live.meter import Meter
 from tlx.models.detectors.ssd.postprocess import Detections
 from tlx.runtime import Runtime, open_model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tlx.common.errors import DataError
 from tlx.data.formats.folders import IMAGE_ENDINGS, pictures_below
-from tlx.data.pictures import decode
+from tlx.data.formats.pictures import decode
 from tlx.live.frame import Frame
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import torch
 
-import tlx
+from tlx.common.version import __version__
 
 PACKAGES = (
     "torch",
@@ -34,7 +34,7 @@ def environment() -> dict[str, Any]:
     versions = {name: _version(name) for name in PACKAGES}
     versions["torch"] = torch.__version__  # the module's own names its build: +cu132, +cpu
     return {
-        "tlx": tlx.__version__,
+        "tlx": __version__,
         "python": platform.python_version(),
         **versions,
         "platform": platform.platform(),

@@ -19,7 +19,6 @@ from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.base import Phase
 from tlx.records.digest import ALTERED, SEAL, is_altered, sealed
 from tlx.records.environment import boot_id
-from tlx.training.recorder import Recorder
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -144,18 +143,6 @@ def save_record(record: Record, run_dir: Path) -> None:
     write_json(run_dir / RECORD, sealed(record))
 
 
-def add_course(record: Record, recorder: Recorder) -> None:
-    """Take over what the recorder has seen so far."""
-    record["loss"] = recorder.series("loss")
-    names = {"epoch": "epoch", "step": "step"}
-    for name in recorder.curves:
-        names[name] = f"val_{name}"
-        record[name] = recorder.series(names[name])
-    if row := recorder.best_row:
-        record["best"] = {name: row[column] for name, column in names.items()}
-    record["time"] = {"fit_s": recorder.seconds}
-
-
 def add_freeze(record: Record, cost: Cost, phases: tuple[Phase, ...]) -> None:
     """What is frozen in the first phase, what trains, and the bound over the whole schedule."""
     blocks = phases[0].frozen
@@ -185,15 +172,6 @@ def add_freeze(record: Record, cost: Cost, phases: tuple[Phase, ...]) -> None:
         }
         for phase in phases
     ]
-
-
-def add_proof(record: Record, recorder: Recorder) -> None:
-    """The hashes of the frozen tensors at the borders of each phase."""
-    for index, phase in enumerate(record["phases"]):
-        for when in ("before", "after"):
-            phase[f"hash_{when}"] = recorder.hashes.get(f"{index}.{when}")
-    for when in ("hash_before", "hash_after"):
-        record["frozen"][when] = record["phases"][0][when]
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from tlx.report.build import make_report
-from tlx.report.compare import Comparison, compare
-from tlx.report.records import LoadedRuns, Record, load_records
+from tlx.report.comparison.compare import Comparison, compare
+from tlx.report.comparison.records import LoadedRuns, Record, load_records
 from tlx.report.table import comparison_table
 
 __all__ = [

@@ -11,20 +11,26 @@ from typing import Any
 
 from tlx.common.errors import DataError, first_line, remedy
 from tlx.common.files import write_text
-from tlx.report.cautions import cautions
 from tlx.report.charts import make_charts
-from tlx.report.compare import Comparison, compare, describe_unfinished
+from tlx.report.charts.plots import Plot, write_plots
+from tlx.report.comparison.cautions import cautions
+from tlx.report.comparison.compare import Comparison, compare, describe_unfinished
+from tlx.report.comparison.latency import (
+    Latency,
+    read_latencies,
+    slowest,
+    throttle_warnings,
+    unjoined,
+)
+from tlx.report.comparison.levels import Level
+from tlx.report.comparison.limits import Limits
+from tlx.report.comparison.recommend import Recommendation, recommend
+from tlx.report.comparison.records import load_records
+from tlx.report.comparison.verdict import verdict
 from tlx.report.csv_table import csv_text
 from tlx.report.gallery import Gallery, make_gallery
-from tlx.report.latency import Latency, read_latencies, slowest, throttle_warnings, unjoined
-from tlx.report.levels import Level
-from tlx.report.limits import Limits
 from tlx.report.markdown import report_text
 from tlx.report.page import page_text
-from tlx.report.plots import Plot, write_plots
-from tlx.report.recommend import Recommendation, recommend
-from tlx.report.records import load_records
-from tlx.report.verdict import verdict
 
 PAGE, REPORT, FIGURES, TABLE = "index.html", "report.md", "report.json", "report.csv"
 # A line break inside a string is escaped, so that this finds lists only.
@@ -47,7 +53,7 @@ def make_report(
         output: Folder of the report, made if need be; an earlier report in it is replaced.
         map_level: Validation mAP@.5 to time the arms to; by default one that all reach.
         loss_level: Smoothed training loss to time the arms to; by default one that all reach.
-        benchmark: Latencies on a device, a file as `tlx.report.latency` describes it.
+        benchmark: Latencies on a device, a file as `tlx.report.comparison.latency` describes it.
         limits: What can be afforded, for the recommendation.
 
     Returns:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tlx.records.arms import base_label
-from tlx.report.compare import Comparison
-from tlx.report.curves import smoothed_loss
-from tlx.report.formats import relative
-from tlx.report.levels import Levels, Reached, reach_loss, reach_map
-from tlx.report.proof import proof_of
-from tlx.report.records import Record
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.curves import smoothed_loss
+from tlx.report.comparison.formats import relative
+from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_map
+from tlx.report.comparison.proof import proof_of
+from tlx.report.comparison.records import Record
 
 # Column: where it stands in record.json.
 PATHS: dict[str, tuple[str, ...]] = {

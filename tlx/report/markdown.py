@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tlx.common.cli import command
-from tlx.report.compare import Comparison, Row, describe_unfinished
-from tlx.report.formats import ABSENT, figure, relative, three
-from tlx.report.recommend import Recommendation
-from tlx.report.records import Record
-from tlx.report.spread import spread
+from tlx.report.comparison.compare import Comparison, Row, describe_unfinished
+from tlx.report.comparison.formats import ABSENT, figure, relative, three
+from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.spread import spread
+from tlx.report.comparison.tested import Lines, difference_lines, estimate_lines
+from tlx.report.comparison.verdict import verdict
 from tlx.report.table import columns, level_notes
-from tlx.report.tested import Lines, difference_lines, estimate_lines
-from tlx.report.verdict import verdict
 
 _LEVELS = """\
 - **Loss level**: the loss of a step is smoothed by the mean over the epoch's worth of steps that

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from tlx.report.compare import Comparison, Row, compare
-from tlx.report.formats import ABSENT, NOT_COMPARABLE, figure, significant, three, times
-from tlx.report.levels import Level, Levels, Reach
-from tlx.report.proof import CHANGED
-from tlx.report.records import Record
-from tlx.report.spread import Spread
+from tlx.report.comparison.compare import Comparison, Row, compare
+from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, figure, significant, three, times
+from tlx.report.comparison.levels import Level, Levels, Reach
+from tlx.report.comparison.proof import CHANGED
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.spread import Spread
 
 _ARMS_A_BLOCK = 5
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tlx.common.errors import DataError
 from tlx.common.files import read_yaml
-from tlx.report.records import Record
+from tlx.report.comparison.records import Record
 from tlx.wandb.media import artifact_name
 from tlx.wandb.service import ServiceError, bounded, finish_run, open_run, staged_in
 

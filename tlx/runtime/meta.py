@@ -44,7 +44,7 @@ class ModelMeta:
 
 
 def from_values(values: Mapping[str, Any], where: str) -> ModelMeta:
-    """Meta data from a description as `tlx.export.description.describe` makes it.
+    """Meta data from a description as `tlx.runtime.description.describe` makes it.
 
     Raises `WeightsError` naming the key that is absent or wrong.
     """
@@ -108,7 +108,7 @@ def find_meta(path: Path) -> ModelMeta:
 
 def _embedded(path: Path) -> dict[str, Any]:
     """The description inside an ONNX file; empty where it has none or nothing can read it."""
-    from tlx.export.description import from_properties
+    from tlx.runtime.description import from_properties
 
     try:
         if find_spec("onnx"):

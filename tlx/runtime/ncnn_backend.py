@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tlx.common.errors import ConfigError, WeightsError
-from tlx.export.packages import require
+from tlx.common.packages import require
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
 

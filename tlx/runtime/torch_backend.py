@@ -63,7 +63,7 @@ def torch_device(name: str) -> torch.device:
 
 
 def _checkpoint(path: Path, device: torch.device) -> Runtime:
-    from tlx.export.source import load_source
+    from tlx.runtime.source import load_source
 
     source = load_source(path)
     detector = source.detector.to(device).eval()

@@ -8,16 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from tlx.common.files import read_json
 from tlx.records.learned import FLOOR
 
-PILOT = "pilot.json"
 _CONFIDENCE = 0.95
 ACCEPTED = 0.02  # val mAP that the deeper of two may seem to lose where noise hides the answer
 
@@ -166,12 +163,3 @@ def paired_noise(rungs: Sequence[Rung]) -> tuple[float, int]:
         squares, freedom = squares + variance * own, freedom + own
     deviation = math.sqrt(2 * max(variance, squares / freedom) / seeds)
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom)) * deviation, freedom
-
-
-def read_decision(run_dir: Path) -> dict[str, Any] | None:
-    """The decision that a run's folder holds, or None where no pilot has come to one."""
-    try:
-        decision = read_json(run_dir / PILOT)
-    except (OSError, ValueError):
-        return None
-    return decision if isinstance(decision, dict) else None

@@ -24,9 +24,10 @@ from tlx.config.identity import fingerprint, run_label
 from tlx.data.membership import Summary, changes
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.auto import Auto
+from tlx.records.pilot import PILOT, read_decision
 from tlx.records.record import Record, read_record
 from tlx.study.attempt import attempt
-from tlx.study.decision import PILOT, Rung, decide, read_decision
+from tlx.study.decision import Rung, decide
 from tlx.training.fit import CHECKPOINTS
 from tlx.training.run import run
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from tlx.data.dataset import EpochBatches
 from tlx.data.module import Loaders
-from tlx.records.record import Record, add_course, add_proof, save_record
+from tlx.records.record import Record, save_record
 from tlx.training.checkpoints import Checkpoints
 from tlx.training.energy import EnergyMeter
 from tlx.training.freeze_task import FreezeTask
 from tlx.training.interrupt import GracefulStop
 from tlx.training.progress_bar import progress_bar
-from tlx.training.recorder import Recorder
+from tlx.training.recorder import Recorder, add_course, add_proof
 from tlx.training.resume import ExpectedBatches, Restored, Resume
 from tlx.training.step_timer import StepTimer
 from tlx.wandb.logger import Mirror

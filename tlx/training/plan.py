@@ -20,8 +20,8 @@ from tlx.activations.phase import PhaseCache, PhaseCaches
 from tlx.activations.plan import Forecast, forecast, gigabytes
 from tlx.activations.store import ActivationStore
 from tlx.common.errors import ConfigError
-from tlx.data.annotations import Item
 from tlx.data.dataset import batches_per_epoch
+from tlx.data.formats.annotations import Item
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
 from tlx.models.detectors.ssd.ssd import SSD

@@ -22,6 +22,7 @@ from tlx.common.errors import DivergenceError
 from tlx.freeze.policies.base import Phase
 from tlx.freeze.proof import frozen_hash
 from tlx.records.columns import AXES, LOSSES, RATES, VAL
+from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
 
 if TYPE_CHECKING:
@@ -218,3 +219,24 @@ class Recorder(pl.Callback):
 
 def _share(value: float | int | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def add_course(record: Record, recorder: Recorder) -> None:
+    """Take over what the recorder has seen so far."""
+    record["loss"] = recorder.series("loss")
+    names = {"epoch": "epoch", "step": "step"}
+    for name in recorder.curves:
+        names[name] = f"val_{name}"
+        record[name] = recorder.series(names[name])
+    if row := recorder.best_row:
+        record["best"] = {name: row[column] for name, column in names.items()}
+    record["time"] = {"fit_s": recorder.seconds}
+
+
+def add_proof(record: Record, recorder: Recorder) -> None:
+    """The hashes of the frozen tensors at the borders of each phase."""
+    for index, phase in enumerate(record["phases"]):
+        for when in ("before", "after"):
+            phase[f"hash_{when}"] = recorder.hashes.get(f"{index}.{when}")
+    for when in ("hash_before", "hash_after"):
+        record["frozen"][when] = record["phases"][0][when]

@@ -11,8 +11,8 @@ import pytorch_lightning as pl
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import tlx
 from tlx.common.errors import ConfigError, TlxError, WeightsError, first_line
+from tlx.common.version import __version__
 from tlx.config.identity import fingerprint
 from tlx.data.dataset import Batch, EpochBatches
 from tlx.models.backbones.weights import own_meta, read_torch
@@ -47,7 +47,7 @@ class Resume:
                 "checkpoint": self.path.name,
                 "step": self.step,
                 "workers": workers,
-                "tlx": tlx.__version__,
+                "tlx": __version__,
             }
         )
 

@@ -21,6 +21,7 @@ from tlx.common.files import output_names, remove_partials, write_json, write_te
 from tlx.common.lock import run_lock
 from tlx.data.dataset import batches_per_epoch
 from tlx.data.module import DetectionData, Loaders, build_data
+from tlx.evaluation.predictions import collect
 from tlx.evaluation.prefix_memory import memory_budget
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
@@ -29,9 +30,11 @@ from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import Pretrained, read_torch, resolve
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.models.fold_check import FoldCheck
+from tlx.records.checkpoint import checkpoint_meta, load_weights
 from tlx.records.digest import BEST, describe_result
 from tlx.records.environment import environment, peak_rss_bytes, reset_peak_rss
-from tlx.records.predictions import collect, write_predictions
+from tlx.records.pilot import read_decision
+from tlx.records.predictions import write_predictions
 from tlx.records.predictions.file import SCORE_FLOOR
 from tlx.records.record import (
     NEW,
@@ -45,8 +48,6 @@ from tlx.records.record import (
     read_record,
     save_record,
 )
-from tlx.study.decision import read_decision
-from tlx.training.checkpoints import checkpoint_meta, load_weights
 from tlx.training.closing import shortages
 from tlx.training.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.training.host import set_up_host

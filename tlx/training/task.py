@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from tlx.config.schema import DetectorConfig, TrainerConfig
-from tlx.data.annotations import Item
 from tlx.data.dataset import Batch
+from tlx.data.formats.annotations import Item
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.prefix_memory import PrefixMemory
 from tlx.models.detectors.ssd.loss import multibox_loss

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from tlx.benchmark.latency.pipeline import Pipeline
-from tlx.data.annotations import Item
+from tlx.data.formats.annotations import Item
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.runtime.tensors import as_tensors
 

@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from tlx.benchmark.latency.pipeline import STAGES
-from tlx.benchmark.tables import console_table, markdown_table
-from tlx.report.formats import ABSENT, significant
+from tlx.common.tables import console_table, markdown_table
+from tlx.report.comparison.formats import ABSENT, significant
 
 HEADS = ("model", "backend", "weights", "p50 ms", "p90", "p99", "from pixels", "x eager", "x peer",
          "mAP@.5", "change")  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tlx.config.schema import DetectorConfig
-from tlx.data.annotations import Item
-from tlx.data.pictures import decode
+from tlx.data.formats.annotations import Item
+from tlx.data.formats.pictures import decode
 from tlx.runtime.base import Runtime
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import normalize, resize

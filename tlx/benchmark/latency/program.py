@@ -39,17 +39,17 @@ from tlx.benchmark.latency.measure import Others, accuracy, interleaved
 from tlx.benchmark.latency.output import console_tables, markdown
 from tlx.benchmark.latency.pipeline import Pipeline, runtime_pipeline
 from tlx.benchmark.latency.rows import DEFINITIONS, make_row, with_ratios
-from tlx.benchmark.progress import progress
 from tlx.common.cli import parse
 from tlx.common.console import stdout_console
 from tlx.common.errors import ConfigError
 from tlx.common.files import write_json, write_text
+from tlx.common.progress import progress
 from tlx.evaluation.subject import read_subject
-from tlx.export.source import load_source
 from tlx.records.arms import arm_labels, arm_settings
 from tlx.records.environment import environment
 from tlx.runtime.base import Runtime
 from tlx.runtime.opening import open_model
+from tlx.runtime.source import load_source
 
 UNSAID = ("output", "cache_dir", "root", "model", "trust")  # no condition of the figures
 

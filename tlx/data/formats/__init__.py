@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Annotation
 from tlx.data.formats import coco, txt, voc, yolo  # noqa: F401  (importing a module registers its reader)
+from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import point_to_unread, read_lines, set_folder
 from tlx.data.formats.registry import READERS, Reader, reader
 from tlx.data.formats.sniff import detect_format, seen

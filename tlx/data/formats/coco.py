@@ -13,7 +13,7 @@ import numpy as np
 
 from tlx.common.errors import DataError, first_line
 from tlx.common.files import read_json
-from tlx.data.annotations import Annotation
+from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
     SPLIT_OF_FOLDER,

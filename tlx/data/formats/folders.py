@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tlx.common.errors import DataError
-from tlx.data.annotations import Annotation
-from tlx.data.pictures import UNREAD_ENDINGS
+from tlx.data.formats.annotations import Annotation
+from tlx.data.formats.pictures import UNREAD_ENDINGS
 
-# What Pillow opens (`tlx.data.pictures.FORMATS`): training, check and predict read the same.
+# What Pillow opens (`pictures.FORMATS`): training, check and predict read the same.
 IMAGE_ENDINGS = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".avif",
 }  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from tlx.data.annotations import Annotation
+from tlx.data.formats.annotations import Annotation
 
 Reader = Callable[[Path, list[str] | None], list[Annotation]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.annotations import Annotation
+from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import (
     ImageFolder,
     annotated_folders,

@@ -15,7 +15,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from tlx.common.errors import DataError
-from tlx.data.annotations import Annotation
+from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
     SPLIT_OF_FOLDER,

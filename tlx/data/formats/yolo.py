@@ -12,11 +12,11 @@ import numpy as np
 
 from tlx.common.errors import DataError
 from tlx.common.files import read_yaml
-from tlx.data.annotations import Annotation
+from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import files_below, read_lines
+from tlx.data.formats.pictures import upright_size
 from tlx.data.formats.registry import reader
 from tlx.data.formats.yolo_layout import NAMES, Layout, find_layout
-from tlx.data.pictures import upright_size
 
 
 @reader("yolo")

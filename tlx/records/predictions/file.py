@@ -7,19 +7,14 @@ are computed from all detections, unrounded, before the file is written (`tlx.ev
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tlx.common.errors import DataError
-from tlx.common.files import path_below, read_json, write_text
-
-if TYPE_CHECKING:  # torch takes seconds to import, and readers of the file do not need it
-    from tlx.data.annotations import Item
-    from tlx.evaluation.voc07 import Picture
+from tlx.common.files import read_json, write_text
 
 VERSION = 1
 SCORE_FLOOR = 0.05  # weaker detections outnumber all others and are noise to a reader
@@ -82,39 +77,6 @@ class Predictions:
     score_floor: float
     classes: list[str]
     images: list[ImagePredictions]
-
-
-def collect(
-    items: Sequence[Item],
-    pictures: Sequence[Picture],
-    classes: Sequence[str],
-    root: Path,
-    *,
-    split: str = "test",
-    score_floor: float = SCORE_FLOOR,
-) -> Predictions:
-    """Predictions from an evaluation's items and pictures, which go in the same order."""
-    images = [
-        _image(item, picture, root, score_floor)
-        for item, picture in zip(items, pictures, strict=True)
-    ]
-    return Predictions(split, score_floor, list(classes), images)
-
-
-def _image(item: Item, picture: Picture, root: Path, floor: float) -> ImagePredictions:
-    kept = picture.scores.numpy() >= floor
-    return ImagePredictions(
-        image=path_below(item.image, root),
-        sha256=item.digest,
-        width=item.size[0],
-        height=item.size[1],
-        truth=Truth(item.boxes.astype(float).reshape(-1, 4), item.labels, item.difficult),
-        found=Found(
-            picture.boxes.numpy().astype(float).reshape(-1, 4)[kept],
-            picture.labels.numpy()[kept],
-            picture.scores.numpy().astype(float)[kept],
-        ),
-    )
 
 
 def predictions_path(run_dir: Path, split: str = "test") -> Path:

@@ -15,8 +15,8 @@ from tlx.report.charts.courses import (
     map_vs_time,
 )
 from tlx.report.charts.fronts import pareto_latency, pareto_time
-from tlx.report.compare import Comparison
-from tlx.report.latency import Latency
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.latency import Latency
 
 __all__ = ["NAMES", "Chart", "make_charts"]
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tlx.report.charts.base import Chart, wrapped
-from tlx.report.formats import significant
-from tlx.report.style import PART_LOOKS, draw_bounds, legend_columns, new_figure
+from tlx.report.charts.style import PART_LOOKS, draw_bounds, legend_columns, new_figure
+from tlx.report.comparison.formats import significant
 
 _UNSPLIT = "0.85"
 

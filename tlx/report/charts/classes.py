@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tlx.report.charts.dots import DotChart, Dots
-from tlx.report.compare import Comparison, Row
-from tlx.report.records import Record
-from tlx.report.spread import Spread, spread
+from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.spread import Spread, spread
 
 MOST_CLASSES = 20  # rows that stay readable; the table has all classes
 

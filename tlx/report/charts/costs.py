@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tlx.report.charts.bars import Bar, BarChart
-from tlx.report.compare import Comparison, Row
-from tlx.report.spread import spread
-from tlx.report.style import PART_LOOKS
+from tlx.report.charts.style import PART_LOOKS
+from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.spread import spread
 
 _MEBIBYTE = 2**20
 

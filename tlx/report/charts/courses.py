@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlx.report.charts.lines import Line, LineChart, LinePanel
-from tlx.report.compare import Comparison, Row
-from tlx.report.curves import Curve, over_seeds, smoothed_loss
-from tlx.report.levels import Level, validation_map
-from tlx.report.records import Record, Series
-from tlx.report.verdict import best_and_worst
+from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.curves import Curve, over_seeds, smoothed_loss
+from tlx.report.comparison.levels import Level, validation_map
+from tlx.report.comparison.records import Record, Series
+from tlx.report.comparison.verdict import best_and_worst
 
 # Points of a curve that are drawn. Curves are smoothed over an epoch, so that thinning shows in no
 # figure, and a page with the curves of a long study stays small.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from tlx.report.charts.base import Chart, wrapped
-from tlx.report.formats import significant
-from tlx.report.style import legend_below, looks_by_place, new_figure
+from tlx.report.charts.style import legend_below, looks_by_place, new_figure
+from tlx.report.comparison.formats import significant
 
 _WORDS = 12  # classes that the alternative text lists
 _ROW, _GAP = 0.17, 0.16  # inches

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tlx.report.charts.points import Point, PointChart, PointPanel, on_front
-from tlx.report.compare import Comparison, Row
-from tlx.report.latency import Latency
-from tlx.report.spread import Spread
+from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.latency import Latency
+from tlx.report.comparison.spread import Spread
 
 _MAP = "test mAP@.5"
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullFormatter
 
 from tlx.report.charts.base import Chart
-from tlx.report.formats import significant
-from tlx.report.style import Look, legend_below, looks_by_place, new_figure
+from tlx.report.charts.style import Look, legend_below, looks_by_place, new_figure
+from tlx.report.comparison.formats import significant
 
 _LOG_FROM = 8.0
 

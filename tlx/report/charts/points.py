@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tlx.report.charts.base import Chart
-from tlx.report.formats import significant
-from tlx.report.style import Look, legend_below, looks_by_place, new_figure
+from tlx.report.charts.style import Look, legend_below, looks_by_place, new_figure
+from tlx.report.comparison.formats import significant
 
 
 @dataclass(frozen=True)

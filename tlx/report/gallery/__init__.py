@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlx.records.predictions import SHOWN
-from tlx.report.compare import Comparison
+from tlx.report.comparison.compare import Comparison
 from tlx.report.gallery.failures import (
     Case,
     Counts,

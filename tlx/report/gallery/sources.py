@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlx.common.errors import DataError
-from tlx.data.pictures import recorded_bits
+from tlx.data.formats.pictures import recorded_bits
 from tlx.records.predictions import (
     ImagePredictions,
     Predictions,
     predictions_path,
     read_predictions,
 )
-from tlx.report.compare import Comparison
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.records import Record
 from tlx.report.gallery.windows import picture_path, read_pixels
-from tlx.report.records import Record
 
 
 @dataclass(frozen=True)

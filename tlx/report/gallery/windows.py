@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tlx.common.errors import DataError
-from tlx.data.pictures import UnreadablePicture, decode, probe
+from tlx.data.formats.pictures import UnreadablePicture, decode, probe
 from tlx.records.predictions import ImagePredictions
 from tlx.report.gallery.views import Box
 

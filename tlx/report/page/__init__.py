@@ -12,7 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tlx.common.cli import command
 from tlx.records.predictions import SHOWN
-from tlx.report.compare import Comparison
+from tlx.report.charts.plots import Plot
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.verdict import verdict
 from tlx.report.gallery import Gallery
 from tlx.report.page.answer import Answer, answer_of, refused_table
 from tlx.report.page.arms import arms_table
@@ -27,10 +31,6 @@ from tlx.report.page.facts import (
     runs_table,
     unfinished_table,
 )
-from tlx.report.plots import Plot
-from tlx.report.recommend import Recommendation
-from tlx.report.records import Record
-from tlx.report.verdict import verdict
 
 _PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tlx.report.compare import Comparison
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.recommend import NEXT, TODAY, Recommendation
+from tlx.report.comparison.verdict import verdict
 from tlx.report.page.tables import Cell, Table, plain_table
-from tlx.report.recommend import NEXT, TODAY, Recommendation
-from tlx.report.verdict import verdict
 
 _DOUBT = "Doubt: "
 

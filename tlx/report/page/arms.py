@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tlx.report.compare import Comparison, Row
-from tlx.report.formats import ABSENT, NOT_COMPARABLE, significant, three
-from tlx.report.overlap import not_alone
+from tlx.report.charts.style import looks_of
+from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, significant, three
+from tlx.report.comparison.overlap import not_alone
+from tlx.report.comparison.proof import CHANGED
+from tlx.report.comparison.words import change
 from tlx.report.page.tables import Cell, Interval, Table, interval
-from tlx.report.proof import CHANGED
-from tlx.report.style import looks_of
-from tlx.report.words import change
 
 _HEADS = [
     "arm", "n", "test mAP@.5", "against {}", "test mAP@[.5:.95]", "step",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tlx.report.compare import Comparison
-from tlx.report.difference import Difference
-from tlx.report.formats import ABSENT
-from tlx.report.measures import Measure
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.difference import Difference
+from tlx.report.comparison.formats import ABSENT
+from tlx.report.comparison.measures import Measure
+from tlx.report.comparison.words import change, evidence_of_p, spelled
 from tlx.report.page.tables import Cell, Table, plain_table
-from tlx.report.words import change, evidence_of_p, spelled
 
 _HEADS = ["arm", "against", "figure", "mean difference, 95 % interval", "pairs", "p (Holm)",
           "verdict", "seeds that would settle it"]  # fmt: skip

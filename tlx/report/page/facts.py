@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tlx.data.faults import RULES
 from tlx.report.charts.classes import classes_of
-from tlx.report.compare import Comparison, describe_unfinished
-from tlx.report.formats import ABSENT, NOT_COMPARABLE, relative, significant, three
+from tlx.report.comparison.compare import Comparison, describe_unfinished
+from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, relative, significant, three
+from tlx.report.comparison.records import Record
+from tlx.report.comparison.spread import spread
 from tlx.report.gallery import Counts
 from tlx.report.page.tables import Cell, Table, interval, plain_table
-from tlx.report.records import Record
-from tlx.report.spread import spread
 
 
 def classes_table(comparison: Comparison) -> Table | None:

@@ -1,0 +1,95 @@
+"""What a reader must know of the data before trusting the figures: what its check found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tlx.data.faults import RULES
+from tlx.records.learned import diverged
+from tlx.report.comparison.arms import Arm
+from tlx.report.comparison.records import Record
+
+
+def cautions(arms: Sequence[Arm]) -> list[str]:
+    """Warnings that hold for the study as a whole, each once."""
+    records = [record for arm in arms for record in arm.records]
+    lines: list[str] = []
+    for say in (_runs, _label_noise, _leaks, _faults, _notes, _resumes):
+        lines += dict.fromkeys(line for record in records for line in say(record))
+    return lines
+
+
+def _runs(record: Record) -> list[str]:
+    """Runs whose loss ran away without ceasing to be a number."""
+    return [f"{record.name}: {line}"] if (line := diverged(record.data)) else []
+
+
+def _label_noise(record: Record) -> list[str]:
+    """What copies of a picture that are annotated differently say about attainable figures."""
+    noise = record.get("data_report", "label_noise")
+    if not isinstance(noise, Mapping):
+        return []
+    files, boxes = (record.number("data_report", "label_noise", k) for k in ("files", "boxes"))
+    ceiling, median, share = (
+        record.number("data_report", "label_noise", key)
+        for key in ("map", "median_iou", "share_75")
+    )
+    if None in (files, boxes, ceiling, median, share):
+        return []
+    return [
+        f"Label noise: {files:.0f} pictures are byte-identical copies that were annotated more "
+        f"than once. Their {boxes:.0f} boxes agree at IoU ≥ .75 in {share:.0%} of cases (median "
+        f"IoU {median:.2f}); one annotation measured against the other reaches mAP@[.5:.95] "
+        f"{ceiling:.2f}. Figures near or above that measure the annotators, not the arms."
+    ]
+
+
+def _leaks(record: Record) -> list[str]:
+    """Pictures in two splits: dropped where identical, kept where only near-identical."""
+    leaks, near = (record.items("data_report", key) for key in ("leaks", "near_leaks"))
+    lines = []
+    if leaks:
+        lines.append(
+            f"Leaks: {len(leaks)} picture(s) of train or val were dropped, because a more trusted "
+            "split holds a byte-identical copy. Figures published on these splits are too high."
+        )
+    if near:
+        lines.append(
+            f"Near-leaks: {len(near)} picture(s) of train or val are near-identical to some of a "
+            "more trusted split and were kept, because the set names these splits. Test figures "
+            "are flattered for every arm alike."
+        )
+    return lines
+
+
+def _faults(record: Record) -> list[str]:
+    counts = record.get("data_report", "faults")
+    if not isinstance(counts, Mapping):
+        return []
+    serious = [
+        f"{count} {kind} ({RULES[kind].action})"
+        for kind, count in counts.items()
+        if kind in RULES and not RULES[kind].note
+    ]
+    if not serious:
+        return []
+    return [f"Faults in the data: {', '.join(serious)}. Each is named in a run's faults.json."]
+
+
+def _notes(record: Record) -> list[str]:
+    """The data check's own warnings, but for those on leaks, which are said above."""
+    warnings = record.items("data_report", "warnings")
+    told = "more trusted split"
+    return [f"Data: {line}." for line in warnings if isinstance(line, str) and told not in line]
+
+
+def _resumes(record: Record) -> list[str]:
+    """Versions before 0.2.0 took no note of a resume, and could go on with the wrong batches."""
+    unknown = int(record.number("resumes") or 0) - len(record.items("resumed"))
+    if unknown <= 0:
+        return []
+    return [
+        f"{record.name} went on from a checkpoint {unknown}x under a version of tlx that then "
+        "trained on other batches than an undisturbed run, if it had loader processes "
+        "(trainer.workers of 1 or more, the default): run it again before comparing it."
+    ]

@@ -1,0 +1,47 @@
+"""How figures are spelled in tables and sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tlx.report.comparison.spread import Spread
+
+ABSENT = "–"
+NOT_COMPARABLE = "not comparable"  # times of runs that were not alone on their machine
+
+
+def figure(value: Spread | None, show: Callable[[float], str]) -> str:
+    """The mean, and on a second line the range over seeds where it can be told from the mean."""
+    if value is None:
+        return ABSENT
+    mean, low, high = show(value.mean), show(value.low), show(value.high)
+    return mean if value.n < 2 or low == high == mean else f"{mean}\n{low}–{high}"
+
+
+def three(value: float) -> str:
+    """Three decimals, as accuracies are quoted."""
+    return f"{value:.3f}"
+
+
+def significant(value: float) -> str:
+    """Three significant digits without an exponent; all digits before the point are kept."""
+    if abs(value) >= 99.95 or value == 0:
+        return f"{value:.0f}"
+    return f"{value:.4f}" if abs(value) < 0.01 else f"{value:#.3g}"
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds."""
+    return f"{significant(value)} s"
+
+
+def times(value: float) -> str:
+    """A speed-up, in multiples of the step rate of `freeze=none`."""
+    return f"{value:.2f}"
+
+
+def relative(folder: Path, output: Path) -> str:
+    """A folder as seen from the report's, so that both can be moved together."""
+    return Path(os.path.relpath(folder, output)).as_posix()

@@ -1,0 +1,182 @@
+"""The figures that arms are compared by: where each is in a record, and how it may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tlx.records.predictions.influence import COCO_IOUS
+from tlx.report.comparison.formats import seconds, significant, three
+from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_map
+from tlx.report.comparison.records import Record
+
+# What has to be the same in two runs (names of `likeness` checks). Software is warned of alone.
+_SAME_TEST = ("data", "classes", "test set")
+_SAME_TRAINING = ("epochs", "pretrained weights", "training set")
+_SAME_STEP = ("machine", "backbone", "input size", "batch size")
+_SAME_FIT = (*_SAME_STEP, "data", "epochs")
+_CLOCK = 1e-3
+_MEBIBYTE = 2.0**20
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a run.
+
+    Attributes:
+        key: Name in `report.json`.
+        title: Name in sentences.
+        value: The figure of a run, None where it has none.
+        show: Spelling of a figure or of a difference's size, with its unit.
+        same: What must be equal for two runs to be compared by it.
+        same_training: What must be equal besides for a difference to be credited to the freeze.
+        higher_is_better: Whether more is better.
+        speed: Whether it is a speed of the machine: compared by ratio, with its drift taken out.
+        grain: What it cannot resolve, in its unit (as a share where `speed`).
+        ious: For a mAP of the test set, the IoUs that count as hits; what each test picture adds to
+            it comes from the predictions.
+        blocks: Whether a run has the figure by blocks of its steps as well.
+        timed: Whether it is a time or an energy, which other work on the machine changes: a run
+            that was not alone has none.
+        reach: For a time to a level, when it is reached or how long it is known not to be.
+    """
+
+    key: str
+    title: str
+    value: Callable[[Record], float | None]
+    show: Callable[[float], str]
+    same: tuple[str, ...]
+    same_training: tuple[str, ...] = ()
+    higher_is_better: bool = False
+    speed: bool = False
+    grain: Callable[[Record], float] = lambda _record: 0.0
+    ious: tuple[float, ...] = ()
+    blocks: bool = False
+    timed: bool = False
+    reach: Callable[[Record], Reached | None] | None = None
+
+    def of(self, record: Record) -> float | None:
+        """The figure, None where it cannot be compared with that of a run alone."""
+        return None if self.timed and record.beside else self.value(record)
+
+    def reached(self, record: Record) -> Reached | None:
+        """`reach` of a run that can be compared."""
+        return None if self.reach is None or record.beside else self.reach(record)
+
+
+def measures(levels: Levels) -> dict[str, Measure]:
+    """All figures in reading order, by key."""
+    found = [
+        Measure(
+            "test_map_50",
+            "test mAP@.5",
+            lambda record: record.number("test", "map_50"),
+            three,
+            _SAME_TEST,
+            _SAME_TRAINING,
+            higher_is_better=True,
+            grain=_one_box,
+            ious=(0.5,),
+        ),
+        Measure(
+            "test_map",
+            "test mAP@[.5:.95]",
+            lambda record: record.number("test", "map"),
+            three,
+            _SAME_TEST,
+            _SAME_TRAINING,
+            higher_is_better=True,
+            grain=_one_box,
+            ious=COCO_IOUS,
+        ),
+        Measure(
+            "step_s",
+            "step time",
+            lambda record: record.number("step_time", "median_s"),
+            seconds,
+            _SAME_STEP,
+            speed=True,
+            timed=True,
+            blocks=True,
+            grain=lambda _record: _CLOCK,
+        ),
+        Measure(
+            "fit_min",
+            "fit time",
+            lambda record: _scaled(record.number("time", "fit_s"), 1 / 60),
+            lambda value: f"{significant(value)} min",
+            _SAME_FIT,
+            speed=True,
+            timed=True,
+            grain=lambda _record: _CLOCK,
+        ),
+        _time_to("map", levels),
+        _time_to("loss", levels),
+        Measure(
+            "peak_memory_bytes",
+            "peak memory",
+            peak_memory,
+            lambda value: f"{value / _MEBIBYTE:.0f} MiB",
+            (*_SAME_STEP, "memory measured"),
+            grain=lambda _record: _MEBIBYTE,
+        ),
+        Measure(
+            "energy_kj",
+            "energy",
+            lambda record: _scaled(record.number("energy", "joules"), 1e-3),
+            lambda value: f"{significant(value)} kJ",
+            (*_SAME_FIT, "energy method"),
+            speed=True,
+            timed=True,
+            grain=lambda _record: _CLOCK,
+        ),
+    ]
+    return {measure.key: measure for measure in found}
+
+
+def peak_memory(record: Record) -> float | None:
+    """Peak memory of the GPU where one was used, otherwise of the process, in bytes."""
+    device = record.number("memory", "peak_device_bytes")
+    return record.number("memory", "peak_rss_bytes") if device is None else device
+
+
+def memory_kind(record: Record) -> str | None:
+    """Which memory `peak_memory` is of: `GPU` or `RSS`."""
+    if record.number("memory", "peak_device_bytes") is not None:
+        return "GPU"
+    return "RSS" if record.number("memory", "peak_rss_bytes") is not None else None
+
+
+def _time_to(what: str, levels: Levels) -> Measure:
+    """Time to the mAP or the loss level."""
+    level = levels.map if what == "map" else levels.loss
+    name, sign = ("validation mAP@.5", "≥") if what == "map" else ("loss", "≤")
+    find = reach_map if what == "map" else reach_loss
+
+    def reach(record: Record) -> Reached | None:
+        return find(record, level)
+
+    def value(record: Record) -> float | None:
+        found = reach(record)
+        return found.seconds if found and found.yes else None
+
+    at = f" {sign} {significant(level.value)}" if level else " level"
+    return Measure(
+        f"time_to_{what}",
+        f"time to {name}{at}",
+        value,
+        seconds,
+        _SAME_FIT,
+        ("pretrained weights", "training set"),
+        timed=True,
+        reach=reach,
+    )
+
+
+def _scaled(value: float | None, scale: float) -> float | None:
+    return None if value is None else value * scale
+
+
+def _one_box(record: Record) -> float:
+    boxes = record.number("test", "boxes")
+    return 1 / boxes if boxes else 0.0

@@ -1,0 +1,148 @@
+"""What the runs of two arms give in one figure, before any correction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlx.report.comparison.arms import Arm, machine_of
+from tlx.report.comparison.by_picture import gaps_by_picture
+from tlx.report.comparison.difference import CROSSED, LOG_RANK, PAIRED, PICTURES, STEPS
+from tlx.report.comparison.levels import times_of
+from tlx.report.comparison.measures import Measure
+from tlx.report.comparison.pairing import Pairs, has_figure, one_sided, running_times
+from tlx.report.comparison.records import Record, finite
+from tlx.report.comparison.statistics import (
+    Contrast,
+    DriftFit,
+    blocks,
+    crossed,
+    fit_drift,
+    log_rank,
+    paired,
+)
+
+_ROUNDING = 1 / math.sqrt(6)
+"""Standard deviation of the difference of two figures that are rounded to a grain of 1."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison gave before the correction; `gain` above 0 speaks for the arm."""
+
+    pairs: Pairs
+    gain: float = 0.0
+    contrast: Contrast | None = None
+    p: float | None = None
+    method: str | None = None
+    reason: str | None = None
+    drift: float | None = None
+
+
+def drift_fit(arms: Sequence[Arm], measure: Measure) -> DriftFit | None:
+    """The drift model of a speed over these arms; None where it cannot be had from their runs."""
+    if not measure.speed:
+        return None
+    runs = [
+        (arm.label, seed, record)
+        for arm in arms
+        for seed, record in arm.by_seed.items()
+        if has_figure(record, measure)
+    ]
+    records = [record for _, _, record in runs]
+    times = running_times(records)
+    if times is None or len({machine_of(record) for record in records}) != 1:
+        return None
+    return fit_drift(
+        _values(records, measure),
+        [label for label, _, _ in runs],
+        [seed for _, seed, _ in runs],
+        times,
+        least_sd=_ROUNDING * max(map(measure.grain, records)),
+    )
+
+
+def outcome_of(
+    one: Arm, other: Arm, measure: Measure, pairs: Pairs, fit: DriftFit | None
+) -> Outcome:
+    """Compare two arms over their pairs, by the fit of a speed where it holds both of them."""
+    if not len(pairs):
+        return Outcome(pairs, reason=pairs.reason)
+    if measure.reach is not None and (found := _censored(pairs, measure)) is not None:
+        return found
+    sign = 1 if measure.higher_is_better else -1
+    gaps = _values(pairs.one, measure) - _values(pairs.other, measure)
+    grain = max(map(measure.grain, (*pairs.one, *pairs.other)))
+    if (
+        measure.ious
+        and (pictures := gaps_by_picture(pairs.one, pairs.other, measure.ious)) is not None
+    ):
+        both = crossed(gaps, pictures, _ROUNDING * grain)
+        method = PICTURES if len(pairs) == 1 else CROSSED
+        return Outcome(pairs, sign * both.mean, both, both.p, method)
+    if len(pairs) == 1:
+        steps = _by_blocks(pairs, float(gaps[0]), _ROUNDING * grain) if measure.blocks else None
+        if steps is not None:
+            return Outcome(pairs, sign * steps.mean, steps, steps.p, STEPS)
+        return Outcome(pairs, contrast=Contrast(float(gaps[0]), 0.0, 0, 0.0, 1))
+    if fit is not None and {one.label, other.label} <= set(fit.arms):
+        contrast = fit.contrast(one.label, other.label, len(pairs))
+        gain, drift = sign * contrast.mean, math.expm1(fit.slope)
+        return Outcome(pairs, gain, contrast, contrast.p, fit.method, drift=drift)
+    test = paired(gaps, _ROUNDING * grain)
+    assert test is not None
+    doubt = _order_doubt(one, other, pairs, measure)
+    return Outcome(pairs, sign * test.mean, test, test.p, PAIRED, doubt)
+
+
+def _censored(pairs: Pairs, measure: Measure) -> Outcome | None:
+    """The log-rank test where some run never reaches the level; None where all do."""
+    assert measure.reach is not None
+    groups = [
+        times_of([found for record in runs if (found := measure.reach(record)) is not None])
+        for runs in (pairs.one, pairs.other)
+    ]
+    if not any(times.missed for times in groups):
+        return None
+    counts = " against ".join(
+        f"{len(times.reached) - times.missed} of {len(times.reached)}" for times in groups
+    )
+    test = log_rank(*groups)
+    if test is None:
+        few = "" if not any(times.reached.count(True) for times in groups) else "; too few to test"
+        return Outcome(pairs, reason=f"the level is reached by {counts} runs{few}")
+    reason = f"the level is reached by {counts} runs"
+    return Outcome(pairs, gain=test.excess, p=test.p, method=LOG_RANK, reason=reason)
+
+
+def _by_blocks(pairs: Pairs, gap: float, least_sd: float) -> Contrast | None:
+    return blocks(_blocks(pairs.one[0]), _blocks(pairs.other[0]), gap, least_sd)
+
+
+def _blocks(record: Record) -> NDArray[np.float64]:
+    """Logarithms of the medians of a run's blocks of steps; none in runs of older versions."""
+    found = record.get("step_time", "block_medians_s")
+    known = [finite(value) for value in found] if isinstance(found, list) else []
+    return np.log([value for value in known if value is not None and value > 0])
+
+
+def _values(runs: Sequence[Record], measure: Measure) -> NDArray[np.float64]:
+    """The figures of runs that have them, as logarithms for a speed."""
+    values = np.array([measure.value(record) for record in runs], dtype=np.float64)
+    return np.log(values) if measure.speed else values
+
+
+def _order_doubt(one: Arm, other: Arm, pairs: Pairs, measure: Measure) -> str | None:
+    """What a drift of the machine could explain, where no model takes it out."""
+    if not measure.speed and measure.reach is None:
+        return None
+    if (side := one_sided(pairs)) is None:
+        return None
+    return (
+        f"{one.label} always ran {side} {other.label}, so that a drift of the machine would look "
+        "the same"
+    )

@@ -1,0 +1,354 @@
+"""Name the arm for given limits: the cheapest whose loss of mAP is shown to be small enough.
+
+An arm's loss is bounded where the whole 95 % interval of its paired difference from the best arm
+lies within what is accepted (a non-inferiority test). The best arm itself has to pass against the
+next best, so that luck alone recommends nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tlx.records.learned import NEXT as TO_LEARN
+from tlx.report.comparison.again import with_seeds
+from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.difference import Difference
+from tlx.report.comparison.differences import chosen_pair, contrast_of
+from tlx.report.comparison.formats import significant
+from tlx.report.comparison.limits import Limits
+from tlx.report.comparison.overlap import not_alone
+from tlx.report.comparison.proof import CHANGED
+from tlx.report.comparison.settle import MOST_SEEDS, needed
+from tlx.report.comparison.verdict import nothing_has_learned
+from tlx.report.comparison.words import interval, spelled
+
+FIGURE = "test_map_50"
+TODAY = "If you have to choose today,"
+NEXT = "Next:"
+_GIGABYTE = 1e9
+_IDLE = "it has learned nothing"
+_CROWDED = "its fit time is not comparable"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The arm, or None; `words` give the answer, the evidence and the doubt, in this order.
+
+    `refused` says of every other arm why it was not taken. `command` is a line to paste that adds
+    what would settle an open question; None where there is none, or where it is not known.
+    """
+
+    arm: str | None
+    words: list[str]
+    limits: Limits
+    refused: dict[str, str]
+    command: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recommendation for `report.json`."""
+        return {
+            "arm": self.arm,
+            "words": self.words,
+            "limits": vars(self.limits),
+            "refused": self.refused,
+            "command": self.command,
+        }
+
+
+def recommend(
+    comparison: Comparison,
+    limits: Limits | None = None,
+    latencies: Mapping[str, float] | None = None,
+) -> Recommendation:
+    """Recommend an arm, or say why none can be.
+
+    Args:
+        comparison: The study.
+        limits: What can be afforded; without them only the accepted loss of mAP counts.
+        latencies: Milliseconds a picture by arm label, from a benchmark on the device.
+    """
+    limits, latencies = limits or Limits(), latencies or {}
+    if "data" in comparison.differs:
+        return _none(limits, {}, "the runs are of several data sets; report them apart")
+    if line := nothing_has_learned(comparison.rows):
+        return Recommendation(None, [line], limits, {})
+    unfit = {row.arm.label: why for row in comparison.rows if (why := _unfit(row))}
+    ranked = sorted(
+        (row for row in comparison.rows if row.arm.label not in unfit),
+        key=lambda row: -row.test_map_50.mean if row.test_map_50 else 0.0,
+    )
+    if len(ranked) < 2:
+        return _none(limits, unfit, _too_few(ranked), _remedies(unfit))
+    refused = unfit | {
+        row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))
+    }
+    allowed = [row for row in ranked if row.arm.label not in refused]
+    if not allowed:
+        return _none(limits, refused, "no arm keeps the limits")
+    passed: dict[str, Difference] = {}
+    differences = {row.arm.label: _against_best(comparison, row, ranked) for row in allowed}
+    for row in allowed:
+        difference = differences[row.arm.label]
+        if (why := _unbounded(comparison, difference, limits)) is None:
+            passed[row.arm.label] = difference
+        else:
+            refused[row.arm.label] = why
+    cheap = min((row for row in allowed if row.arm.label in passed), key=_minutes, default=None)
+    if cheap is None:
+        lean = _to_choose_today(comparison, allowed, differences, limits)
+        settle, line = _next(comparison, allowed, ranked, differences, limits)
+        return _none(limits, refused, _nothing_shown(ranked, limits), [*lean, settle], line)
+    label = cheap.arm.label
+    for other in passed.keys() - {label}:
+        refused[other] = "its loss is small enough too, but its fit takes longer"
+    difference = passed[label]
+    words = [
+        f"Take {label}: the shortest fit ({significant(_minutes(cheap))} min) of the arms whose "
+        f"loss of test mAP@.5 is shown to be at most {limits.accepted_map_loss:g}.",
+        f"Evidence: its test mAP@.5 differs from that of {difference.reference}, "
+        f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
+        f"{interval(difference, comparison.measures[FIGURE])}, over {difference.pairs} seeds.",
+        *_doubts(comparison, cheap, difference, len(allowed), limits, latencies),
+    ]
+    return Recommendation(label, words, limits, refused)
+
+
+def _none(
+    limits: Limits,
+    refused: Mapping[str, str],
+    why: str,
+    told: Sequence[str] = (),
+    line: str | None = None,
+) -> Recommendation:
+    listed = [f"{label}: {reason}." for label, reason in refused.items()]
+    words = [f"No arm can be recommended: {why}.", *told, *listed]
+    return Recommendation(None, words, limits, dict(refused), line)
+
+
+def _to_choose_today(
+    comparison: Comparison,
+    allowed: Sequence[Row],
+    differences: Mapping[str, Difference],
+    limits: Limits,
+) -> list[str]:
+    """What the evidence leans to where it settles nothing.
+
+    The lean is the cheapest arm that is not seen to lose more than is accepted, and whose interval
+    leaves out twice that loss: at a true loss of twice what is accepted, few leans are wrong.
+    """
+    measure, accepted = comparison.measures[FIGURE], limits.accepted_map_loss
+    left = []
+    for row in allowed:
+        found = differences[row.arm.label]
+        if found.mean is None or found.mean < -accepted:
+            continue
+        if found.pairs >= 2 and found.low is not None and found.low >= -2 * accepted:
+            left.append(row)
+    single = all(found.pairs < 2 for found in differences.values())
+    if single:
+        # Seeds are unknown: only the best figure seen is no loss in sight.
+        means = {row.arm.label: differences[row.arm.label].mean for row in allowed}
+        best = [row for row in allowed if (mean := means[row.arm.label]) is not None and mean >= 0]
+        left = best[:1]
+    if not left:
+        return [
+            f"{TODAY} nothing speaks for an arm: of none can a loss of {2 * accepted:g}, twice "
+            "what is accepted, be left out."
+        ]
+    row = min(left, key=_minutes)
+    found = differences[row.arm.label]
+    regret = max(0.0, -(found.mean or 0.0))
+    told = spelled(found, measure)
+    if single:
+        why = "a lean from one seed: the best figure seen, and another seed may turn it round"
+    else:
+        why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest fit"
+    return [
+        f"{TODAY} {row.arm.label} ({significant(_minutes(row))} min): {why}. Its test mAP@.5 "
+        f"differs from that of {found.reference} by {told}; what it seems to lose is {regret:.3f}."
+    ]
+
+
+def _next(
+    comparison: Comparison,
+    allowed: Sequence[Row],
+    ranked: Sequence[Row],
+    differences: Mapping[str, Difference],
+    limits: Limits,
+) -> tuple[str, str | None]:
+    """What would settle the question, with its minutes, and the command for it.
+
+    It is said of the arm with the best figure within the limits: the one that more evidence would
+    recommend.
+    """
+    comparable = [row for row in allowed if differences[row.arm.label].mean is not None]
+    if not comparable:
+        return (
+            f"{NEXT} runs that can be compared ({differences[allowed[0].arm.label].reason}).",
+            None,
+        )
+    row, accepted = comparable[0], limits.accepted_map_loss
+    other = _best_other(row, ranked)
+    contrast = contrast_of(row.arm, other.arm, comparison.measures[FIGURE])
+    need = needed(contrast, accepted, leads=row is ranked[0])
+    minutes = sum(_minutes(each) for each in comparison.rows if each.fit_min)
+    if need.pictures:
+        assert contrast is not None
+        more = f", with {_counted(need.seeds, 'more seed')}" if need.seeds else ""
+        share = 100 * (contrast.picture_part or 0.0) / contrast.se**2
+        return (
+            f"{NEXT} more seeds alone cannot settle {accepted:g}: the test pictures make up "
+            f"{share:.0f} % of the variance. About {need.pictures} test pictures instead of "
+            f"{contrast.pictures} would{more} (add pictures and run the study again: about "
+            f"{significant((contrast.pairs + need.seeds) * minutes)} min).",
+            None,
+        )
+    if not need.seeds:
+        seems = contrast.mean if contrast else 0.0
+        why = (
+            f"{row.arm.label} has the best figure within the limits and seems to lose "
+            f"{-seems:.3f}, so more runs would hardly recommend it"
+            if row is not ranked[0] and seems <= -accepted
+            else f"neither {MOST_SEEDS} more seeds nor a hundred times the test pictures would "
+            f"settle {accepted:g}"
+        )
+        return f"{NEXT} {why}; a larger loss would have to be accepted (--accept-map-loss).", None
+    records = [record for each in comparison.rows for record in each.arm.records]
+    known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
+    start = max(known, default=-1) + 1
+    seeds = [*known, *range(start, start + need.seeds)]
+    line = with_seeds(records, seeds)
+    how = "" if line else f", by the command of the study with seed={','.join(map(str, seeds))}"
+    what = (
+        f"{_counted(need.seeds, 'more seed')} would give a first interval"
+        if contrast is None or contrast.pairs < 2
+        else f"about {_counted(need.seeds, 'more seed')} would most likely settle {accepted:g}"
+    )
+    return f"{NEXT} {what}: about {significant(need.seeds * minutes)} min{how}.", line
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+def _unfit(row: Row) -> str | None:
+    """Why an arm could not be taken whatever its figures, None where it could.
+
+    An arm of which runs diverged is none to take: the figures of the others are those of luck.
+    """
+    if not row.arm.learned:
+        return _IDLE
+    if row.arm.fallen:
+        return row.arm.fallen
+    if row.frozen_proof == CHANGED:
+        return "what it froze changed in training"
+    if row.test_map_50 is None:
+        return "it has no test mAP@.5"
+    if row.fit_min is None and row.crowded:
+        return f"{_CROWDED} ({not_alone(row.arm.records)})"
+    return "its fit time is not known" if row.fit_min is None else None
+
+
+def _too_few(ranked: Sequence[Row]) -> str:
+    if not ranked:
+        return "none of the arms is fit to be taken"
+    return f"{ranked[0].arm.label} is the only arm fit to be taken, with none to compare it with"
+
+
+def _remedies(unfit: Mapping[str, str]) -> list[str]:
+    """What to do about the reasons why arms could not be taken."""
+    reasons = list(unfit.values())
+    told = []
+    if _IDLE in reasons:
+        told.append(TO_LEARN)
+    if any("diverged" in reason for reason in reasons):
+        told.append("lower trainer.base_lr and trainer.head_lr for all arms")
+    if any(reason.startswith(_CROWDED) for reason in reasons):
+        told.append("run the arms one after another, with nothing beside them")
+    return [f"{NEXT} {'; '.join(told)}."] if told else []
+
+
+def _minutes(row: Row) -> float:
+    return row.fit_min.mean if row.fit_min else math.inf
+
+
+def _over(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str | None:
+    """Which limit the arm's worst run does not keep, or is not known to keep."""
+    memory, fit = row.peak_memory_bytes, row.fit_min
+    if limits.train_minutes is not None and fit is not None and fit.high > limits.train_minutes:
+        return f"its fit takes up to {significant(fit.high)} min"
+    if limits.memory_gb is not None:
+        if memory is None:
+            return "its memory was not measured"
+        if memory.high > limits.memory_gb * _GIGABYTE:
+            return f"it needs up to {memory.high / _GIGABYTE:.2f} GB ({row.memory_kind})"
+    latency = latencies.get(row.arm.label)
+    if limits.latency_ms is not None and latency is not None and latency > limits.latency_ms:
+        return f"a picture takes {significant(latency)} ms"
+    return None
+
+
+def _against_best(comparison: Comparison, row: Row, ranked: Sequence[Row]) -> Difference:
+    """The arm's difference from the best of the others; uncorrected, as its interval is read."""
+    best = _best_other(row, ranked)
+    return chosen_pair(row.arm, best.arm, [row.arm, best.arm], comparison.measures[FIGURE])
+
+
+def _best_other(row: Row, ranked: Sequence[Row]) -> Row:
+    return next(other for other in ranked if other is not row)
+
+
+def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -> str | None:
+    """Why the loss is not shown to be within what is accepted, None where it is."""
+    if difference.verdict == "not comparable":
+        return f"not comparable with {difference.reference} ({difference.reason})"
+    if difference.pairs < 2 or difference.low is None:
+        return f"one seed cannot bound its loss against {difference.reference}"
+    if difference.low < -limits.accepted_map_loss:
+        measure = comparison.measures[FIGURE]
+        return (
+            f"against {difference.reference} its test mAP@.5 differs by "
+            f"{interval(difference, measure)}, which a loss above {limits.accepted_map_loss:g} is "
+            "part of"
+        )
+    return None
+
+
+def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
+    counts = sorted({row.figures for row in ranked})
+    several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    seeds = "one seed" if counts == [1] else f"{several} seeds"
+    return (
+        f"of no arm within the limits is the loss shown to be at most {limits.accepted_map_loss:g} "
+        f"with {seeds} an arm; a larger accepted loss (--accept-map-loss) asks less of them"
+    )
+
+
+def _doubts(
+    comparison: Comparison,
+    row: Row,
+    difference: Difference,
+    candidates: int,
+    limits: Limits,
+    latencies: Mapping[str, float],
+) -> list[str]:
+    doubts = []
+    depths = {each.arm.depth for each in comparison.rows}
+    if len(depths) > 1 and "none" not in depths:
+        doubts.append("freeze=none was not tried, so what freezing costs is not known")
+    if candidates > 1:
+        doubts.append(f"the interval is that of one comparison, and {candidates} arms were tried")
+    if difference.pairs < 3:
+        doubts.append(f"{difference.pairs} seeds are few")
+    if limits.latency_ms is not None and row.arm.label not in latencies:
+        doubts.append(
+            "its latency was not measured, so the limit on it was not applied (freezing does not "
+            "change the network that is deployed)"
+        )
+    if limits.train_minutes is not None or limits.memory_gb is not None:
+        doubts.append("time and memory are those of this machine")
+    doubts.append("the best arm was found on the same test set, which flatters it a little")
+    return [f"Doubt: {'; '.join(doubts)}."]

@@ -1,0 +1,250 @@
+"""Find, read and check the records of runs (`record.json`, version 1).
+
+A study outlives some of its runs: a killed run leaves half a record, a newer program writes a newer
+version. None of that may stop the report of the runs that are sound, so a record that cannot be
+used becomes a warning that names the file and the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlx.common.files import read_json, read_yaml
+from tlx.records.arms import SCRATCH, arm_settings
+from tlx.records.digest import ALTERED, describe_result, is_altered
+
+FILE_NAME = "record.json"
+CONFIG = "config.yaml"
+VERSION = 1
+STATUSES = ("running", "finished", "failed", "interrupted")
+
+# What a record without its configuration says of it.
+_LEGACY = {
+    "freeze": "freeze", "policy.name": "policy", "backbone.name": "backbone", "data.name": "data",
+    "detector.input_size": "input_size", "trainer.epochs": "epochs",
+    "trainer.batch_size": "batch_size",
+}  # fmt: skip
+_LONGEST_CONFIG = 1_000_000  # bytes: a configuration has a few thousand
+
+Series = NDArray[np.float64]
+"""Points of a run, shape [N, 3]: seconds since the start of fit, step, value."""
+
+
+def finite(value: object) -> float | None:
+    """`value` as a float, or None when it is no finite number (null, NaN, text, true/false)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def seconds_of(value: object) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601; one without a zone is taken for UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        # Python 3.10 does not know `Z`
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run's record; every accessor gives None for what is absent or null.
+
+    Attributes:
+        beside: runs that were at work at the same time on its machine (`overlap`).
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+    beside: tuple[str, ...] = ()
+
+    def get(self, *keys: str) -> Any:
+        """The value under a path of keys, e.g. `get("test", "map_50")`."""
+        value: Any = self.data
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def number(self, *keys: str) -> float | None:
+        """The finite number under a path of keys."""
+        return finite(self.get(*keys))
+
+    def text(self, *keys: str) -> str | None:
+        """The value under a path of keys as text; numbers are spelled out, containers are None."""
+        value = self.get(*keys)
+        return str(value) if isinstance(value, str | int | float) else None
+
+    def items(self, *keys: str) -> list[Any]:
+        """The list under a path of keys; empty where there is none."""
+        value = self.get(*keys)
+        return value if isinstance(value, list) else []
+
+    def series(self, name: str) -> Series:
+        """The points of `loss`, `map` or `map_50` whose three numbers are all known, [N, 3]."""
+        points = self.get(name)
+        rows = [_point(point) for point in points] if isinstance(points, list) else []
+        kept = [row for row in rows if row is not None]
+        return np.array(kept, dtype=np.float64).reshape(len(kept), 3)
+
+    @property
+    def name(self) -> str:
+        """The name in the record, or the folder's."""
+        return self.text("name") or self.folder.name
+
+    @property
+    def status(self) -> str:
+        """One of `STATUSES`."""
+        return str(self.data["status"])
+
+    @property
+    def freeze(self) -> str:
+        """The freeze setting as text: `none`, a depth, `all`, `heads` or a block's name."""
+        return str(self.data["freeze"])
+
+    @property
+    def policy(self) -> str:
+        """The freeze policy, `fixed` where the record names none."""
+        return self.text("policy") or "fixed"
+
+    @property
+    def scratch(self) -> bool:
+        """Whether this is the baseline that starts from random weights."""
+        return self.text("weights", "source") == SCRATCH
+
+    @cached_property
+    def checkpoint_sha256(self) -> str | None:
+        """Of the checkpoint that the run ended with; of an earlier record, that beside it."""
+        if (stated := self.text("checkpoint", "sha256")) is not None:
+            return stated
+        result = describe_result(self.folder)
+        return result["sha256"] if result else None
+
+    @property
+    def configured(self) -> bool:
+        """Whether the whole configuration is known."""
+        return self._from_config is not None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes the run's arm (`tlx.records.arms`), or what an earlier record says of that."""
+        if self._from_config is not None:
+            return self._from_config
+        known = {key: self.get(name) for key, name in _LEGACY.items()}
+        known |= {"freeze": self.freeze, "policy.name": self.policy}
+        known |= {"backbone.weights": SCRATCH} if self.scratch else {}
+        return {key: value for key, value in known.items() if value is not None}
+
+    @cached_property
+    def _from_config(self) -> dict[str, Any] | None:
+        config = self.get("config")
+        try:
+            return arm_settings(config) if isinstance(config, Mapping) else None
+        except (RecursionError, TypeError, ValueError):  # nested too deep, or no configuration
+            return None
+
+
+@dataclass(frozen=True)
+class LoadedRuns:
+    """The records that could be used, in the order found, and a warning for each that could not."""
+
+    records: list[Record]
+    warnings: list[str]
+
+
+def load_records(paths: Iterable[Path]) -> LoadedRuns:
+    """Read every record in the given run folders, or in folders that hold run folders.
+
+    A run that is reached by two of the paths is read once.
+    """
+    loaded = LoadedRuns([], [])
+    seen: set[Path] = set()
+    for path in paths:
+        files = _record_files(path)
+        if not files:
+            reason = f"holds no {FILE_NAME}" if path.exists() else "no such file or folder"
+            loaded.warnings.append(f"{path}: {reason}; left out")
+        for file in files:
+            if (resolved := file.resolve()) in seen:
+                continue
+            seen.add(resolved)
+            _load_into(loaded, file)
+    return loaded
+
+
+def _point(point: object) -> list[float] | None:
+    if not isinstance(point, list) or len(point) != 3:
+        return None
+    numbers = [number for value in point if (number := finite(value)) is not None]
+    return numbers if len(numbers) == 3 else None
+
+
+def _record_files(path: Path) -> list[Path]:
+    found = (file for file in path.rglob(FILE_NAME) if file.is_file())
+    return sorted(file for file in found if not _of_pilot(file, path))
+
+
+def _of_pilot(file: Path, asked: Path) -> bool:
+    """Whether this is a short run of a `policy=auto` run below the folder that was asked for."""
+    pilot = file.parent.parent
+    inside = pilot != asked and pilot.is_relative_to(asked)
+    return inside and pilot.name == "pilot" and (pilot.parent / "config.yaml").is_file()
+
+
+def _load_into(loaded: LoadedRuns, file: Path) -> None:
+    try:
+        data = read_json(file)
+    except (OSError, ValueError, RecursionError) as error:
+        loaded.warnings.append(f"{file}: cannot be read ({error}); left out")
+        return
+    if (fault := _fault(data)) is not None:
+        loaded.warnings.append(f"{file}: {fault}; left out")
+        return
+    if is_altered(data):
+        loaded.warnings.append(f"{file}: {ALTERED}; its figures are used as they are")
+    if not isinstance(data.get("config"), dict):  # records before version 0.3.0
+        data["config"] = _stored_config(file.with_name(CONFIG))
+    loaded.records.append(Record(file.parent, data))
+
+
+def _stored_config(file: Path) -> dict[str, Any] | None:
+    """The configuration beside a record, None where it cannot be had; nothing in it is resolved."""
+    try:
+        if file.stat().st_size > _LONGEST_CONFIG:
+            return None
+        found = read_yaml(file)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _fault(data: object) -> str | None:
+    """Why this cannot be used as a record, or None when it can."""
+    if not isinstance(data, dict):
+        return "not a JSON object"
+    version = data.get("version")
+    if isinstance(version, bool) or version != VERSION:
+        return f"record version {version!r} is unknown (this program reads version {VERSION})"
+    if (task := data.get("task", "detection")) != "detection":
+        return f"a run of {task}; detectors are compared here"
+    if data.get("status") not in STATUSES:
+        return f"status {data.get('status')!r} is none of {', '.join(STATUSES)}"
+    freeze = data.get("freeze")
+    if isinstance(freeze, bool) or not isinstance(freeze, str | int) or freeze == "":
+        return f"freeze {freeze!r} is not a freeze setting"
+    return None

@@ -1,0 +1,36 @@
+"""Statistics of small paired studies: plain numbers in, plain numbers out; no record is read here.
+
+The definitions and their sources are in `docs/statistics.md`.
+"""
+
+from __future__ import annotations
+
+from tlx.report.comparison.statistics.blocks import blocks
+from tlx.report.comparison.statistics.contrast import Contrast, holm, paired
+from tlx.report.comparison.statistics.crossed import crossed, foreseen
+from tlx.report.comparison.statistics.drift import DriftFit, fit_drift
+from tlx.report.comparison.statistics.estimate import Estimate, estimate
+from tlx.report.comparison.statistics.power import ALPHA, POWER, SeedCount, power, seeds_needed
+from tlx.report.comparison.statistics.survival import LogRank, Times, log_rank, median_time
+
+__all__ = [
+    "ALPHA",
+    "POWER",
+    "Contrast",
+    "DriftFit",
+    "Estimate",
+    "LogRank",
+    "SeedCount",
+    "Times",
+    "blocks",
+    "crossed",
+    "estimate",
+    "fit_drift",
+    "foreseen",
+    "holm",
+    "log_rank",
+    "median_time",
+    "paired",
+    "power",
+    "seeds_needed",
+]

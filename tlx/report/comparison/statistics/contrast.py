@@ -1,0 +1,111 @@
+"""The difference of two arms with its t test, and Holm's correction over several of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import gammaln, stdtrit
+from scipy.stats import t
+
+from tlx.report.comparison.statistics.power import ALPHA, needed_noncentrality
+
+_LEAST_P = 1e-30
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A mean difference, its standard error and degrees of freedom.
+
+    `sd` is the standard deviation of the difference of one pair, `pairs` their number. The parts
+    of se² that seeds and test pictures make up, and the number of pictures, are None where they are
+    not known. Where both parts are, the bound of a level is the mean of the t distributions' of
+    each, weighted by the parts (Cochran and Cox 1950), and `df` those of the t distribution with
+    the same bound at `ALPHA`.
+    """
+
+    mean: float
+    se: float
+    df: float
+    sd: float
+    pairs: int
+    seed_part: float | None = None
+    picture_part: float | None = None
+    pictures: int | None = None
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of the t test. Differences without any spread are told from 0 exactly."""
+        if self.se == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        ratio = abs(self.mean) / self.se
+        if self.seed_part is None or self.picture_part is None:
+            return float(2 * t.sf(ratio, self.df))
+        low, high = math.log(_LEAST_P), 0.0
+        if ratio >= self.bound(_LEAST_P):
+            return _LEAST_P
+        return math.exp(brentq(lambda log_p: self.bound(math.exp(log_p)) - ratio, low, high))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % t interval of the mean difference, for this one comparison."""
+        half = self.bound(ALPHA) * self.se
+        return self.mean - half, self.mean + half
+
+    def bound(self, alpha: float) -> float:
+        """The standard errors from 0 at which a difference is shown at the two-sided level."""
+        if self.seed_part is None or self.picture_part is None or self.pictures is None:
+            return float(t.isf(alpha / 2, self.df))
+        parts = ((self.seed_part, self.pairs - 1), (self.picture_part, self.pictures - 1))
+        bounds = [(part, -float(stdtrit(df, alpha / 2))) for part, df in parts]
+        whole = self.seed_part + self.picture_part
+        return sum(part * bound for part, bound in bounds) / whole if whole else bounds[0][1]
+
+    @property
+    def effect(self) -> float | None:
+        """Hedges' g of the paired differences: mean over sd, with the exact correction for bias.
+
+        None where it cannot be had: one degree of freedom (two pairs), or no spread at all.
+        """
+        df = self.df if self.picture_part is None else self.pairs - 1
+        if df < 2 or self.sd == 0:
+            return None
+        log_gammas = gammaln(df / 2) - gammaln((df - 1) / 2)
+        return self.mean / self.sd * math.exp(log_gammas) / math.sqrt(df / 2)
+
+    def detectable(self, alpha: float = ALPHA) -> float | None:
+        """The smallest difference shown with 80 % power; None where it cannot be computed."""
+        needed = needed_noncentrality(self.df, alpha)
+        return None if needed is None else needed * self.se
+
+
+def paired(differences: NDArray[np.float64], least_sd: float = 0.0) -> Contrast | None:
+    """The paired t test of differences, shape [n]; None for fewer than two.
+
+    Args:
+        differences: One difference a pair.
+        least_sd: What the measure cannot resolve, as a standard deviation of one difference. A
+            smaller spread is luck (two pairs can agree by rounding) and counts as this.
+    """
+    n = len(differences)
+    if n < 2:
+        return None
+    sd = max(float(np.std(differences, ddof=1)), least_sd)
+    return Contrast(float(np.mean(differences)), sd / math.sqrt(n), n - 1, sd, n)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p (1979): all of them at most `ALPHA` by chance in at most `ALPHA` of cases.
+
+    Any dependence among the tests is allowed; arms that share a reference do depend.
+    """
+    adjusted = [0.0] * len(ps)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(ps)), key=lambda index: ps[index])):
+        largest = max(largest, (len(ps) - place) * ps[index])
+        adjusted[index] = min(1.0, largest)
+    return adjusted
