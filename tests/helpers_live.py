@@ -14,7 +14,7 @@ from helpers_engine import detector_of
 from tlx.common.errors import DataError
 from tlx.data.membership import Membership
 from tlx.live.frame import Frame
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 from tlx.records.checkpoint import checkpoint_meta
 
 WIDTH, HEIGHT, SQUARE = 160, 120, 30

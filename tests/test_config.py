@@ -18,6 +18,7 @@ from tlx.config.check import check_config, conf_dir
 from tlx.config.identity import fingerprint, run_label
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.detectors.ssd.heads import EXTRA_NAMES
 
 CONF = conf_dir()
 # classify.yaml is the root of another program: tests/test_classify.py
@@ -52,7 +53,8 @@ def test_every_files_own_command_composes_and_passes_the_checks(
 )  # fmt: skip
 def test_spellings_of_freeze(override: str, frozen: int, compose_config: Compose) -> None:
     cfg = compose_config(override)
-    assert frozen_blocks(cfg.freeze, backbone_spec(cfg.backbone.name)) == frozen
+    spec = backbone_spec(cfg.backbone.name)
+    assert frozen_blocks(cfg.freeze, spec, EXTRA_NAMES) == frozen
     assert check_config(cfg)[0].frozen == frozen
 
 

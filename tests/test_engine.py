@@ -11,6 +11,7 @@ from tlx.freeze.depth import frozen_blocks
 from tlx.freeze.policies.base import Phase
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.detectors.ssd.boxes import decode
+from tlx.models.detectors.ssd.heads import EXTRA_NAMES
 
 
 def test_folded_copies_are_no_part_of_the_detector() -> None:
@@ -63,7 +64,7 @@ def test_figures_do_not_depend_on_autocast_or_the_prefix_precision() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_prefix_and_tail_are_the_forward_pass(name: str, value: str) -> None:
     spec = backbone_spec(name)
-    detector = detector_of(name, frozen_blocks(value, spec)).train()
+    detector = detector_of(name, frozen_blocks(value, spec, EXTRA_NAMES)).train()
     outputs = detector.prefix(pictures())
     assert len(outputs) == max(1, len(detector.boundary))
     parts = detector.heads(detector.tail(outputs))
@@ -85,7 +86,7 @@ def test_prefix_and_tail_are_the_forward_pass(name: str, value: str) -> None:
 )
 def test_boundary_is_what_the_tail_needs(value: str, boundary: list[int]) -> None:
     spec = backbone_spec("mobilenet_v1")
-    detector = detector_of("mobilenet_v1", frozen_blocks(value, spec))
+    detector = detector_of("mobilenet_v1", frozen_blocks(value, spec, EXTRA_NAMES))
     assert detector.boundary == boundary
     if boundary:
         shapes = [tuple(y.shape[1:2]) for y in detector.prefix(pictures())]

@@ -11,7 +11,7 @@ import torch
 from tlx.data.formats.annotations import Item
 from tlx.evaluation.evaluator import NO_OBJECTS, Evaluator
 from tlx.evaluation.voc07 import Picture, average_precision
-from tlx.models.detectors.ssd.ssd import Detections
+from tlx.models.postprocess import Detections
 
 SIZE = (200, 100)
 

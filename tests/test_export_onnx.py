@@ -26,8 +26,8 @@ from tlx.export.contract import check_detectnet
 from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import load_onnx, opset_of, save_network, save_onnx
 from tlx.export.onnx_nms import with_nms
-from tlx.models.detectors.ssd.postprocess import select_all
 from tlx.models.normalisation import DETECTNET, Normalisation
+from tlx.models.postprocess import select_all
 from tlx.runtime.description import describe, from_properties, to_properties
 from tlx.runtime.source import load_source
 

@@ -21,6 +21,7 @@ from tlx.freeze.policies.two_phase import TwoPhase
 from tlx.freeze.proof import frozen_hash
 from tlx.models.backbones.base import BACKBONES, backbone_spec
 from tlx.models.backbones.weights import SCRATCH, resolve
+from tlx.models.detectors.ssd.heads import EXTRA_NAMES
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.training.run import run
 
@@ -38,7 +39,7 @@ def detector_of(name: str, size: int = 96) -> SSD:
 
 def frozen_at(name: str, value: Any, size: int = 96) -> SSD:
     detector = detector_of(name, size)
-    blocks = frozen_blocks(value, detector.spec)
+    blocks = frozen_blocks(value, detector.spec, EXTRA_NAMES)
     apply_phase(detector, Phase(0, blocks, blocks))
     return detector
 
@@ -72,7 +73,7 @@ def test_counts_grow_with_depth(name: str) -> None:
     spec = backbone_spec(name)
     cost = measure_cost(detector_of(name))
     values = ["none", *range(len(spec.blocks)), "heads"]
-    counts = [sum(cost.parameters[: frozen_blocks(v, spec)]) for v in values]
+    counts = [sum(cost.parameters[: frozen_blocks(v, spec, EXTRA_NAMES)]) for v in values]
     assert all(a < b for a, b in itertools.pairwise(counts))
     assert frozen_blocks("all", spec) == frozen_blocks(len(spec.blocks) - 1, spec)
 

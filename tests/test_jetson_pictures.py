@@ -12,7 +12,7 @@ import torch
 from helpers_jetson import load_tool
 from PIL import Image
 
-from tlx.models.detectors.ssd import postprocess as reference
+import tlx.models.postprocess as reference
 from tlx.runtime import detectnet
 
 jb = load_tool()

@@ -34,7 +34,7 @@ from tlx.live.overlay import PARTS, Overlay
 from tlx.live.stop import stop_on_signals
 from tlx.live.tracker import Tracker
 from tlx.live.writers import Shown
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 
 RED = PlainModel(find_red, ["red"])
 OVERLAY = Overlay(PARTS, RED.classes)

@@ -32,7 +32,7 @@ from tlx.live.pictures import Pictures
 from tlx.live.row import make_row
 from tlx.live.video_writer import VideoWriter
 from tlx.live.writers import NumberedPictures, OnePicture, Shown, numbered
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 
 
 def shown(index: int, time_s: float = 0.0, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Shown:

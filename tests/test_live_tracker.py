@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tlx.live.tracker import Tracker
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 
 NOTHING = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
 

@@ -7,13 +7,9 @@ import torch
 from torchvision.models.detection.ssd import SSD as TorchvisionSSD
 from torchvision.ops import box_convert, box_iou
 
+from tlx.models.detector import Targets
 from tlx.models.detectors.ssd.boxes import corner_form, encode
-from tlx.models.detectors.ssd.loss import (
-    Targets,
-    hard_negatives,
-    multibox_loss,
-    multibox_loss_on_matches,
-)
+from tlx.models.detectors.ssd.loss import hard_negatives, multibox_loss, multibox_loss_on_matches
 from tlx.models.detectors.ssd.matcher import match
 from tlx.models.detectors.ssd.priors import make_priors
 

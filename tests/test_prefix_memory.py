@@ -12,7 +12,7 @@ from helpers_engine import detector_of, pictures
 
 from tlx.data.dataset import Batch
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
-from tlx.models.detectors.ssd.loss import Targets
+from tlx.models.detector import Targets
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.training.run import run
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlx.models.detectors.ssd.postprocess import select_all as select_all_torch
+from tlx.models.postprocess import select_all as select_all_torch
 from tlx.runtime.detectnet import cluster, nearest
 from tlx.runtime.postprocess import Found, keep_best, select_all
 

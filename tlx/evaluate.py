@@ -56,7 +56,7 @@ from tlx.evaluation.detections import evaluate_detections, joined_to, read_detec
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector
 from tlx.records.checkpoint import find_checkpoint, load_detector
 from tlx.runtime.detectnet import CLASSWISE, CLUSTERINGS
 from tlx.runtime.opening import open_model, split_backend
@@ -90,7 +90,7 @@ def default_device(wanted: str) -> torch.device:
 
 
 def evaluate_detector(
-    detector: SSD,
+    detector: Detector,
     loader: DataLoader[Any],
     items: list[Item],
     classes: list[str],

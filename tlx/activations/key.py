@@ -13,11 +13,11 @@ from tlx.activations.store import VERSION
 from tlx.data import augment
 from tlx.data.formats.annotations import Item
 from tlx.freeze.proof import frozen_hash
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector
 
 
 def ingredients(
-    detector: SSD, blocks: int, items: list[Item], *, views: int, seed: int, zoom_out: float,
+    detector: Detector, blocks: int, items: list[Item], *, views: int, seed: int, zoom_out: float,
     dtype: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Plain values: equal for two runs only if their prefix sees and computes the same.

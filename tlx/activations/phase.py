@@ -10,7 +10,7 @@ from torch import Tensor
 from tlx.activations.codec import Codec
 from tlx.activations.store import ActivationStore
 from tlx.data.dataset import Batch
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector
 
 
 @dataclass
@@ -26,7 +26,7 @@ class PhaseCache:
         return [view * self.pictures + index for index in indices]
 
     @torch.no_grad()
-    def outputs(self, batch: Batch, detector: SSD) -> list[Tensor]:
+    def outputs(self, batch: Batch, detector: Detector) -> list[Tensor]:
         """What `detector.prefix` gives for the batch, read back or computed and stored.
 
         Computed ones make the same round trip as stored ones, so that a step's numbers do not

@@ -15,7 +15,7 @@ from tlx.benchmark.config import TrainBenchmark
 from tlx.benchmark.networks import Arm, CachedArm, PlainArm, TlxArm, TorchvisionArm
 from tlx.data.dataset import Batch
 from tlx.models.backbones.base import backbone_spec
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector, detector_class
 from tlx.training.precision import has_bfloat16
 
 ARMS = ("plain", "lightning", "torchvision", "tlx_fp32", "tlx_auto", "tlx_cached_fp32",
@@ -67,7 +67,8 @@ class Maker:
         self.cfg, self.classes, self.batches, self.device = cfg, classes, batches, device
         torch.manual_seed(cfg.seed)
         spec = backbone_spec(cfg.backbone)
-        self.detector = SSD(spec, spec.conventions, classes, cfg.input_size).to(device)
+        detector = detector_class(cfg.detector)
+        self.detector = detector(spec, spec.conventions, classes, cfg.input_size).to(device)
         _settle_batch_norm(self.detector, batches[0].to(device))
         self._caches: dict[int, PhaseCache] = {}
 
@@ -85,7 +86,7 @@ class Maker:
             return CachedArm(detector, slot.frozen, dtype, self._cache(detector, slot.frozen))
         return TlxArm(detector, slot.frozen, dtype)
 
-    def _cache(self, detector: SSD, frozen: int) -> PhaseCache:
+    def _cache(self, detector: Detector, frozen: int) -> PhaseCache:
         """A filled cache, shared by the arms of a policy: it is filled in float32 for all."""
         if frozen not in self._caches:
             detector.freeze(frozen, frozen)
@@ -102,7 +103,7 @@ class Maker:
 
 
 @torch.no_grad()
-def _settle_batch_norm(detector: SSD, batch: Batch) -> None:
+def _settle_batch_norm(detector: Detector, batch: Batch) -> None:
     """Give random weights the statistics of a batch.
 
     Without them, activations shrink from block to block in inference mode, down to subnormal

@@ -13,7 +13,7 @@ from tlx.benchmark.config import TrainBenchmark, data_config
 from tlx.common.errors import DataError
 from tlx.data.dataset import Batch, batch_sizes
 from tlx.data.module import DetectionData, Loaders, build_data
-from tlx.models.detectors.ssd.loss import Targets
+from tlx.models.detector import Targets
 
 
 def read_data(cfg: TrainBenchmark) -> DetectionData:

@@ -12,6 +12,7 @@ from tlx.common.errors import ConfigError
 from tlx.config.schema import DataConfig
 from tlx.freeze.depth import frozen_blocks
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.detector import detector_class
 
 LEAST_SIDE = 96  # px, as for training: below it the smallest maps vanish
 
@@ -34,6 +35,7 @@ class TrainBenchmark:
     memory: bool = True
     runs: bool = True
     loader_pictures: int = 16
+    detector: str = "ssd"
     seed: int = 0
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")
     output: str = "benchmark"
@@ -55,8 +57,8 @@ def checked_policies(cfg: TrainBenchmark) -> dict[str, int]:
         raise ConfigError(f"policies={cfg.policies} names one policy twice")
     if "none" not in labels:
         raise ConfigError(f"policies={cfg.policies} lacks none, which the others are compared with")
-    spec = backbone_spec(cfg.backbone)
-    return {label: frozen_blocks(label, spec) for label in labels}
+    spec, own = backbone_spec(cfg.backbone), detector_class(cfg.detector).own_blocks
+    return {label: frozen_blocks(label, spec, own) for label in labels}
 
 
 def chosen_device(cfg: TrainBenchmark) -> torch.device:

@@ -120,6 +120,7 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) 
         "backbone.weights": folder / "start.ckpt",
         "freeze": slot.policy,
         "seed": cfg.seed,
+        "detector.name": cfg.detector,
         "detector.input_size": cfg.input_size,
         "trainer.batch_size": cfg.batch_size,
         "trainer.threads": cfg.threads,

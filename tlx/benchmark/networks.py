@@ -18,8 +18,7 @@ from tlx.data.dataset import Batch
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
 from tlx.models.depthwise import keep_strided_depthwise_in_float32
-from tlx.models.detectors.ssd.loss import Targets, multibox_loss
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector, Targets
 
 STAGES = 6  # of torchvision's ssdlite backbone: the range of its `trainable_backbone_layers`
 
@@ -46,10 +45,9 @@ class Arm(ABC):
         """Forward pass and loss of what `load` gave."""
 
 
-def detector_loss(detector: SSD, maps: list[Tensor], targets: Targets) -> Tensor:
-    """The multibox loss of the tapped maps, by the configuration of `tlx.train`."""
-    logits, offsets = detector.heads(maps)
-    return multibox_loss(logits, offsets, targets, detector.priors, min_negatives=3)["loss"]
+def detector_loss(detector: Detector, maps: list[Tensor], targets: Targets) -> Tensor:
+    """The loss of the tapped maps, by the configuration of `tlx.train`."""
+    return detector.loss(maps, targets, min_negatives=3)["loss"]
 
 
 class PlainArm(Arm):
@@ -58,7 +56,7 @@ class PlainArm(Arm):
     Frozen by `requires_grad` alone, or by Lightning's `BaseFinetuning.freeze(train_bn=False)`.
     """
 
-    def __init__(self, detector: SSD, frozen: int, *, by_lightning: bool) -> None:
+    def __init__(self, detector: Detector, frozen: int, *, by_lightning: bool) -> None:
         self.network = self.detector = detector.train()
         blocks = [block for _, block in detector.trunk()[:frozen]]
         if by_lightning:
@@ -86,7 +84,7 @@ class PlainArm(Arm):
 class TlxArm(Arm):
     """The training step of `tlx.train`, the prefix and autocast of the tail in `dtype`."""
 
-    def __init__(self, detector: SSD, frozen: int, dtype: torch.dtype) -> None:
+    def __init__(self, detector: Detector, frozen: int, dtype: torch.dtype) -> None:
         self.network = self.detector = detector.train()
         self.dtype = dtype
         if detector.priors.device.type == "cpu":
@@ -113,7 +111,9 @@ class TlxArm(Arm):
 class CachedArm(TlxArm):
     """As `TlxArm`, but the prefix's outputs are read from a filled cache."""
 
-    def __init__(self, detector: SSD, frozen: int, dtype: torch.dtype, cache: PhaseCache) -> None:
+    def __init__(
+        self, detector: Detector, frozen: int, dtype: torch.dtype, cache: PhaseCache
+    ) -> None:
         super().__init__(detector, frozen, dtype)
         self.cache = cache
 

@@ -77,7 +77,8 @@ def summary(result: dict[str, Any]) -> str:
     config, where = conditions["config"], conditions["environment"]
     processor = where["gpu"] if conditions["device"] == "cuda" else where["cpu"]
     return (
-        f"SSD {config['backbone']}, {config['input_size']} px, batch {config['batch_size']}, "
+        f"{config['detector'].upper()} {config['backbone']}, {config['input_size']} px, "
+        f"batch {config['batch_size']}, "
         f"{config['rounds']} rounds, {processor}, {conditions['host']['threads']} threads; "
         f"noise {conditions['noise']:.0%}"
     )

@@ -9,7 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import tlx.freeze.policies  # noqa: F401  registers the policies
+import tlx.freeze.policies
+import tlx.models.backbones
+import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.cli import hydra_word
 from tlx.common.errors import ConfigError, first_line
 from tlx.common.files import read_yaml
@@ -18,6 +20,7 @@ from tlx.config.schema import CACHE_DTYPES
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.detector import detector_class
 
 
 def conf_dir() -> Path:
@@ -76,7 +79,8 @@ def check_config(cfg: DictConfig) -> tuple[Phase, ...]:
     if cfg.data.val_fraction + cfg.data.test_fraction >= 1:
         raise ConfigError("data.val_fraction + data.test_fraction must leave something to train on")
     spec = backbone_spec(cfg.backbone.name)
-    phases = schedule(cfg, lambda value: frozen_blocks(value, spec))
+    own = detector_class(cfg.detector.name).own_blocks
+    phases = schedule(cfg, lambda value: frozen_blocks(value, spec, own))
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "

@@ -39,6 +39,7 @@ class DataConfig:
 
 @dataclass
 class DetectorConfig:
+    name: str = "ssd"
     input_size: int = MISSING
     min_negatives: int = 3
     score_threshold: float = 0.01

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Sampler
 from tlx.data.augment import EvalTransform, TrainAugment, view_rng
 from tlx.data.cache import ImageCache
 from tlx.data.formats.annotations import Item
-from tlx.models.detectors.ssd.loss import Targets
+from tlx.models.detector import Targets
 
 LEFT_OUT = 0.1  # of a set's pictures, that an epoch may leave out for want of a whole batch
 

@@ -13,7 +13,7 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from tlx.data.formats.annotations import Item
 from tlx.evaluation.voc07 import Picture, average_precision
-from tlx.models.detectors.ssd.ssd import Detections
+from tlx.models.postprocess import Detections
 
 Figures = dict[str, Any]
 COCO_FIGURES = ("map", "map_50", "map_75")

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from tlx.data.dataset import Batch
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector
 
 FREE_SHARE = 0.25  # of what is free may be used
 
@@ -38,7 +38,7 @@ class PrefixMemory:
         self._made_from: object = None
 
     @torch.no_grad()
-    def outputs(self, detector: SSD, batch: Batch) -> list[Tensor]:
+    def outputs(self, detector: Detector, batch: Batch) -> list[Tensor]:
         """`detector.eval_outputs` of the batch's pictures."""
         made_from = detector.eval_prefix.versions()
         if made_from != self._made_from:  # another phase, or other weights

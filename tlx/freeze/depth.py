@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tlx.common.errors import ConfigError
@@ -20,12 +21,12 @@ def freeze_label(value: Any) -> str:
     return str(value).strip()
 
 
-def frozen_blocks(value: Any, spec: BackboneSpec) -> int:
-    """How many leading blocks of the trunk (backbone, then extras) `freeze=value` freezes.
+def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()) -> int:
+    """How many leading blocks of the trunk (backbone, then the detector's) `freeze=value` freezes.
 
     ``none`` 0; ``N`` N + 1; a block's name up to and with it; ``all`` the backbone; ``heads`` the
-    backbone and the extras, so that only the prediction heads train. Anything else is a
-    `ConfigError` that lists the blocks.
+    backbone and `own_blocks`, the detector's, so that only the prediction heads train. Anything
+    else is a `ConfigError` that lists the blocks.
     """
     label = freeze_label(value)
     if label == "none":
@@ -33,11 +34,7 @@ def frozen_blocks(value: Any, spec: BackboneSpec) -> int:
     if label == "all":
         return len(spec.blocks)
     if label == "heads":
-        from tlx.models.detectors.ssd.heads import (
-            EXTRA_NAMES,  # it imports torch, which a report does without
-        )
-
-        return len(spec.blocks) + len(EXTRA_NAMES)
+        return len(spec.blocks) + len(own_blocks)
     if label == "scratch":
         raise ConfigError(
             "freeze=scratch is a value of sweeps (-m); a single run from scratch is "

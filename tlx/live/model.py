@@ -12,7 +12,7 @@ import torch
 
 from tlx.data.formats.pictures import stated_bits
 from tlx.live.meter import Meter
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 from tlx.runtime import Runtime, open_model
 from tlx.runtime.opening import default_backend, split_backend
 from tlx.runtime.postprocess import select_all

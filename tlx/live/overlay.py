@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from tlx.common.drawing import draw, font_of
 from tlx.common.errors import ConfigError
 from tlx.live.meter import Meter
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 
 PARTS = ("boxes", "labels", "confidence", "tracks", "fps", "times")
 OF_PICTURES = PARTS[:4]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tlx.live.frame import Frame
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 
 
 def make_row(

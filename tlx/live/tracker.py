@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 
 
 @dataclass

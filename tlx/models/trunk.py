@@ -7,7 +7,7 @@ run over the rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class TrunkNetwork(nn.Module):
         frozen, bn_inference: leading blocks, see `freeze`.
     """
 
-    heads: Any  # a module; subclasses say which
+    heads: nn.Module
     mean: Tensor
     std: Tensor
 

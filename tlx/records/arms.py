@@ -16,7 +16,8 @@ Settings = Mapping[str, Any]
 # Only defaults of other keys: `trainer.epochs` and the like hold what was used.
 _DEFAULTS_OF_OTHERS = {"data.input_size", "data.epochs", "data.batch_size"}
 # What a label says in other words than KEY=VALUE.
-_SPOKEN = {"freeze", "policy.name", "backbone.name", "data.name"}
+_NAMED = ("backbone.name", "detector.name", "data.name")
+_SPOKEN = {"freeze", "policy.name", *_NAMED}
 _GROUPS = {"cache.mode": "cache"}  # chosen as a group on the command line
 # What comes with a data set unless it is said: its name stands for these too.
 _WITH_DATA = {"trainer.epochs", "trainer.batch_size", "detector.input_size"}
@@ -63,7 +64,7 @@ def arm_labels(arms: Sequence[Settings]) -> list[str]:
     labels = []
     for arm in arms:
         parts = [base_label(arm)]
-        parts += [str(arm.get(k)) for k in ("backbone.name", "data.name") if k in varying]
+        parts += [str(arm.get(k)) for k in _NAMED if k in varying]
         for key, word in words.items():
             # The base of the label says `scratch` already.
             if key in arm and not (key == "backbone.weights" and is_scratch(arm)):

@@ -15,18 +15,21 @@ from tlx.data.membership import Membership
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector, detector_class
 from tlx.records.digest import BEST, LAST
 from tlx.records.record import read_record
 
 log = logging.getLogger(__name__)
 
 
-def checkpoint_meta(detector: SSD, dataset: Membership, config: dict[str, Any]) -> dict[str, Any]:
+def checkpoint_meta(
+    detector: Detector, dataset: Membership, config: dict[str, Any]
+) -> dict[str, Any]:
     """What a checkpoint says of itself, in plain types."""
     return {
         "version": __version__,
         "backbone": detector.spec.name,
+        "detector": detector.name,
         "conventions": asdict(detector.conventions),
         "classes": list(dataset.classes),
         "dataset": dataset.as_lists(),
@@ -58,7 +61,7 @@ def find_checkpoint(path: Path) -> Path:
     raise WeightsError(f"{path} is neither a checkpoint nor a run folder with checkpoints/{BEST}")
 
 
-def load_detector(path: Path) -> tuple[SSD, dict[str, Any]]:
+def load_detector(path: Path) -> tuple[Detector, dict[str, Any]]:
     """The detector of a tlx checkpoint in inference mode, and the checkpoint's meta data.
 
     Raises `WeightsError` for a file that is damaged, not tlx's, or does not fit its own meta data.
@@ -76,7 +79,8 @@ def load_detector(path: Path) -> tuple[SSD, dict[str, Any]]:
         )
     try:
         conventions = Conventions(**meta["conventions"])
-        detector = SSD(
+        kind = detector_class(meta.get("detector", "ssd"))  # none was stored before there were more
+        detector = kind(
             backbone_spec(meta["backbone"]), conventions, len(meta["classes"]), meta["input_size"]
         )
         load_weights(detector, checkpoint, path)
@@ -85,7 +89,7 @@ def load_detector(path: Path) -> tuple[SSD, dict[str, Any]]:
     return detector.eval(), meta
 
 
-def load_weights(detector: SSD, checkpoint: dict[str, Any], path: Path) -> None:
+def load_weights(detector: Detector, checkpoint: dict[str, Any], path: Path) -> None:
     """Fill a detector with the tensors of a checkpoint that was read from `path`."""
     state = {
         key.removeprefix("detector."): value for key, value in checkpoint["state_dict"].items()

@@ -47,6 +47,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "name": run_label(cfg),
         "fingerprint": fingerprint(cfg),
         "backbone": cfg.backbone.name,
+        "detector": OmegaConf.select(cfg, "detector.name"),
         "weights": None,
         "freeze": freeze_label(cfg.freeze),
         "policy": cfg.policy.name,

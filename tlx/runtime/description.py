@@ -6,14 +6,12 @@ classes and its input. `tlx.runtime.meta` reads both.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from tlx.common.version import __version__
 from tlx.config.schema import DetectorConfig
-from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE
 from tlx.models.normalisation import Normalisation
 from tlx.runtime.source import Source
 
@@ -33,7 +31,7 @@ def describe(
 ) -> dict[str, Any]:
     """The description in plain values; `mean` and `std` are of pixels in 0..1."""
     detector = source.detector
-    size, priors = detector.input_size, detector.priors.cpu().numpy()
+    size = detector.input_size
     return {
         "version": VERSION,
         "tlx": __version__,
@@ -41,17 +39,14 @@ def describe(
         "precision": precision,
         "opset": opset,
         "backbone": detector.spec.name,
+        "detector": detector.name,
         "classes": source.classes,
         "input_size": size,
         **describe_input(size, normalisation),
-        **_outputs(format, len(priors), detector.heads.classes),
+        **_outputs(format, len(detector.priors), detector.classes + 1),
         "score_form": "softmax, column 0 is the background",
         "box_form": "x1 y1 x2 y2 in 0..1 of the picture, not clipped",
-        "priors": {
-            "count": len(priors),
-            "sha256": hashlib.sha256(priors.astype("<f4").tobytes()).hexdigest(),
-        },
-        "variances": [CENTER_VARIANCE, SIZE_VARIANCE],
+        **detector.describe(),
         "postprocess": postprocess_options(source.config),
         "checkpoint": source.path.name,
         "checkpoint_sha256": source.sha256,

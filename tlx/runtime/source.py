@@ -13,6 +13,7 @@ from tlx.common.cli import hydra_command
 from tlx.common.errors import ConfigError, WeightsError
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import read_torch, resolve
+from tlx.models.detector import Detector
 from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.records.checkpoint import find_checkpoint, load_detector
@@ -34,7 +35,7 @@ class Source:
         path: of the file; sha256: of its bytes.
     """
 
-    detector: SSD
+    detector: Detector
     classes: list[str]
     config: dict[str, Any]
     path: Path
@@ -62,7 +63,7 @@ def load_source(checkpoint: Path, labels: Path | None = None) -> Source:
             detector, list(meta["classes"]), meta["config"], path, digest, meta.get("dataset")
         )
     detector = _pytorch_ssd(path)
-    names = _class_names(path, labels, detector.heads.classes - 1)
+    names = _class_names(path, labels, detector.classes)
     return Source(detector, names, {}, path, digest)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tlx.models.detectors.ssd.postprocess import Detections
+from tlx.models.postprocess import Detections
 from tlx.runtime.postprocess import Found
 
 

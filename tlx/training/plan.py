@@ -24,7 +24,7 @@ from tlx.data.dataset import batches_per_epoch
 from tlx.data.formats.annotations import Item
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector
 from tlx.models.trunk import TrunkNetwork
 from tlx.training.precision import Precision, resolve
 
@@ -63,7 +63,7 @@ class EnginePlan:
 
 
 def make_plan(
-    cfg: DictConfig, detector: SSD, phases: tuple[Phase, ...], items: list[Item],
+    cfg: DictConfig, detector: Detector, phases: tuple[Phase, ...], items: list[Item],
     device: torch.device, earlier: dict[str, Any] | None = None,
 ) -> EnginePlan:  # fmt: skip
     """Settle precision and caches for training on `items`.
@@ -101,7 +101,7 @@ def make_plan(
 
 
 def _plan_cache(
-    cfg: DictConfig, detector: SSD, phase: Phase, epochs: int, items: list[Item],
+    cfg: DictConfig, detector: Detector, phase: Phase, epochs: int, items: list[Item],
     precision: Precision, device: torch.device, before: dict[str, Any] | None,
 ) -> tuple[PhaseCache | None, dict[str, Any]]:  # fmt: skip
     mode, views = cfg.cache.mode, cfg.cache.views
@@ -168,7 +168,7 @@ def _budget(cfg: DictConfig, mode: str, folder: Path, existing: bool) -> int:
 
 @torch.no_grad()
 def _time_prefix(
-    detector: SSD, phase: Phase, batch: int, device: torch.device, dtype: torch.dtype
+    detector: Detector, phase: Phase, batch: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[float, list[Tensor]]:
     """Seconds of the frozen prefix on a blank batch, and its outputs."""
     apply_phase(detector, phase, dtype)

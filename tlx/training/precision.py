@@ -11,8 +11,7 @@ import torch
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
 from tlx.models.depthwise import keep_strided_depthwise_in_float32
-from tlx.models.detectors.ssd.loss import Targets, multibox_loss
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector, Targets
 
 STEPS = 2  # timed, after one to warm up
 LEAST_GAIN = 1.1  # below it the full precision is worth more than the time
@@ -28,7 +27,7 @@ class Precision:
 
 
 def resolve(
-    asked: str, detector: SSD, phase: Phase, batch_size: int, device: torch.device
+    asked: str, detector: Detector, phase: Phase, batch_size: int, device: torch.device
 ) -> Precision:
     """What `trainer.precision` means on this machine.
 
@@ -62,7 +61,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def step_seconds(
-    detector: SSD, phase: Phase, batch_size: int, device: torch.device, dtype: torch.dtype
+    detector: Detector, phase: Phase, batch_size: int, device: torch.device, dtype: torch.dtype
 ) -> float:
     """Fastest of a few training steps of a copy of the detector, on blank pictures."""
     trial = copy.deepcopy(detector).to(device).train()
@@ -79,8 +78,8 @@ def step_seconds(
     for _ in range(1 + STEPS):
         started = time.perf_counter()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits, offsets = trial(trial.normalize(images))
-            loss = multibox_loss(logits, offsets, targets, trial.priors, min_negatives=3)["loss"]
+            maps = trial.features(trial.normalize(images))
+            loss = trial.loss(maps, targets, min_negatives=3)["loss"]
         loss.backward()
         trial.zero_grad()
         if device.type == "cuda":

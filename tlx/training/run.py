@@ -28,7 +28,7 @@ from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.freeze.policies.base import Phase
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import Pretrained, read_torch, resolve
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector, detector_class
 from tlx.models.fold_check import FoldCheck
 from tlx.records.checkpoint import checkpoint_meta, load_weights
 from tlx.records.digest import BEST, describe_result
@@ -194,13 +194,14 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
-def build_detector(cfg: DictConfig, classes: list[str], record: Record) -> SSD:
+def build_detector(cfg: DictConfig, classes: list[str], record: Record) -> Detector:
     """The configured detector with its pretrained weights; random parts follow from the seed."""
     spec = backbone_spec(cfg.backbone.name)
     pretrained: Pretrained = resolve(spec, cfg.backbone.weights)
     record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
     torch.manual_seed(cfg.seed)  # heads start the same whatever is frozen: arms are paired
-    detector = SSD(spec, pretrained.conventions, len(classes), cfg.detector.input_size)
+    kind = detector_class(cfg.detector.name)
+    detector = kind(spec, pretrained.conventions, len(classes), cfg.detector.input_size)
     detector.load_pretrained(pretrained)
     # Channels-last is what the CPU's and the GPU's convolutions prefer; the numbers are the same.
     return detector.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The Lightning module of detection: an SSD under a freeze schedule, its loss and evaluation."""
+"""The Lightning module of detection: a detector under a freeze schedule, and its evaluation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tlx.data.dataset import Batch
 from tlx.data.formats.annotations import Item
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.prefix_memory import PrefixMemory
-from tlx.models.detectors.ssd.loss import multibox_loss
-from tlx.models.detectors.ssd.ssd import SSD, Detections
+from tlx.models.detector import Detector
+from tlx.models.postprocess import Detections
 from tlx.training.freeze_task import FreezeTask
 from tlx.training.plan import EnginePlan
 
@@ -28,7 +28,7 @@ class DetectionTask(FreezeTask):
 
     def __init__(
         self,
-        detector: SSD,
+        detector: Detector,
         plan: EnginePlan,
         trainer_cfg: TrainerConfig,
         detector_cfg: DetectorConfig,
@@ -45,7 +45,7 @@ class DetectionTask(FreezeTask):
         self.figures: Figures = {}
 
     @property
-    def network(self) -> SSD:
+    def network(self) -> Detector:
         """The detector."""
         return self.detector
 
@@ -58,18 +58,15 @@ class DetectionTask(FreezeTask):
         return {key: getattr(self.detector_cfg, key) for key in keys}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The multibox loss of a batch."""
+        """The detector's loss of a batch."""
         cache = self.plan.caches.at(self.current_epoch)
         if cache is not None:
             outputs = cache.outputs(batch, self.detector)
         else:
             outputs = self.detector.prefix(self.detector.normalize(batch.images))
-        logits, offsets = self.detector.heads(self.detector.tail(outputs))
-        losses = multibox_loss(
-            logits,
-            offsets,
+        losses = self.detector.loss(
+            self.detector.tail(outputs),
             batch.targets,
-            self.detector.priors,
             min_negatives=self.detector_cfg.min_negatives,
         )
         if self.trainer.progress_bar_callback is not None:

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from tlx.benchmark.latency.pipeline import CANDIDATES, Pipeline, read
 from tlx.config.schema import DetectorConfig
-from tlx.models.detectors.ssd.boxes import decode as decode_boxes
-from tlx.models.detectors.ssd.postprocess import select
-from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.detector import Detector
+from tlx.models.postprocess import select
 from tlx.runtime.postprocess import Found
 from tlx.runtime.preprocess import resize
 
@@ -32,7 +31,7 @@ PEER_EPSILON = 1e-5  # in the denominator of its IoU
 class PlainNetwork(nn.Module):
     """The detector block by block, nothing folded or re-ordered."""
 
-    def __init__(self, detector: SSD) -> None:
+    def __init__(self, detector: Detector) -> None:
         super().__init__()
         plain = copy.deepcopy(detector).to(memory_format=torch.contiguous_format)
         self.blocks = nn.ModuleList(block for _, block in plain.trunk())
@@ -40,7 +39,7 @@ class PlainNetwork(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised (N, 3, S, S) -> logits (N, P, C), offsets (N, P, 4)."""
+        """Normalised (N, 3, S, S) -> logits (N, P, C), box outputs (N, P, 4)."""
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -50,13 +49,13 @@ class PlainNetwork(nn.Module):
         return logits, offsets
 
 
-def baselines(detector: SSD, cfg: DetectorConfig, model: str) -> list[Pipeline]:
+def baselines(detector: Detector, cfg: DetectorConfig, model: str) -> list[Pipeline]:
     """Both arms on one network."""
     network = PlainNetwork(detector)
     conventions = detector.conventions
     mean, std = (255 * np.array(v, np.float32) for v in (conventions.mean, conventions.std))
     planes = [torch.from_numpy(v).view(3, 1, 1) for v in (mean, std)]
-    priors, size = detector.priors, detector.input_size
+    size = detector.input_size
 
     def normalise(image: np.ndarray) -> Tensor:
         # As torchvision's transforms.
@@ -69,8 +68,8 @@ def baselines(detector: SSD, cfg: DetectorConfig, model: str) -> list[Pipeline]:
         return torch.from_numpy(scaled).permute(2, 0, 1)[None]
 
     def decode(outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        logits, offsets = outputs
-        return logits[0].softmax(-1), decode_boxes(offsets[0], priors)
+        scores, boxes = detector.decode(outputs)
+        return scores[0], boxes[0]
 
     shared: dict[str, Callable[[Any], Any]] = {
         "read": read,

@@ -18,7 +18,7 @@ from tlx.runtime.preprocess import normalize, resize
 
 STAGES = ("read", "resize", "normalise", "network", "decode", "nms")
 NO_LIMIT = 1 << 30  # px: pictures are read at their own size
-CANDIDATES = 400  # a class, before NMS; as in tlx.models.detectors.ssd.postprocess
+CANDIDATES = 400  # a class, before NMS; as in tlx.models.postprocess
 
 
 @dataclass(frozen=True)

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tlx.models.detector import Targets
 from tlx.models.detectors.ssd.boxes import corner_form, encode
 from tlx.models.detectors.ssd.matcher import match
 
 NEGATIVES_PER_POSITIVE = 3
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Ground truth of a batch, padded to the largest number of objects M.
-
-    Attributes:
-        boxes: float32 (B, M, 4) corner form in 0..1; labels: int64 (B, M), 1-based, 0 in padding.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> Targets:
-        """The same targets on another device (Lightning's batch transfer calls this)."""
-        return Targets(
-            self.boxes.to(device, non_blocking=non_blocking),
-            self.labels.to(device, non_blocking=non_blocking),
-        )
 
 
 def multibox_loss(

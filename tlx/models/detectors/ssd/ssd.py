@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlx.models.backbones.base import BackboneSpec, Conventions
-from tlx.models.detectors.ssd.boxes import decode
+from tlx.models.detector import Detector, Raw, Targets, register
+from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE, decode
+from tlx.models.detectors.ssd.export_parts import ExportDecoder, ExportHeads
 from tlx.models.detectors.ssd.heads import (
     EXTRA_CHANNELS,
     EXTRA_NAMES,
@@ -17,20 +19,22 @@ from tlx.models.detectors.ssd.heads import (
     initialize_heads,
     make_extras,
 )
-from tlx.models.detectors.ssd.postprocess import Detections, select_all
+from tlx.models.detectors.ssd.loss import multibox_loss
 from tlx.models.detectors.ssd.priors import make_priors
-from tlx.models.trunk import TrunkNetwork
 
 
-class SSD(TrunkNetwork):
-    """A detector for `classes` (background not counted) on square inputs of `input_size` pixels."""
+@register
+class SSD(Detector):
+    """SSD with six maps, 3x3 heads and the priors of mb1-ssd."""
 
-    priors: Tensor
+    name = "ssd"
+    own_blocks = EXTRA_NAMES
+    heads: Heads
 
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
-        super().__init__(spec, conventions, input_size)
+        super().__init__(spec, conventions, classes, input_size)
         self.extras = make_extras(self.backbone.channels[-1])
         taps = self.backbone.taps
         channels = [self.backbone.channels[t] for t in taps] + [c for _, c in EXTRA_CHANNELS]
@@ -57,32 +61,27 @@ class SSD(TrunkNetwork):
             sides.append(side)
         return sides
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised input (N, 3, S, S) -> logits (N, P, classes + 1), offsets (N, P, 4)."""
-        return self.heads(self.features(x))
+    def loss(
+        self, maps: list[Tensor], targets: Targets, *, min_negatives: int = 0
+    ) -> dict[str, Tensor]:
+        """The multibox loss."""
+        logits, offsets = self.heads(maps)
+        return multibox_loss(logits, offsets, targets, self.priors, min_negatives=min_negatives)
 
-    @torch.no_grad()
-    def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised input -> softmax scores (N, P, C), unclipped corner-form boxes (N, P, 4).
-
-        In full precision, also under autocast: figures belong to the weights, not to the run.
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            return self._decoded(*self(x))
-
-    def _decoded(self, logits: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, raw: Raw) -> tuple[Tensor, Tensor]:
+        """Softmax, and offsets from the priors."""
+        logits, offsets = raw
         return logits.float().softmax(-1), decode(offsets.float(), self.priors)
 
-    def detect(self, images: Tensor, **options: Any) -> list[Detections]:
-        """RGB images (N, 3, S, S) in 0..255 -> detections per image, after per-class NMS.
+    def export_parts(self) -> tuple[nn.Module, nn.Module]:
+        """Convolutions row by row; the arithmetic of softmax and box decoding."""
+        return ExportHeads(self.heads), ExportDecoder(self.priors)
 
-        Args:
-            options: of `tlx.models.detectors.ssd.postprocess.select_all`.
-        """
-        return select_all(*self.raw(self.normalize(images)), **options)
-
-    @torch.no_grad()
-    def detect_from(self, outputs: list[Tensor], **options: Any) -> list[Detections]:
-        """`detect`, from what `eval_outputs` returned for the normalised images."""
-        with torch.autocast(outputs[-1].device.type, enabled=False):
-            return select_all(*self._decoded(*self.heads(self.eval_maps(outputs))), **options)
+    def describe(self) -> dict[str, Any]:
+        """Priors by digest, and the variances of the box coding."""
+        priors = self.priors.cpu().numpy()
+        digest = hashlib.sha256(priors.astype("<f4").tobytes()).hexdigest()
+        return {
+            "priors": {"count": len(priors), "sha256": digest},
+            "variances": [CENTER_VARIANCE, SIZE_VARIANCE],
+        }

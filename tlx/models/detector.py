@@ -1,0 +1,143 @@
+"""What a detector is to the rest of the program, and which ones there are.
+
+A detector is a trunk of named blocks (backbone, then blocks of its own), heads on tapped maps, a
+loss, and a way from what the heads give to scores and boxes. Freezing, caching, training,
+evaluation, export and benchmarks know no more of it than this.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_choice
+from tlx.models.backbones.base import BackboneSpec, Conventions
+from tlx.models.postprocess import Detections, select_all
+from tlx.models.trunk import TrunkNetwork
+
+Raw = tuple[Tensor, Tensor]
+"""What heads give: logits (N, P, C) and box outputs (N, P, 4) of all priors."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Ground truth of a batch, padded to the largest number of objects M.
+
+    Attributes:
+        boxes: float32 (B, M, 4) corner form in 0..1; labels: int64 (B, M), 1-based, 0 in padding.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Targets:
+        """The same targets on another device (Lightning's batch transfer calls this)."""
+        return Targets(
+            self.boxes.to(device, non_blocking=non_blocking),
+            self.labels.to(device, non_blocking=non_blocking),
+        )
+
+
+class Detector(TrunkNetwork, ABC):
+    """A detector for `classes` (background not counted) on square inputs of `input_size` pixels.
+
+    A subclass builds its blocks (`extras`), heads, taps and priors, and calls `_complete`.
+
+    Attributes:
+        name: of `detector.name=`.
+        own_blocks: names of the trunk's blocks behind the backbone, in order.
+        priors: (P, 4) centre form, 0..1 of the input: where each output looks. It follows from the
+            configuration, so checkpoints do not carry it.
+    """
+
+    name: ClassVar[str]
+    own_blocks: ClassVar[tuple[str, ...]]
+    priors: Tensor
+
+    def __init__(
+        self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
+    ) -> None:
+        super().__init__(spec, conventions, input_size)
+        self.classes = classes
+
+    @abstractmethod
+    def loss(
+        self, maps: list[Tensor], targets: Targets, *, min_negatives: int = 0
+    ) -> dict[str, Tensor]:
+        """The loss of a batch, from the tapped maps of its pictures.
+
+        Args:
+            maps: what `features` or `tail` gives.
+            min_negatives: of a picture without objects, where the loss mines negatives.
+
+        Returns:
+            ``{"loss", "classification", "localization"}``, finite scalars for any targets; the
+            first is the one to train on.
+        """
+
+    @abstractmethod
+    def decode(self, raw: Raw) -> tuple[Tensor, Tensor]:
+        """What the heads gave -> scores (N, P, C), background first and summing to at most 1 with
+        it, and unclipped corner-form boxes (N, P, 4) in 0..1, both float32."""
+
+    @abstractmethod
+    def export_parts(self) -> tuple[nn.Module, nn.Module]:
+        """Heads and decoding as plain feed-forward modules of a batch of one, batch norm folded.
+
+        The first takes the list of tapped maps and gives `Raw`, also in float16; the second is
+        `decode`, with constants for the priors, in float32.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """What a program must know to decode by itself, for `model.json`; none by default."""
+        return {}
+
+    def forward(self, x: Tensor) -> Raw:
+        """Normalised input (N, 3, S, S) -> what the heads give."""
+        raw: Raw = self.heads(self.features(x))
+        return raw
+
+    @torch.no_grad()
+    def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised input -> scores (N, P, C), unclipped corner-form boxes (N, P, 4).
+
+        In full precision, also under autocast: figures belong to the weights, not to the run.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            return self.decode(self(x))
+
+    def detect(self, images: Tensor, **options: Any) -> list[Detections]:
+        """RGB images (N, 3, S, S) in 0..255 -> detections per image, after per-class NMS.
+
+        Args:
+            options: of `postprocess.select_all`.
+        """
+        return select_all(*self.raw(self.normalize(images)), **options)
+
+    @torch.no_grad()
+    def detect_from(self, outputs: list[Tensor], **options: Any) -> list[Detections]:
+        """`detect`, from what `eval_outputs` returned for the normalised images."""
+        with torch.autocast(outputs[-1].device.type, enabled=False):
+            return select_all(*self.decode(self.heads(self.eval_maps(outputs))), **options)
+
+
+DETECTORS: dict[str, type[Detector]] = {}
+D = TypeVar("D", bound=type[Detector])
+
+
+def register(detector: D) -> D:
+    """Make a detector known under its name; a decorator."""
+    DETECTORS[detector.name] = detector
+    return detector
+
+
+def detector_class(name: str) -> type[Detector]:
+    """Look a detector up; raises `ConfigError` with the nearest name for an unknown one."""
+    if name not in DETECTORS:
+        raise ConfigError(unknown_choice("detector.name", name, DETECTORS))
+    return DETECTORS[name]
