@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.errors import ConfigError
 from tlx.config.schema import DataConfig
 from tlx.freeze.depth import frozen_blocks

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.errors import WeightsError
 from tlx.common.version import __version__
 from tlx.data.membership import Membership

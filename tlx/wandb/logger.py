@@ -12,9 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tlx.config.identity import run_label
 from tlx.records.arms import arm_settings, base_label
 from tlx.records.columns import AXES, COLUMNS
-from tlx.config.identity import run_label
+from tlx.records.predictions import read_predictions
 from tlx.wandb.media import (
     CLASSES,
     MOST_PICTURES,
@@ -33,7 +34,6 @@ from tlx.wandb.service import (
     open_run,
     staged_in,
 )
-from tlx.records.predictions import read_predictions
 
 log = logging.getLogger(__name__)
 
