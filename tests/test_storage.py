@@ -7,6 +7,7 @@ write beyond it meets as it would meet the end of a disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import resource
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ import tlx.predict
 import tlx.report.__main__
 import tlx.train
 from tlx.common.cli import run_program
-from tlx.common.errors import StorageError
+from tlx.common.errors import StorageError, remedy
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self").is_dir(), reason="no /proc: only Linux has a folder that refuses all"
@@ -161,6 +162,23 @@ def test_a_file_in_the_way_is_named(name: str, tmp_path: Path) -> None:
     assert "Errno" not in said
     assert "free space" not in said
     assert out.read_text() == "of another program"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "free space"),
+        (errno.EDQUOT, "free space"),
+        (errno.ENOTDIR, "in the way"),
+        (errno.EISDIR, "in the way"),
+        (errno.EROFS, "the right to write"),
+        (errno.EIO, "give another place"),
+    ],
+)
+def test_the_remedy_is_that_of_the_fault(number: int, words: str) -> None:
+    said = remedy(OSError(number, "of the system", "place"))
+    assert words in said
+    assert ("free space" in said) is (words == "free space")
 
 
 def test_what_an_evaluation_cannot_write_is_found_before_it(tmp_path: Path) -> None:
