@@ -7,9 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import helpers_data_check
-import helpers_illustrated as illustrated
-import helpers_retrace as retrace
 import numpy as np
 import pytest
 import torch
@@ -17,7 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
+import tests.report.helpers_illustrated as illustrated
+import tests.report.helpers_retrace as retrace
 import tlx.config.composition  # noqa: F401  registers the schema and the resolvers
+from tests.data import helpers_data_check
 from tlx.config.check import conf_dir
 
 REPOSITORY = Path(__file__).parent.parent

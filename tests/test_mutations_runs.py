@@ -13,13 +13,6 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from helpers_classify import write_checkpoint as write_classifier
-from helpers_classify import write_set as write_folders
-from helpers_codecs import JSON, LINES, ONNX, SAFETENSORS, TORCH, WANDB, YAML
-from helpers_export import write_checkpoint, write_pytorch_ssd, written
-from helpers_illustrated import ARMS, write_study
-from helpers_mutations import Target, content, faults, program
-from helpers_trained import config_of, exported, trained
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
@@ -30,6 +23,13 @@ import tlx.export.__main__
 import tlx.predict
 import tlx.report.__main__
 import tlx.training.fit
+from tests.classify.helpers_classify import write_checkpoint as write_classifier
+from tests.classify.helpers_classify import write_set as write_folders
+from tests.data.helpers_codecs import JSON, LINES, ONNX, SAFETENSORS, TORCH, WANDB, YAML
+from tests.data.helpers_mutations import Target, content, faults, program
+from tests.export.helpers_export import write_checkpoint, write_pytorch_ssd, written
+from tests.report.helpers_illustrated import ARMS, write_study
+from tests.study.helpers_trained import config_of, exported, trained
 from tlx.classify.k210 import check_k210
 from tlx.config.check import check_config, stored_config
 from tlx.config.schema import Config

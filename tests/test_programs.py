@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_overrides
 from PIL import Image
 
+from tests.conftest import tiny_overrides
 from tlx.records.digest import file_sha256
 from tlx.records.predictions import read_predictions
 from tlx.report.comparison.again import with_seeds

@@ -14,11 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers_classify import write_checkpoint as write_classifier
-from helpers_classify import write_set as write_folders
-from helpers_illustrated import ARMS, write_study
-from helpers_mutations import argv
-from helpers_trained import exported, trained
 
 import tlx.benchmark.__main__
 import tlx.cache
@@ -30,6 +25,11 @@ import tlx.export.__main__
 import tlx.predict
 import tlx.report.__main__
 import tlx.train
+from tests.classify.helpers_classify import write_checkpoint as write_classifier
+from tests.classify.helpers_classify import write_set as write_folders
+from tests.data.helpers_mutations import argv
+from tests.report.helpers_illustrated import ARMS, write_study
+from tests.study.helpers_trained import exported, trained
 from tlx.common.cli import run_program
 from tlx.common.errors import StorageError, remedy
 

@@ -8,8 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-from conftest import REPOSITORY
 from hatchling.builders.wheel import WheelBuilder
+
+from tests.conftest import REPOSITORY
 
 
 def test_wheel_in_another_folder(tmp_path: Path) -> None:

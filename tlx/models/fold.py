@@ -30,8 +30,8 @@ def pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
     """Every batch norm behind a convolution: their parent, the convolution's name, the norm's.
 
     It counts as behind when its module registers it right after a convolution of as many channels,
-    which is also the order of execution in every backbone here (`tests/test_engine.py` compares
-    the outputs).
+    which is also the order of execution in every backbone here
+    (`tests/freeze/test_engine.py` compares the outputs).
     """
     previous: tuple[str, nn.Module] | None = None
     for name, child in parent.named_children():

@@ -1,0 +1,35 @@
+"""The key of cached activations: one for each set of all that decides them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.conftest import Compose
+from tlx.activations.key import digest, ingredients
+from tlx.data.module import build_data
+from tlx.training.run import build_detector
+
+
+def test_the_key_follows_all_that_decides_the_activations(
+    tiny_config: Compose, tmp_path: Path
+) -> None:
+    cfg = tiny_config()
+    data = build_data(cfg.data, tmp_path / "cache")
+    detector = build_detector(cfg, data.classes, {})
+    items = data.splits["train"]
+    given: dict[str, Any] = {"views": 2, "seed": 0, "zoom_out": 4.0, "dtype": "f16"}
+    key = digest(ingredients(detector, 5, items, **given))
+    assert key == digest(ingredients(detector, 5, items, **given))
+    others = [
+        ingredients(detector, 6, items, **given),
+        ingredients(detector, 5, items[1:], **given),
+        *(ingredients(detector, 5, items, **{**given, name: value})
+          for name, value in (("views", 3), ("seed", 1), ("zoom_out", 1.0), ("dtype", "u8"))),
+    ]  # fmt: skip
+    with torch.no_grad():
+        detector.backbone.blocks["mbconv_4"].bn2.running_mean[0] += 1e-6
+    others.append(ingredients(detector, 5, items, **given))
+    assert len({key, *map(digest, others)}) == len(others) + 1

@@ -1,0 +1,182 @@
+"""Configuration: every file composes, every spelling works, nonsense is refused before loading."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+from omegaconf import OmegaConf, ValidationError
+
+import tlx.train
+from tests.conftest import Compose
+from tlx.common.errors import ConfigError
+from tlx.config.check import check_config, conf_dir
+from tlx.config.identity import fingerprint, run_label
+from tlx.freeze.depth import freeze_label, frozen_blocks
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.detectors.ssd.heads import EXTRA_NAMES
+
+CONF = conf_dir()
+# classify.yaml is the root of another program: tests/test_classify.py
+FILES = sorted(p.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.name != "classify.yaml")
+
+
+def header_command(path: Path) -> list[str]:
+    """The arguments of the command that a file starts with."""
+    prefix = "# python -m tlx.train "
+    lines = [line for line in (CONF / path).read_text().splitlines()[:3] if line.startswith(prefix)]
+    assert lines, f"{path} does not start with the command that uses it"
+    return shlex.split(lines[0].removeprefix(prefix))
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_files_own_command_composes_and_passes_the_checks(
+    path: Path, compose_config: Compose
+) -> None:
+    arguments = header_command(path)
+    if path.parent != Path(".") and path.stem not in ("default", "ssd"):
+        assert f"{path.parent}={path.stem}" in arguments
+    # A sweep's first job: Hydra's sweeper splits the values, composition alone does not.
+    cfg = compose_config(*(a.split(",")[0] for a in arguments if not a.startswith("-")))
+    assert check_config(cfg)
+    assert run_label(cfg)
+
+
+@pytest.mark.parametrize(
+    ("override", "frozen"),
+    [("freeze=4", 5), ("freeze='4'", 5), ('freeze="4"', 5), ("freeze=none", 0), ("freeze=all", 17),
+     ("freeze=heads", 21), ("freeze=0", 1), ("freeze=mbconv_4", 5)],
+)  # fmt: skip
+def test_spellings_of_freeze(override: str, frozen: int, compose_config: Compose) -> None:
+    cfg = compose_config(override)
+    spec = backbone_spec(cfg.backbone.name)
+    assert frozen_blocks(cfg.freeze, spec, EXTRA_NAMES) == frozen
+    assert check_config(cfg)[0].frozen == frozen
+
+
+def test_equal_spellings_share_a_run_and_differences_do_not(compose_config: Compose) -> None:
+    assert fingerprint(compose_config("freeze=4")) == fingerprint(compose_config("freeze='4'"))
+    base = fingerprint(compose_config())
+    for same in ("logger=none", "runs_dir=elsewhere", "trainer.workers=0", "name=x"):
+        assert fingerprint(compose_config(same)) == base
+    for other in ("seed=1", "freeze=4", "trainer.base_lr=0.5", "data.split_seed=3"):
+        assert fingerprint(compose_config(other)) != base
+
+
+def test_seed_zero_is_a_seed(compose_config: Compose) -> None:
+    cfg = compose_config("seed=0")
+    check_config(cfg)
+    assert "seed=0" in run_label(cfg)
+    assert fingerprint(cfg) != fingerprint(compose_config("seed=1"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.epochs=0", "trainer.epochs=0 must be at least 1"),
+        ("seed=-1", "seed=-1"),
+        ("freeze=-1", "not understood"),
+        ("freeze=17", "past the last block"),
+        ("freeze=null", "not understood"),
+        ("backbone.weights=scratch freeze=4", "random weights"),
+        ("data=voc", "data.root"),
+        ("data.val_fraction=0.6 data.test_fraction=0.5", "leave something"),
+        ("trainer.select_by=loss", "none of map, map_50, map_75"),
+        ("policy=two_phase freeze=none", "deeper"),
+        ("policy=two_phase freeze=all policy.unfreeze_at=1", "empty"),
+        ("policy=two_phase freeze=all policy.lr_scale=fast", "lr_scale"),
+        ("+policy.typo=1", "typo"),
+        ("backbone.name=resnet", "known: efficientnet_lite0"),
+        ("policy.name=magic", "known: auto, fixed"),
+    ],
+)
+def test_nonsense_is_refused_with_what_to_do(
+    override: str, message: str, compose_config: Compose
+) -> None:
+    cfg = compose_config(*override.split())
+    with pytest.raises(ConfigError, match=message):
+        check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.epoch=3", "trainer.epochs=many", "freezes=4", "backbone=vgg", "data.root=[1]"],
+)
+def test_unknown_keys_and_wrong_types_are_refused_by_the_schema(
+    override: str, compose_config: Compose
+) -> None:
+    with pytest.raises((HydraException, ValidationError)) as caught:
+        compose_config(override)
+    assert override.partition("=")[0] in str(caught.value)
+
+
+def test_labels_are_text() -> None:
+    assert freeze_label(4) == freeze_label("4") == "4"
+
+
+def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tlx.train", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_answers_the_first_questions() -> None:
+    done = run_train("--help")
+    assert done.returncode == 0
+    for words in (
+        "freeze=none|N|NAME|all|heads",
+        "mobilenet_v1",
+        "two_phase",
+        "resume=RUN_DIR",
+        "-m",
+    ):
+        assert words in done.stdout
+
+
+def test_a_wrong_command_line_is_one_readable_line(tmp_path: Path) -> None:
+    done = run_train("freeze=99", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 2
+    assert "past the last block of efficientnet_lite0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: [1", "expected ',' or ']'"),
+        ("defaults: 3", "defaults must be a list"),
+        ("# @package _global_\ntrainer:\n  epochs: many", "'many'"),
+        ("# @package _global_\nseed: ${nothing:1}", "nothing"),
+    ],
+)
+def test_a_damaged_experiment_is_one_line(
+    tmp_path: Path, text: str, message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["train", "--config-dir", str(tmp_path), "experiment=mine"])
+    with pytest.raises(SystemExit) as end:
+        tlx.train.main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_values_at_the_root_of_an_experiment_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the command, with a folder of one's own; the command line still comes last."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\nfreeze: 8\nseed: 5\nname: mine\ntrainer:\n  epochs: 3\n"
+    )
+    command = [sys.executable, "-m", "tlx.train", "--config-dir", str(tmp_path),
+               "experiment=mine", "seed=7", "--cfg", "job"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    cfg = OmegaConf.create(done.stdout)
+    assert (cfg.freeze, cfg.seed, cfg.name, cfg.trainer.epochs) == (8, 7, "mine", 3)

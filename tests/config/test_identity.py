@@ -1,0 +1,113 @@
+"""Fingerprints: pinned, so that runs of earlier versions stay what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import tlx.classify.__main__  # noqa: F401  registers the schema of classifications
+import tlx.config.identity as identity
+from tests.conftest import Compose
+from tlx.config.check import conf_dir
+from tlx.config.classify_schema import ClassifyConfig, FoldersConfig
+from tlx.config.identity import fingerprint, settings
+from tlx.config.schema import Config, TrainerConfig
+
+# As version 0.2.0 gave them, before there was a rule for later keys.
+PINNED = {
+    "": "6da7f16f64d2",
+    "freeze=4 seed=3": "cbd8e2198595",
+    "data=guns data.root=/data/guns": "73c561a256f7",
+    "data=guns data.root=/data/guns freeze=all policy=two_phase": "9a2b6a2efd41",
+    "experiment=published_guns data.root=/data/guns freeze=8": "7ce903fc0c00",
+    "policy=auto": "41be27be74b9",
+    "data=yolo data.root=/d data.splits=cut": "e20510c0b7b0",
+    "data=voc data.root=/d data.fixes=/f.json": "ea753a022087",
+    "backbone.weights=scratch cache.views=4 trainer.precision=bf16-mixed": "82f064d2582d",
+}
+PINNED_CLASSIFY = {
+    "": "2e06656a2449",
+    "data.root=/data/birds freeze=all policy=two_phase": "365637f9e46b",
+}
+
+
+@pytest.mark.parametrize("overrides", PINNED)
+def test_fingerprints_are_those_of_earlier_versions(
+    overrides: str, compose_config: Compose
+) -> None:
+    assert fingerprint(compose_config(*overrides.split())) == PINNED[overrides]
+
+
+@pytest.mark.parametrize("overrides", PINNED_CLASSIFY)
+def test_fingerprints_of_classifications_are_those_of_earlier_versions(overrides: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("classify", overrides=overrides.split())
+    assert fingerprint(cfg) == PINNED_CLASSIFY[overrides]
+
+
+@dataclass
+class LaterTrainer(TrainerConfig):
+    nesterov: bool = False
+
+
+@dataclass
+class Extra:
+    amount: int = 3
+
+
+@dataclass
+class LaterConfig(Config):
+    trainer: TrainerConfig = field(default_factory=LaterTrainer)
+    extra: Extra = field(default_factory=Extra)
+
+
+def test_a_later_key_says_nothing_while_it_has_its_default(
+    compose_config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "Config", LaterConfig)
+    old = compose_config()
+
+    def later(**values: Any) -> str:
+        plain: Any = OmegaConf.to_container(old, resolve=True)
+        for key, value in values.items():
+            group, _, name = key.partition("_")
+            plain.setdefault(group, {})[name] = value
+        return fingerprint(OmegaConf.create(plain))
+
+    assert later(trainer_nesterov=False, extra_amount=3) == fingerprint(old) == PINNED[""]
+    other = {later(trainer_nesterov=True), later(extra_amount=4), later(extra_amount=5)}
+    assert len(other | {PINNED[""]}) == 4
+    assert settings(old)["extra.amount"] == 3, "a stored configuration lacks what came later"
+
+
+@dataclass
+class LaterFolders(FoldersConfig):
+    mirror: bool = True
+
+
+@dataclass
+class LaterClassify(ClassifyConfig):
+    data: FoldersConfig = field(default_factory=LaterFolders)
+
+
+def test_a_later_key_of_classifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "ClassifyConfig", LaterClassify)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        plain: Any = OmegaConf.to_container(compose("classify"), resolve=True)
+    plain["data"]["mirror"] = True
+    assert fingerprint(OmegaConf.create(plain)) == PINNED_CLASSIFY[""]
+    plain["data"]["mirror"] = False
+    assert fingerprint(OmegaConf.create(plain)) != PINNED_CLASSIFY[""]
+
+
+def test_every_key_of_a_policy_that_is_not_tlx_s_own_counts(compose_config: Compose) -> None:
+    plain: Any = OmegaConf.to_container(compose_config(), resolve=True)
+    prints = set()
+    for every in (1, 2):
+        plain["policy"] = {"name": "gradual", "every": every}
+        prints.add(fingerprint(OmegaConf.create(plain)))
+    assert len(prints) == 2

@@ -1,0 +1,44 @@
+"""The records that a report reads, and those that it cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.report.helpers_report import make_record, study, write_runs
+from tlx.report import load_records
+from tlx.report.comparison.arms import Arm
+from tlx.report.comparison.cautions import cautions
+from tlx.report.comparison.records import Record
+
+
+def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
+    bad = {"version": 2, "broken": "{", "list": [1], "status": {"version": 1, "status": "odd"}}
+    bad["version"] = make_record() | {"version": 2}
+    bad["freeze"] = make_record() | {"freeze": None}
+    for name, content in bad.items():
+        (tmp_path / name).mkdir()
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / name / "record.json").write_text(text)
+    loaded = load_records([tmp_path, tmp_path / "absent", write_runs(tmp_path / "ok", study()[0])])
+    assert len(loaded.records) == 1, "a run under two of the paths is read once"
+    text = "\n".join(loaded.warnings)
+    assert len(loaded.warnings) == len(bad) + 1
+    assert "record version 2 is unknown" in text
+    assert "absent: no such file or folder" in text
+    for name in bad:
+        assert str(tmp_path / name / "record.json") in text
+
+
+@pytest.mark.parametrize(
+    ("resumes", "resumed", "told"),
+    [(0, None, False), (2, None, True), (2, [{"step": 3}], True), (1, [{"step": 3}], False)],
+)
+def test_a_resume_of_which_no_note_was_taken_is_a_caution(
+    tmp_path: Path, resumes: int, resumed: list[dict[str, int]] | None, told: bool
+) -> None:
+    record = Record(tmp_path, {"name": "old", "resumes": resumes, "resumed": resumed})
+    lines = cautions([Arm("freeze=4", (record,))])
+    assert any("went on from a checkpoint" in line for line in lines) is told
