@@ -24,6 +24,9 @@ def test_wheel_in_another_folder(tmp_path: Path) -> None:
     assert {"tlx/convert/tflite.py", "tlx/convert/kmodel.py", "tlx/maixpy/main.py"} <= set(names)
     templates = {"index.html.jinja", "macros.jinja", "style.css"}
     assert {f"tlx/report/templates/{name}" for name in templates} <= set(names)
+    assert "tlx/py.typed" in names  # without it a user's type checker takes everything for Any
+    entry = next(name for name in names if name.endswith(".dist-info/entry_points.txt"))
+    assert "tlx = tlx.__main__:script" in (site / entry).read_text()
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
 
     own = tmp_path / "own" / "data"

@@ -1,12 +1,18 @@
-"""`python -m tlx.cache`: what is cached below `cache_dir`, and how to get the room back.
+"""tlx.cache: what is cached below `cache_dir`, and how to get the room back.
 
 Usage
   python -m tlx.cache list  [cache_dir=DIR]
-  python -m tlx.cache clear [cache_dir=DIR] [kind=activations|images|all]
+  python -m tlx.cache clear [cache_dir=DIR] [kind=KIND]
 
-`clear` removes cached activations; `kind=images` decoded pictures, `kind=all` both. Whatever is
-missing is made again by the run that needs it. A run that is using a cache keeps it until it ends
-(on systems that let open files be removed).
+  cache_dir  what tlx caches (default: $TLX_CACHE or ~/.cache/tlx)
+  kind       of clear: activations (default), images (decoded pictures), or all
+
+Examples
+  python -m tlx.cache list
+  python -m tlx.cache clear kind=all
+
+Whatever is missing is made again by the run that needs it. A run that is using a cache keeps it
+until it ends (on systems that let open files be removed).
 """
 
 from __future__ import annotations

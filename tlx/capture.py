@@ -1,4 +1,4 @@
-"""Collect pictures for a data set from a camera or a video.
+"""tlx.capture: collect pictures for a data set from a camera or a video.
 
 Usage
   python -m tlx.capture source=SOURCE output=FOLDER [KEY=VALUE ...]
@@ -15,6 +15,10 @@ Usage
                (default: false)
   count        end after so many pictures (default: the end of the source, or Ctrl+C)
   size, fps, flip, give_up   of a camera, as of tlx.predict
+
+Examples
+  python -m tlx.capture source=/dev/video0 output=/data/plates labels=plate keys=true
+  python -m tlx.capture source=street.mp4 output=/data/plates split=test every=60
 
 One session goes into one split: frames of one session resemble each other, and a set that is cut
 through it would test what it has trained on. Annotate with any tool that writes Pascal VOC, then

@@ -1,4 +1,4 @@
-"""Evaluate a model on a split of its own data, or of another set of the same classes.
+"""tlx.evaluate: measure a model on a split of its own data, or of another set of the same classes.
 
 Usage
   python -m tlx.evaluate checkpoint=RUN_OR_FILE [split=test] [KEY=VALUE ...]
@@ -27,6 +27,11 @@ Usage
   device       cpu, cuda, ... (default: cuda where there is one; cpu for model=…)
   cache_dir    decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
   output       a JSON file for all figures (default: only the table is printed)
+
+Examples
+  python -m tlx.evaluate checkpoint=runs/guns-efficientnet_lite0/freeze=4-seed=0-1a2b3c
+  python -m tlx.evaluate model=export/onnx/ssd-mobilenet_v1.onnx preprocess=detectnet
+  python -m tlx.evaluate checkpoint=RUN_FOLDER root=/data/elsewhere output=figures.json
 
 Prints COCO mAP@[.5:.95], mAP@.5, mAP@.75 and the VOC2007 11-point AP@.5, in all and per class.
 """

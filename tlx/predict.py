@@ -1,4 +1,4 @@
-"""Detect objects in pictures, videos and camera streams: annotated copies and JSON.
+"""tlx.predict: detect objects in pictures, videos and camera streams: annotated copies and JSON.
 
 Usage
   python -m tlx.predict model=RUN_OR_FILE source=SOURCE [KEY=VALUE ...]
@@ -23,6 +23,10 @@ Usage
   size, fps    of a camera, like 1280x720 and 30 (default: its own)
   flip         nvvidconv's flip-method of a CSI camera (default 0)
   give_up      s after which a lost camera is an error (default: never)
+
+Examples
+  python -m tlx.predict checkpoint=RUN_FOLDER source=pictures/ output=found/
+  python -m tlx.predict model=RUN_FOLDER source=/dev/video0 output=found.mkv track=true
 
 A picture that cannot be read is named, skipped, and makes the exit code 1. Details: docs/predict.md
 """

@@ -1,4 +1,4 @@
-"""Measure how fast tlx is, beside the usual ways to do the same.
+"""tlx.benchmark: how fast tlx is, beside the usual ways to do the same.
 
 Usage
   python -m tlx.benchmark COMMAND [KEY=VALUE ...]
@@ -7,6 +7,10 @@ Usage
            the training loader
   latency  one picture from its file to its detections, backend by backend, beside eager PyTorch;
            the command where none is named: python -m tlx.benchmark model=RUN,FILE backend=openvino
+
+Examples
+  python -m tlx.benchmark train
+  python -m tlx.benchmark latency model=RUN_FOLDER,export/onnx/ssd-mobilenet_v1.onnx
 
 `python -m tlx.benchmark COMMAND --help` lists the keys of a command.
 """

@@ -1,4 +1,4 @@
-"""Time a training step under several freeze policies: tlx beside the usual ways to freeze.
+"""tlx.benchmark train: time a training step by freeze policy, beside the usual ways.
 
 Usage
   python -m tlx.benchmark train [KEY=VALUE ...]
@@ -21,6 +21,10 @@ Usage
   seed             of weights, order and augmentation (default 0)
   cache_dir        decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
   output           folder for benchmark.json, benchmark.md, step_time.png (default benchmark)
+
+Examples
+  python -m tlx.benchmark train
+  python -m tlx.benchmark train policies=none,8,all root=/data/guns format=txt output=benchmark/guns
 
 Arms: plain, lightning, torchvision (another network), tlx_fp32, tlx_auto (bfloat16),
 tlx_cached_fp32, tlx_cached_auto. benchmark.md says what each is and what every figure means.

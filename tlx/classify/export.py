@@ -1,4 +1,4 @@
-"""Export a classifier to ONNX, and prove that it is the same there.
+"""tlx.classify.export: write a classifier as ONNX, and prove that it is the same there.
 
 Usage
   python -m tlx.classify.export checkpoint=RUN_OR_FILE [output=DIR] [KEY=VALUE ...]
@@ -11,6 +11,9 @@ Usage
   name           of the file (default: classifier-BACKBONE)
   root           another place of the data set (default: where training found it)
   cache_dir      decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+
+Examples
+  python -m tlx.classify.export checkpoint=RUN_FOLDER output=export/birds
 
 Input `input_0` float32 [1, 3, S, S], RGB; output `output_0` float32 [1, C], softmax. Beside the
 file: labels.txt (a line for each output, in order) and model.json. Then file and checkpoint run on

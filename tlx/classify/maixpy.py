@@ -1,4 +1,4 @@
-"""Bring a classifier to a K210 board (Sipeed Maix, MaixPy): check what fits, convert, prove.
+"""tlx.classify.maixpy: bring a classifier to a K210 board (MaixPy): check, convert, prove.
 
 Usage
   python -m tlx.classify.maixpy checkpoint=RUN_OR_FILE [output=DIR] [KEY=VALUE ...]
@@ -10,6 +10,9 @@ Usage
   pictures     of train, for the quantisation (default 50)
   root         another place of the data set (default: where training found it)
   cache_dir    decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+
+Examples
+  python -m tlx.classify.maixpy checkpoint=RUN_FOLDER environment=kmodel-env output=export/maixpy
 
 Writes the ONNX file with its model.json, and OUTPUT/sd/ for the SD card: main.py, labels.txt,
 model.kmodel. A network that does not fit is refused, with what to change. The kmodel then runs in

@@ -8,13 +8,11 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
-from tlx.common.typos import unknown_key
+from tlx.common.typos import nearest, unknown_key
 
 T = TypeVar("T")
 FAILED = 2  # exit code of every program that could not do its work, with a line that says why
@@ -25,6 +23,10 @@ def parse(schema: type[T], arguments: list[str]) -> T:
 
     Raises `ConfigError` for an unknown key, a wrong type or a missing value.
     """
+    # Here, and not above: the front door and the doctor need neither it nor the time it takes.
+    from omegaconf import MISSING, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     assert is_dataclass(schema)
     names = [f.name for f in fields(schema)]
     known = ", ".join(names)
@@ -62,15 +64,49 @@ def refuse_empty(values: Mapping[str, Any]) -> None:
 
 
 class Options(argparse.ArgumentParser):
-    """A command line with options: an unknown one is one line with the nearest."""
+    """A command line with names of folders and `key=value`, or `--key value`, which means the same.
+
+    An unknown key is one line with the nearest. `text` is what --help prints.
+    """
+
+    def __init__(self, prog: str, text: str | None) -> None:
+        super().__init__(prog=prog)
+        self.text = (text or "").strip() + "\n"
+
+    def format_help(self) -> str:
+        """The module's text: of one shape for all programs."""
+        return self.text
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As `argparse` does; an empty argument is refused, for as a path it is this folder."""
-        for argument in sys.argv[1:] if args is None else args:
+        given = list(sys.argv[1:] if args is None else args)
+        for argument in given:
             if re.fullmatch(r"(--[\w-]+=)?", argument):
                 self.exit(FAILED, f"{self.prog}: {argument or 'an argument'} is empty: give it a "
                           "value (is a variable of the shell not set?)\n")  # fmt: skip
-        return super().parse_known_args(args, namespace)
+        options = [option for argument in given for option in self._option(argument)]
+        return super().parse_known_args(options, namespace)
+
+    def _option(self, argument: str) -> list[str]:
+        """`key=value` as the option that it means; folders are called `freeze=4-…` too."""
+        key, equals, value = argument.partition("=")
+        if not equals or key.startswith("-"):
+            return [argument]
+        known = {name[2:].replace("-", "_"): name for name in self._option_string_actions}
+        known.pop("help", None)
+        if key not in known:
+            if re.fullmatch(r"\w+", key) and nearest(key, known) and not Path(argument).exists():
+                self.exit(FAILED, f"{self.prog}: {unknown_key(key, known, value)}\n")
+            return [argument]
+        if not value:
+            self.exit(FAILED, f"{self.prog}: {key}= is empty: give it a value (is a variable of "
+                      "the shell not set?), or leave the key out\n")  # fmt: skip
+        option = known[key]
+        if self._option_string_actions[option].nargs != 0:
+            return [f"{option}={value}"]
+        if value.lower() not in ("true", "false"):
+            self.exit(FAILED, f"{self.prog}: {key}={value} must be true or false\n")
+        return [option] if value.lower() == "true" else []
 
     def error(self, message: str) -> NoReturn:
         """End the program with exit code 2."""
@@ -79,7 +115,7 @@ class Options(argparse.ArgumentParser):
             option, _, value = unknown[0].partition("=")
             known = [name for name in self._option_string_actions if name.startswith("--")]
             self.exit(FAILED, f"{self.prog}: {unknown_key(option, known, value or None)}\n")
-        super().error(message)
+        self.exit(FAILED, f"{self.prog}: {message}; `{self.prog} --help` lists the keys\n")
 
 
 def command(program: str, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Check a data set before anything trains on it.
+"""tlx.data: check a data set before anything trains on it.
 
 Usage
   python -m tlx.data check data=voc data.root=/path/to/set [data.KEY=VALUE ...] [output=DIR]
@@ -7,6 +7,10 @@ Usage
              (data.classes, data.splits, data.group_near_duplicates, …)
   output     folder of check.json (default: the current one)
   cache_dir  decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+
+Examples
+  python -m tlx.data check data=voc data.root=/data/plates
+  python -m tlx.data check data=auto data.root=/data/ppe output=checked/
 
 Prints the splits with their pictures and boxes, the classes, and every kind of fault with its
 files; check.json has all of it. Exit code 0: the set can be trained on; 2: it cannot, and one line

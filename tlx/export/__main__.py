@@ -1,4 +1,4 @@
-"""Export a trained detector for other runtimes, and prove that it is the same there.
+"""tlx.export: write a trained detector for other runtimes, and prove that it is the same there.
 
 Usage
   python -m tlx.export checkpoint=RUN_OR_FILE format=FORMAT [output=DIR] [KEY=VALUE ...]
@@ -20,6 +20,10 @@ Usage
   name           of the files (default: ssd-BACKBONE)
   environment    the virtual environment of the converter, for tflite and kmodel
   cache_dir      decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
+
+Examples
+  python -m tlx.export checkpoint=RUN_FOLDER format=onnx output=export/onnx
+  python -m tlx.export checkpoint=RUN_FOLDER format=openvino precision=int8 output=export/int8
 
 Beside the artefact: labels.txt, model.json, and commands.md with what to type on the device. Then
 artefact and checkpoint run on the same pictures; where they differ beyond the tolerance, the export

@@ -1,8 +1,31 @@
-"""`python -m tlx.inspect`: look at the test pictures of runs in FiftyOne, and note what to fix."""
+"""tlx.inspect: look at the test pictures of runs in FiftyOne, and note what to fix.
+
+Usage
+  python -m tlx.inspect RUN... [KEY=VALUE ...]
+
+Shows ground truth, what each run found, and saved views of missed objects, false alarms, wrong
+classes, low IoU, small objects, high-loss images, disagreement between policies, and near
+duplicates. Needs the extra: pip install 'tlx[viz]'.
+
+  RUN         run folder, or a study's
+  score       least score of a detection that counts (default 0.3)
+  root        where the pictures are now (default: where the record says)
+  fixes       write the tags that were set in the App to this CSV file, and open nothing
+  port        of the App, on this machine only (default 5151)
+  no_browser  true: serve the App, open no browser
+
+Every key may be written --key VALUE too.
+
+Examples
+  python -m tlx.inspect runs/my-study
+  python -m tlx.inspect runs/my-study fixes=fixes.csv
+
+Tags that are set in the App are kept. `remove`, `wrong box` and `missing object` mean something to
+tlx.data: fixes=FILE writes all tags to a list, data.fixes=FILE trains with it (docs/inspect.md).
+"""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections import Counter
@@ -22,45 +45,18 @@ from tlx.inspect.tags import read_tags, set_tags
 from tlx.inspect.views import save_views
 from tlx.records.predictions import SHOWN
 
-_DESCRIPTION = """\
-Look at the test pictures of finished runs in FiftyOne: ground truth, what each run found, and saved
-views of missed objects, false alarms, wrong classes, low IoU, small objects, high-loss images,
-disagreement between policies, and near duplicates. Needs the extra: pip install 'tlx[viz]'.
-"""
-_EPILOG = """\
-Tags that are set in the App are kept. `remove`, `wrong box` and `missing object` mean something to
-tlx.data: --fixes writes all tags to a list, and data.fixes=FILE trains with it (docs/inspect.md).
-
-examples:
-  python -m tlx.inspect runs/my-study
-  python -m tlx.inspect runs/my-study --fixes fixes.csv
-"""
-
 log = logging.getLogger(__name__)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of `python -m tlx.inspect`."""
-    found = Options(
-        prog="python -m tlx.inspect",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    found.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder, or a study's")
-    found.add_argument(
-        "--score", type=float, default=SHOWN, metavar="X",
-        help=f"least score of a detection that counts (default {SHOWN})",
-    )  # fmt: skip
-    found.add_argument("--root", type=Path, metavar="DIR", help="where the pictures are now")
-    found.add_argument(
-        "--fixes", type=Path, metavar="FILE",
-        help="write the tags that were set in the App to this CSV file, and open nothing",
-    )  # fmt: skip
-    found.add_argument(
-        "--port", type=int, default=5151, help="of the App, on this machine only (default 5151)"
-    )
-    found.add_argument("--no-browser", action="store_true", help="serve the App, open no browser")
+def parser() -> Options:
+    """The command line of `python -m tlx.inspect`; the text above says what each key is."""
+    found = Options("python -m tlx.inspect", __doc__)
+    found.add_argument("runs", nargs="+", type=Path)
+    found.add_argument("--score", type=float, default=SHOWN)
+    found.add_argument("--root", type=Path)
+    found.add_argument("--fixes", type=Path)
+    found.add_argument("--port", type=int, default=5151)
+    found.add_argument("--no-browser", action="store_true")
     return found
 
 
@@ -87,7 +83,7 @@ def save_fixes(seen: SeenRuns, path: Path) -> None:
     fo = import_fiftyone()
     name = dataset_name(seen)
     if not fo.dataset_exists(name):
-        raise DataError("these runs were not looked at yet: leave --fixes out and set tags first")
+        raise DataError("these runs were not looked at yet: leave fixes= out and set tags first")
     fixes = read_tags(fo.load_dataset(name))
     write_fixes(path, fixes)
     counts = Counter(fix.tag for fix in fixes)
@@ -100,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         if not 0 <= given.score <= 1:
-            raise DataError(f"--score {given.score} must be between 0 and 1")
+            raise DataError(f"score={given.score} must be between 0 and 1")
         seen = load_runs(given.runs, given.root)
         if given.fixes:
             save_fixes(seen, given.fixes)

@@ -1,8 +1,55 @@
-"""`python -m tlx.report`: compare finished runs from the console."""
+"""tlx.report: compare finished runs, and say what the evidence supports.
+
+Usage
+  python -m tlx.report RUNS... [KEY=VALUE ...]
+  python -m tlx.report from_wandb=SOURCE output=DIR [KEY=VALUE ...]
+
+Runs that differ in nothing but the seed form one arm; an arm's figures are the mean and the range
+(smallest to largest) over its seeds. Failed, interrupted and running runs are listed, not counted.
+
+  RUNS             run folders (with a record.json), or folders with run folders at any depth
+  from_wandb       read the runs from Weights & Biases instead: a folder with files of offline runs,
+                   ENTITY/PROJECT or ENTITY/PROJECT/GROUP; their folders are written to DIR/runs
+  to_wandb         true: show the report in Weights & Biases too, in the group of the study
+  output           folder of the report (default: the folder `report` inside the first of RUNS)
+  map_level        validation mAP@.5 (0 to 1) that arms are timed to (default: the lowest best of
+                   the runs that learned from pretrained weights)
+  loss_level       training loss, smoothed over an epoch, that arms are timed to (default: the
+                   highest of the runs' last, which every run reaches)
+  benchmark        a JSON file with latencies on a device by policy, for the chart of mAP against
+                   latency: rows like {"policy": "freeze=4", "latency_ms": 23.4, "device": "Pi 5"},
+                   or what tools/jetson_benchmark.py --output wrote on a Jetson (docs/report.md)
+
+What you can afford; the report names the cheapest arm that keeps to it:
+
+  train_minutes    longest training, with its validations
+  memory_gb        largest peak memory of training (10⁹ bytes)
+  latency_ms       longest time for a picture; see benchmark
+  accept_map_loss  loss of test mAP@.5 against the best arm that you accept (default 0.02)
+
+Every key may be written --key VALUE too.
+
+Examples
+  python -m tlx.report runs/my-sweep
+  python -m tlx.report runs/none runs/freeze-8 output=reports/none-or-8
+  python -m tlx.report runs/my-sweep map_level=0.6
+  python -m tlx.report runs/my-sweep train_minutes=20 accept_map_loss=0.01
+  python -m tlx.report from_wandb=my-team/tlx/my-sweep output=reports/my-sweep
+
+Written to the output folder (an earlier report there is replaced):
+  index.html    the report to read: one page that needs no network and no other file
+  report.md     verdict in words, warnings, table, plots, figures by class, environment
+  report.json   the rows of the table, the tests, and the points of every plot, unrounded
+  report.csv    one row a run, all scalar figures
+  *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
+                time (and latency), freeze=4 against freeze=8, best against worst arm, classes
+
+Exit code 0: a report was written; 2: there was nothing to report, an argument was wrong, or
+Weights & Biases did not take the report.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,107 +65,21 @@ from tlx.report.from_wandb import fetch
 from tlx.report.show import show
 from tlx.report.to_wandb import mirror_report
 
-_DESCRIPTION = """\
-Compare training runs that differ in what was frozen, and say what the evidence supports.
 
-Runs that differ in nothing but the seed form one arm; an arm's figures are the mean and the range
-(smallest to largest) over its seeds. Failed, interrupted and running runs are listed, not counted.
-"""
-_EPILOG = """\
-written to the output folder (an earlier report there is replaced):
-  index.html    the report to read: one page that needs no network and no other file
-  report.md     verdict in words, warnings, table, plots, figures by class, environment
-  report.json   the rows of the table, the tests, and the points of every plot, unrounded
-  report.csv    one row a run, all scalar figures
-  *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
-                time (and latency), freeze=4 against freeze=8, best against worst arm, classes
-
---benchmark FILE is JSON: rows like {"policy": "freeze=4", "latency_ms": 23.4, "device": "Pi 5"},
-or what tools/jetson_benchmark.py --output wrote on a Jetson; see docs/report.md.
-
-examples:
-  python -m tlx.report runs/my-sweep
-  python -m tlx.report runs/none runs/freeze-8 --output reports/none-or-8
-  python -m tlx.report runs/my-sweep --map-level 0.6
-  python -m tlx.report runs/my-sweep --train-minutes 20 --accept-map-loss 0.01
-  python -m tlx.report --from-wandb my-team/tlx/my-sweep --output reports/my-sweep
-
-exit status: 0 when a report was written, 2 when there was nothing to report, an argument was wrong,
-or Weights & Biases did not take the report.
-"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of `python -m tlx.report`."""
-    found = Options(
-        prog="python -m tlx.report",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    found.add_argument(
-        "runs",
-        nargs="*",
-        type=Path,
-        metavar="RUNS",
-        help="run folder (it holds record.json), or a folder with run folders at any depth",
-    )
-    found.add_argument(
-        "--from-wandb",
-        metavar="SOURCE",
-        help="read the runs from Weights & Biases instead: a folder with files of offline runs, "
-        "ENTITY/PROJECT or ENTITY/PROJECT/GROUP; their folders are written to DIR/runs",
-    )
-    found.add_argument(
-        "--to-wandb",
-        action="store_true",
-        help="show the report in Weights & Biases too, in the group of the study",
-    )
-    found.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="folder of the report (default: the folder `report` inside the first of RUNS)",
-    )
-    found.add_argument(
-        "--map-level",
-        type=float,
-        metavar="X",
-        help="validation mAP@.5 (0 to 1) that arms are timed to "
-        "(default: the lowest best of the runs that learned from pretrained weights)",
-    )
-    found.add_argument(
-        "--loss-level",
-        type=float,
-        metavar="X",
-        help="training loss, smoothed over an epoch, that arms are timed to "
-        "(default: the highest of the runs' last, which every run reaches)",
-    )
-    found.add_argument(
-        "--benchmark",
-        type=Path,
-        metavar="FILE",
-        help="latencies on a device by policy, for the chart of mAP against latency",
-    )
-    limits = found.add_argument_group(
-        "recommendation", "what you can afford; the report names the cheapest arm that keeps to it"
-    )
-    limits.add_argument(
-        "--train-minutes", type=float, metavar="X", help="longest training, with its validations"
-    )
-    limits.add_argument(
-        "--memory-gb", type=float, metavar="X", help="largest peak memory of training (10⁹ bytes)"
-    )
-    limits.add_argument(
-        "--latency-ms", type=float, metavar="X", help="longest time for a picture; see --benchmark"
-    )
-    limits.add_argument(
-        "--accept-map-loss",
-        type=float,
-        metavar="X",
-        default=Limits.accepted_map_loss,
-        help="loss of test mAP@.5 against the best arm that you accept (default: %(default)s)",
-    )
+def parser() -> Options:
+    """The command line of `python -m tlx.report`; the text above says what each key is."""
+    found = Options("python -m tlx.report", __doc__)
+    found.add_argument("runs", nargs="*", type=Path)
+    found.add_argument("--from-wandb")
+    found.add_argument("--to-wandb", action="store_true")
+    found.add_argument("--output", type=Path)
+    found.add_argument("--map-level", type=float)
+    found.add_argument("--loss-level", type=float)
+    found.add_argument("--benchmark", type=Path)
+    found.add_argument("--train-minutes", type=float)
+    found.add_argument("--memory-gb", type=float)
+    found.add_argument("--latency-ms", type=float)
+    found.add_argument("--accept-map-loss", type=float, default=Limits.accepted_map_loss)
     return found
 
 
@@ -127,9 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     given = command.parse_args(arguments)
     if given.from_wandb is None and not given.runs:
-        command.error("give RUNS, or --from-wandb SOURCE --output DIR")
+        command.error("give RUNS, or from_wandb=SOURCE output=DIR")
     if given.from_wandb is not None and (given.runs or given.output is None):
-        command.error("--from-wandb takes no RUNS, and needs --output DIR")
+        command.error("from_wandb=… takes no RUNS, and needs output=DIR")
     output = given.output or given.runs[0] / "report"
     left_out: list[str] = []
     try:

@@ -1,7 +1,7 @@
-"""Time one picture from its file to its detections, backend by backend, beside eager PyTorch.
+"""tlx.benchmark latency: time a picture from file to detections, by backend.
 
 Usage
-  python -m tlx.benchmark model=RUN,FILE,... [KEY=VALUE ...]
+  python -m tlx.benchmark latency model=RUN,FILE,... [KEY=VALUE ...]
 
   model      runs or checkpoints, exported files; a run among them gives the baselines
   backend    torch, onnxruntime, openvino, ncnn, tflite, tensorrt, with commas (default
@@ -18,8 +18,12 @@ Usage
   cache_dir  decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
   output     folder for latency.json and latency.md (default latency)
 
+Examples
+  python -m tlx.benchmark latency model=RUN_FOLDER
+  python -m tlx.benchmark latency model=RUN_FOLDER,export/onnx/ssd.onnx backend=onnxruntime,openvino
+
 Close other programs: whatever else runs is in the figures, and the load is stated.
-`python -m tlx.report --benchmark latency/latency.json` sets mAP beside latency.
+`python -m tlx.report RUNS benchmark=latency/latency.json` sets mAP beside latency.
 """
 
 from __future__ import annotations
