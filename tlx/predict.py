@@ -4,7 +4,7 @@ Usage
   python -m tlx.predict model=RUN_OR_FILE source=SOURCE [KEY=VALUE ...]
 
   model        a run's folder (its best checkpoint), a .ckpt file or an exported model
-               (checkpoint=… means the same)
+  checkpoint   means the same as model
   source       pictures: a file, a folder (searched recursively) or a pattern like 'shots/*.jpg';
                a video file; a camera: /dev/video0, csi://0 (Jetson); a stream: rtsp://…, http://…;
                a GStreamer pipeline 'a ! b ! appsink'

@@ -35,6 +35,9 @@ PROGRAMS = {
     ),
     "capture": Program("collect pictures for a data set from a camera or a video"),
     "cache": Program("list and clear what is cached", ("list", "clear")),
+    "completion": Program(
+        "complete programs, keys and choices in a shell", ("bash", "zsh", "fish")
+    ),
 }
 
 

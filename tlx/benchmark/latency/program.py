@@ -10,7 +10,8 @@ Usage
   baselines  eager PyTorch with torchvision's NMS, and with pytorch-ssd's NMS loop (default true)
   split      whose pictures are read, and whose mAP stands beside (default test)
   root       another place of the data set
-  rounds     turns of each arm (default 100); pictures: timed ones a turn (default 5)
+  rounds     turns of each arm (default 100)
+  pictures   timed ones a turn (default 5)
   warmup     rounds that do not count (default 3)
   threads    compute threads of every arm (default: one a core)
   device     cpu or cuda (default cpu)
