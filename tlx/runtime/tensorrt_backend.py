@@ -16,6 +16,7 @@ import torch
 from tlx.common.errors import ConfigError, ToolError, WeightsError
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
+from tlx.runtime.tensorrt_libraries import KINDS, examine
 from tlx.runtime.torch_backend import torch_device
 
 
@@ -75,14 +76,27 @@ def load(path: Path, device: str, threads: int | None, precision: str) -> Runtim
 
 
 def _package() -> Any:
-    for name in ("tensorrt", "tensorrt_rtx"):
-        try:
-            return import_module(name)
-        except ImportError:
-            continue
+    """The bindings, with libraries of their version.
+
+    Raises:
+        ToolError: there are none, or the libraries are missing or of another version.
+    """
+    for kind in KINDS:
+        for name in kind.modules:
+            try:
+                package = import_module(name)
+            except ImportError:
+                continue
+            # What loads may still be of two versions, and crash later on.
+            if problem := examine(kind)["problem"]:
+                raise ToolError(f"backend=tensorrt: {problem}")
+            return package
+    if problem := next((told for kind in KINDS if (told := examine(kind)["problem"])), None):
+        raise ToolError(f"backend=tensorrt: {problem}")
     raise ToolError(
-        "backend=tensorrt needs NVIDIA's tensorrt for Python: it comes with JetPack on a Jetson; "
-        "elsewhere pip install tensorrt, or tensorrt-rtx-cu13 for RTX"
+        "backend=tensorrt needs NVIDIA's bindings for Python: they come with JetPack on a Jetson; "
+        "elsewhere pip install 'tlx[tensorrt]', then the libraries that `python -m tlx.doctor` "
+        "names; for RTX cards pip install tensorrt-rtx-cu13"
     )
 
 
