@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,35 +83,62 @@ print(json.dumps([sys.argv[1:], sys.argv[0] == __file__, main.__spec__.name, sys
                   multiprocessing.spawn.get_preparation_data("x")["init_main_from_name"]]))
 sys.exit(7)
 """
+COMPOSED_PROBE = """
+import hydra
+@hydra.main(version_base="1.3", config_path=None)
+def main(cfg):
+    print("job", dict(cfg), hydra.core.hydra_config.HydraConfig.get().job.name)
+if __name__ == "__main__":
+    main()
+"""
 
 
-def test_a_program_behind_the_door_is_as_with_m(tmp_path: Path) -> None:
+@pytest.fixture
+def behind(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program of this text as `tlx probe …`, in a folder with another `probe.py`."""
     package, here = tmp_path / "package", tmp_path / "here"
     package.mkdir()
     here.mkdir()
-    (package / "probe.py").write_text(PROBE)
     (here / "probe.py").write_text("raise SystemExit('what lies where one stands')")
-    code = (
-        "import tlx, tlx.common.programs as p\n"
-        f"tlx.__path__.append({str(package)!r})\n"
-        "p.PROGRAMS['probe'] = p.Program('')\n" + SCRIPT
-    )
-    done = run("-c", code, "probe", "-m", "a=1,2", cwd=here)
+
+    def start(text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        (package / "probe.py").write_text(text)
+        code = (
+            "import tlx, tlx.common.programs as p\n"
+            f"tlx.__path__.append({str(package)!r})\n"
+            "p.PROGRAMS['probe'] = p.Program('')\n" + SCRIPT
+        )
+        return run("-c", code, "probe", *arguments, cwd=here)
+
+    return start
+
+
+def test_a_program_behind_the_door_is_as_with_m(
+    behind: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = behind(PROBE, "-m", "a=1,2")
     assert done.returncode == 7, done.stderr
-    seen = json.loads(done.stdout)
-    assert seen == [["-m", "a=1,2"], True, "tlx.probe", str(here), "tlx.probe"]
+    here = str(tmp_path / "here")
+    seen = [["-m", "a=1,2"], True, "tlx.probe", here, "tlx.probe"]
+    assert json.loads(done.stdout) == seen
+
+
+def test_hydra_sweeps_behind_the_door(
+    behind: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = behind(COMPOSED_PROBE, "-m", "+a=1,2")
+    assert done.returncode == 0, done.stderr
+    jobs = [line for line in done.stdout.splitlines() if line.startswith("job")]
+    assert jobs == ["job {'a': 1} probe", "job {'a': 2} probe"]
+    failed = behind(COMPOSED_PROBE, "a=1")
+    assert failed.returncode == 1
+    assert "Could not override 'a'" in failed.stderr
 
 
 def test_words_behind_a_program() -> None:
     assert module_of(["classify", "export", "a=b"]) == ("tlx.classify.export", ["a=b"])
     assert module_of(["classify", "freeze=4"]) == ("tlx.classify", ["freeze=4"])
     assert module_of(["data", "check"]) == ("tlx.data", ["check"])
-
-
-def test_train_behind_the_door(tmp_path: Path) -> None:
-    done = run("-c", SCRIPT, "train", "freeze=4", "--cfg", "job", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "freeze: 4" in done.stdout
 
 
 def help_of(module: str) -> str:

@@ -44,7 +44,10 @@ def main() -> None:
     """Run the program that the first argument names, with the others."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(help_text())
+        try:
+            print(help_text(), flush=True)
+        except BrokenPipeError:  # `… | head`
+            os._exit(1)
         sys.exit(0 if arguments else FAILED)
     if arguments[0] == "--version":
         print(f"tlx {__version__}")

@@ -10,7 +10,7 @@ No torch, no tlx. Copy it and the exported model to the device:
 
 Then on the desk:
 
-  python -m tlx.report runs/STUDY --benchmark result.json
+  python -m tlx.report runs/STUDY benchmark=result.json
   python -m tlx.evaluate checkpoint=RUN detections=found.json
 
 Sections: errors; ONNX file; CUDA; TensorRT; building; engine cache; running; pictures; detections;
@@ -1837,7 +1837,7 @@ def conditions_text(result: Dict[str, Any]) -> str:
 
 
 def report_row(result: Dict[str, Any], policy: str) -> Dict[str, Any]:
-    """What `tlx.report --benchmark` reads: the network with its copies, without processing."""
+    """What `tlx.report benchmark=` reads: the network with its copies, without processing."""
     times = result["latency_ms"]["inference"]
     return {
         "policy": policy,
@@ -1919,7 +1919,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = found.add_argument
     add("model", help="an .onnx file, or an .engine that this tool built")
-    add("--output", metavar="FILE", help="write the result as JSON, for tlx.report --benchmark")
+    add("--output", metavar="FILE", help="write the result as JSON, for tlx.report benchmark=")
     add("--append", action="store_true", help="add to the results that are in FILE")
     add("--policy", help="what the row is called, like freeze=4 (default: the file's name)")
     add("--check", action="store_true", help="say what the file is and whether it suits; no GPU")

@@ -50,7 +50,7 @@ def test_program_prints_and_writes(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "mAP level: 0.4 (as given)" in " ".join(done.stdout.split())
     assert "is not evidence" in done.stdout
-    again = f"python -m tlx.report {tmp_path} --output {tmp_path / 'report'} --map-level 0.4"
+    again = f"python -m tlx.report {tmp_path} output={tmp_path / 'report'} map_level=0.4"
     assert again in (tmp_path / "report" / "report.md").read_text()
 
 

@@ -104,6 +104,6 @@ def test_the_command_to_repeat_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "benchmark.json"
     file.write_text(json.dumps([{"checkpoint_sha256": NONE, "latency_ms": 9}]))
     report = make_report([runs], tmp_path / "out", benchmark=file)
-    assert f"--benchmark {file}" in report.read_text()
-    assert f"--benchmark {file}" in report.with_name("index.html").read_text()
+    assert f"benchmark={file}" in report.read_text()
+    assert f"benchmark={file}" in report.with_name("index.html").read_text()
     assert (tmp_path / "out" / "pareto_latency.svg").is_file()

@@ -67,7 +67,7 @@ def test_impossible_level_is_refused(tmp_path: Path, levels: dict[str, float]) -
 def test_level_that_tells_nothing_is_warned(tmp_path: Path) -> None:
     low = make_record("all", val=[0.0, 0.01])
     warnings = compared(tmp_path, low, make_record(), make_record("4")).warnings
-    assert any("set by freeze=all" in line and "--map-level" in line for line in warnings)
+    assert any("set by freeze=all" in line and "map_level" in line for line in warnings)
 
 
 def test_neither_scratch_nor_an_arm_that_learned_nothing_sets_the_level(tmp_path: Path) -> None:

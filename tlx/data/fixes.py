@@ -1,6 +1,6 @@
 """The data-fix list: what a person who looked at the pictures says is wrong, and what follows.
 
-A CSV file with one tag a line (docs/inspect.md). `python -m tlx.inspect RUN --fixes FILE` writes it
+A CSV file with one tag a line (docs/inspect.md). `python -m tlx.inspect RUN fixes=FILE` writes it
 and `data.fixes=FILE` applies it, after the split: a fix never moves another picture to another
 split, so that figures before and after are those of the same test pictures.
 """

@@ -127,7 +127,7 @@ def pip_install(extra: str) -> str:
 def required_packages(lines: list[Wanted], failures: dict[str, str]) -> Section:
     """What tlx cannot do without; `failures`: module -> why it could not be imported."""
     section = Section("packages", "Required packages")
-    fine = []
+    fine, wrong = [], []
     for line in lines:
         found = installed(line.name)
         within = found is not None and is_within(found, line.bounds)
@@ -135,20 +135,21 @@ def required_packages(lines: list[Wanted], failures: dict[str, str]) -> Section:
         section.facts[line.name] = {
             "version": found, "bounds": line.bounds, "within": within, "broken": broken,
         }  # fmt: skip
+        if not within:
+            wrong.append(line.spelled)
         if found is None:
-            told = f"missing, {line.bounds} is asked for"
+            section.rows.append((line.name, f"missing, {line.bounds} is asked for"))
         elif broken:
-            told = f"{found} is broken: {broken}"
+            section.rows.append((line.name, f"{found} is broken: {broken}"))
         elif not within:
-            told = f"{found} is not {line.bounds}"
+            section.rows.append((line.name, f"{found} is not {line.bounds}"))
         else:
             fine.append(f"{line.name} {found}")
-            continue
-        section.rows.append((line.name, told))
-        again = " --force-reinstall --no-deps" if broken and within else ""
-        section.todo.append(Todo(f"pip install{again} {line.spelled}", required=True))
-        if broken:
-            section.todo[-1] = Todo(f"{section.todo[-1].what} ({line.name}: {broken})", True)
+        if broken and within:
+            again = f"pip install --force-reinstall --no-deps {line.name}=={found}"
+            section.todo.append(Todo(f"{again} ({broken})", required=True))
+    if wrong:  # first, and at once: pip finds versions that fit one another
+        section.todo.insert(0, Todo(f"pip install {' '.join(wrong)}", required=True))
     section.rows += [("" if i else "fine", row) for i, row in enumerate(_wrapped(fine))]
     return section
 

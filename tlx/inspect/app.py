@@ -27,7 +27,7 @@ def open_app(dataset: Any, port: int, *, browser: bool) -> Any:
             probe.bind((ADDRESS, port))
         except (OSError, OverflowError) as error:
             raise ToolError(
-                f"port {port} cannot be used ({error}): choose one with --port"
+                f"port {port} cannot be used ({error}): choose one with port="
             ) from error
     service = fo.core.service
     service.ServerService._wait_for_child_port = partialmethod(

@@ -85,10 +85,10 @@ def load_runs(paths: Sequence[Path], root: Path | None = None) -> SeenRuns:
         _check_alike(runs[0], run)
     stated = finished[0].text("data_report", "root")
     if root is None and stated is None:
-        raise DataError(f"{finished[0].folder}/record.json names no data root: give --root FOLDER")
+        raise DataError(f"{finished[0].folder}/record.json names no data root: give root=FOLDER")
     found = Path(root or str(stated)).expanduser().absolute()
     if not found.is_dir():
-        raise DataError(f"the data folder {found} does not exist: say where it is with --root")
+        raise DataError(f"the data folder {found} does not exist: say where it is with root=FOLDER")
     return SeenRuns(runs, found, recorded_bits(finished[0].get("data_report")))
 
 

@@ -141,13 +141,13 @@ def _arguments(
     comparison: Comparison, run_dirs: Sequence[Path], output: Path, benchmark: Path | None
 ) -> list[str]:
     """Arguments of the program that make the same report; default levels are left to it."""
-    arguments = [*map(str, run_dirs), "--output", str(output)]
-    levels = {"--map-level": comparison.levels.map, "--loss-level": comparison.levels.loss}
-    for option, level in levels.items():
+    arguments = [*map(str, run_dirs), f"output={output}"]
+    levels = {"map_level": comparison.levels.map, "loss_level": comparison.levels.loss}
+    for key, level in levels.items():
         if level is not None and level.given:
-            arguments += [option, repr(level.value)]
+            arguments += [f"{key}={level.value!r}"]
     if benchmark is not None:
-        arguments += ["--benchmark", str(benchmark)]
+        arguments += [f"benchmark={benchmark}"]
     return arguments
 
 

@@ -64,7 +64,7 @@ def with_ratios(rows: list[dict[str, Any]], device: str) -> list[dict[str, Any]]
             "times_eager": eager["p50_ms"] / row["p50_ms"] if eager else None,
             "times_peer": peer["p50_ms"] / row["p50_ms"] if peer else None,
             "map_50_change": _change(row, eager),
-            # What `python -m tlx.report --benchmark FILE` reads (tlx/report/comparison/latency.py).
+            # What `tlx.report RUNS benchmark=FILE` reads (tlx/report/comparison/latency.py).
             "latency_ms": row["p50_ms"],
             "low_ms": row["p10_ms"],
             "high_ms": row["p90_ms"],

@@ -128,7 +128,7 @@ def trivial_level(arms: Sequence[Arm], level: Level | None) -> str | None:
         return None
     return (
         f"The default mAP level is set by {level.set_by}, and every other arm passes it at its "
-        "first validation: the time to it tells little. Choose a level with --map-level."
+        "first validation: the time to it tells little. Choose a level with map_level=…."
     )
 
 

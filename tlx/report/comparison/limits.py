@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 
 from tlx.common.errors import ConfigError
 
-_OPTIONS = {
-    "train_minutes": "--train-minutes",
-    "memory_gb": "--memory-gb",
-    "latency_ms": "--latency-ms",
-    "accepted_map_loss": "--accept-map-loss",
+_KEYS = {
+    "train_minutes": "train_minutes",
+    "memory_gb": "memory_gb",
+    "latency_ms": "latency_ms",
+    "accepted_map_loss": "accept_map_loss",
 }
 
 
@@ -34,10 +34,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is not None and (not math.isfinite(value) or value < 0):
-                raise ConfigError(f"{_OPTIONS[name]} must be a number of 0 or more, not {value}")
+                raise ConfigError(f"{_KEYS[name]} must be a number of 0 or more, not {value}")
         if self.accepted_map_loss >= 1:
             raise ConfigError(
-                "--accept-map-loss is a share of mAP below 1 (0.02 is two points), not "
+                "accept_map_loss is a share of mAP below 1 (0.02 is two points), not "
                 f"{self.accepted_map_loss}"
             )
 
@@ -45,8 +45,7 @@ class Limits:
         """The arguments of `python -m tlx.report` that give these limits, defaults left out."""
         defaults = {field.name: field.default for field in fields(Limits)}
         return [
-            text
+            f"{_KEYS[name]}={value!r}"
             for name, value in vars(self).items()
             if value is not None and value != defaults[name]
-            for text in (_OPTIONS[name], repr(value))
         ]

@@ -215,7 +215,7 @@ def _next(
             else f"neither {MOST_SEEDS} more seeds nor a hundred times the test pictures would "
             f"settle {accepted:g}"
         )
-        return f"{NEXT} {why}; a larger loss would have to be accepted (--accept-map-loss).", None
+        return f"{NEXT} {why}; a larger loss would have to be accepted (accept_map_loss).", None
     records = [record for each in comparison.rows for record in each.arm.records]
     known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
     start = max(known, default=-1) + 1
@@ -323,7 +323,7 @@ def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
     seeds = "one seed" if counts == [1] else f"{several} seeds"
     return (
         f"of no arm within the limits is the loss shown to be at most {limits.accepted_map_loss:g} "
-        f"with {seeds} an arm; a larger accepted loss (--accept-map-loss) asks less of them"
+        f"with {seeds} an arm; a larger accepted loss (accept_map_loss) asks less of them"
     )
 
 
