@@ -79,7 +79,7 @@ def test_what_the_door_itself_says(arguments: list[str], code: int, said: str) -
 PROBE = """
 import json, multiprocessing.spawn, sys
 main = sys.modules["__main__"]
-print(json.dumps([sys.argv[1:], sys.argv[0] == __file__, main.__spec__.name, sys.path[-1],
+print(json.dumps([sys.argv[1:], sys.argv[0] == __file__, main.__spec__.name, sys.path[-1], "" in sys.path,
                   multiprocessing.spawn.get_preparation_data("x")["init_main_from_name"]]))
 sys.exit(7)
 """
@@ -119,7 +119,7 @@ def test_a_program_behind_the_door_is_as_with_m(
     done = behind(PROBE, "-m", "a=1,2")
     assert done.returncode == 7, done.stderr
     here = str(tmp_path / "here")
-    seen = [["-m", "a=1,2"], True, "tlx.probe", here, "tlx.probe"]
+    seen = [["-m", "a=1,2"], True, "tlx.probe", here, False, "tlx.probe"]
     assert json.loads(done.stdout) == seen
 
 

@@ -113,7 +113,7 @@ def test_runs_that_were_tested_on_other_boxes_are_refused(own_study: Path) -> No
 def test_pictures_can_lie_elsewhere_but_must_be_those_that_were_tested(own_study: Path) -> None:
     root = own_study.parent / "set"
     moved = root.rename(own_study.parent / "moved")
-    with pytest.raises(DataError, match="say where it is with --root"):
+    with pytest.raises(DataError, match="say where it is with root="):
         load_runs([own_study])
     seen = load_runs([own_study], moved)
     assert len(find(seen, 0.3)) == len(planted.PLANTS)
