@@ -79,7 +79,8 @@ def test_what_the_door_itself_says(arguments: list[str], code: int, said: str) -
 PROBE = """
 import json, multiprocessing.spawn, sys
 main = sys.modules["__main__"]
-print(json.dumps([sys.argv[1:], sys.argv[0] == __file__, main.__spec__.name, sys.path[-1], "" in sys.path,
+print(json.dumps([sys.argv[1:], sys.argv[0] == __file__, main.__spec__.name, sys.path[-1],
+                  "" in sys.path,
                   multiprocessing.spawn.get_preparation_data("x")["init_main_from_name"]]))
 sys.exit(7)
 """
