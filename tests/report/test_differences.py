@@ -144,7 +144,7 @@ def test_a_level_that_is_not_reached_is_censored(tmp_path: Path) -> None:
     never, maps = [0.2, 0.3, 0.3, 0.3], [0.5] * 5
     none, slow = runs("none", maps), runs("4", maps, val=never)
     late = runs("8", maps, val=[0.2, 0.3, 0.4, 0.6])
-    study = compared(tmp_path / "five", *none, *slow, *late, map_level=0.4)
+    study = compared(tmp_path / "five", *none, *slow, *late, main_level=0.4)
     difference = found(study, "time_to_map")
     assert (difference.method, difference.verdict, difference.mean) == (LOG_RANK, "worse", None)
     assert "reached by 0 of 5 against 5 of 5 runs" in difference.words
@@ -152,10 +152,10 @@ def test_a_level_that_is_not_reached_is_censored(tmp_path: Path) -> None:
     assert found(study, "time_to_map", "freeze=8").verdict == "worse"
     assert "time_to_map" not in study.estimates["freeze=4"]
     assert "time_to_map" in study.estimates["freeze=8"]
-    few = compared(tmp_path / "three", *none[:3], *slow[:3], map_level=0.4)
+    few = compared(tmp_path / "three", *none[:3], *slow[:3], main_level=0.4)
     assert found(few, "time_to_map").verdict == "not comparable"
     assert "too few to test" in found(few, "time_to_map").words
-    nobody = compared(tmp_path / "none", *none, *slow, map_level=0.9)
+    nobody = compared(tmp_path / "none", *none, *slow, main_level=0.9)
     assert found(nobody, "time_to_map").words.endswith("reached by 0 of 5 against 0 of 5 runs).")
 
 
@@ -164,11 +164,11 @@ def test_median_time_counts_the_runs_that_never_reach_the_level(tmp_path: Path) 
         make_record("4", seed, val=[0.2, 0.3, 0.3, 0.3] if seed < 2 else [0.6], step=0.2)
         for seed in range(3)
     ]
-    (row,) = compared(tmp_path, *mixed, map_level=0.5).rows
-    assert row.time_to_map is not None
-    assert row.time_to_map.missed == 2
-    assert row.time_to_map.median is None
-    assert row.time_to_map.as_dict()["seconds"] is not None
+    (row,) = compared(tmp_path, *mixed, main_level=0.5).rows
+    assert row.time_to_main is not None
+    assert row.time_to_main.missed == 2
+    assert row.time_to_main.median is None
+    assert row.time_to_main.as_dict()["seconds"] is not None
 
 
 def test_the_order_of_the_runs_decides_on_the_model() -> None:

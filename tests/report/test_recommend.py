@@ -53,7 +53,7 @@ def said(advice: Recommendation) -> str:
 
 
 def test_the_cheapest_arm_with_a_small_loss_is_taken(study: Comparison) -> None:
-    advice = recommend(study, Limits(accepted_map_loss=0.02))
+    advice = recommend(study, Limits(accepted_loss=0.02))
     assert advice.arm == "freeze=4"
     assert "shortest fit (20.0 min)" in advice.words[0]
     assert "differs from that of freeze=none, the best arm, by −0.005 (95 % interval" in said(
@@ -67,23 +67,23 @@ def test_the_cheapest_arm_with_a_small_loss_is_taken(study: Comparison) -> None:
 
 
 def test_a_larger_accepted_loss_buys_a_cheaper_arm(study: Comparison) -> None:
-    assert recommend(study, Limits(accepted_map_loss=0.15)).arm == "freeze=all"
+    assert recommend(study, Limits(accepted_loss=0.15)).arm == "freeze=all"
 
 
 def test_limits_exclude_before_the_loss_counts(study: Comparison) -> None:
-    advice = recommend(study, Limits(train_minutes=15, accepted_map_loss=0.02))
+    advice = recommend(study, Limits(train_minutes=15, accepted_loss=0.02))
     assert advice.arm is None
     assert advice.refused["freeze=4"] == "its fit takes up to 20.0 min"
     assert advice.words[0].startswith("No arm can be recommended")
-    assert recommend(study, Limits(train_minutes=15, accepted_map_loss=0.2)).arm == "freeze=all"
-    tight = recommend(study, Limits(memory_gb=2, accepted_map_loss=0.0))
+    assert recommend(study, Limits(train_minutes=15, accepted_loss=0.2)).arm == "freeze=all"
+    tight = recommend(study, Limits(memory_gb=2, accepted_loss=0.0))
     assert "needs up to 4.00 GB (RSS)" in tight.refused["freeze=none"]
     nothing = recommend(study, Limits(train_minutes=1))
     assert nothing.words[0] == "No arm can be recommended: no arm keeps the limits."
 
 
 def test_latency_counts_where_it_is_known(study: Comparison) -> None:
-    limits = Limits(latency_ms=20, accepted_map_loss=0.02)
+    limits = Limits(latency_ms=20, accepted_loss=0.02)
     unknown = recommend(study, limits)
     assert unknown.arm == "freeze=4"
     assert "its latency was not measured" in unknown.words[-1]
@@ -164,16 +164,16 @@ def test_an_arm_whose_frozen_part_moved_is_no_candidate(tmp_path: Path) -> None:
     assert advice.refused["freeze=4"] == "what it froze changed in training"
 
 
-@pytest.mark.parametrize("limits", [{"train_minutes": -1.0}, {"accepted_map_loss": 2.0}])
+@pytest.mark.parametrize("limits", [{"train_minutes": -1.0}, {"accepted_loss": 2.0}])
 def test_impossible_limits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"train_minutes|accept_map_loss"):
         Limits(**limits)
 
 
 def test_limits_survive_the_command_line(tmp_path: Path) -> None:
-    given = Limits(train_minutes=15, latency_ms=20.5, accepted_map_loss=0.1)
+    given = Limits(train_minutes=15, latency_ms=20.5, accepted_loss=0.1)
     read = parser().parse_args(["runs", *given.as_arguments()])
-    assert (read.train_minutes, read.memory_gb, read.latency_ms, read.accept_map_loss) == (
+    assert (read.train_minutes, read.memory_gb, read.latency_ms, read.accepted_loss) == (
         15.0, None, 20.5, 0.1,
     )  # fmt: skip
     assert Limits().as_arguments() == []

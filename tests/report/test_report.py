@@ -125,7 +125,7 @@ def test_report_answers_first_and_hides_nothing(report: Path) -> None:
 
 def test_console_table_fits_80_characters(tmp_path: Path) -> None:
     runs = [make_record(depth, seed) for depth in ("none", *"123456") for seed in (0, 1)]
-    table = comparison_table(load_records([write_runs(tmp_path, *runs)]).records, map_level=0.4)
+    table = comparison_table(load_records([write_runs(tmp_path, *runs)]).records, main_level=0.4)
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(table)
     text = console.export_text()

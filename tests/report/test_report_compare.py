@@ -29,8 +29,8 @@ def test_arms_are_ordered_and_seeds_grouped(tmp_path: Path) -> None:
     ]
     four = rows["freeze=4"]
     assert len(four.arm.records) == 2
-    assert four.test_map_50 is not None
-    assert four.test_map_50.as_dict() == pytest.approx(
+    assert four.test_main is not None
+    assert four.test_main.as_dict() == pytest.approx(
         {"mean": 0.64, "min": 0.61, "max": 0.67, "n": 2}
     )
 
@@ -142,8 +142,8 @@ def test_repeated_seed_is_not_a_second_sample(tmp_path: Path) -> None:
     again = make_record("4", test_map_50=0.9, finished="2025-01-02T00:00:00")
     comparison = compared(tmp_path, again, make_record("4"))
     (row,) = comparison.rows
-    assert row.test_map_50 is not None
-    assert (row.test_map_50.mean, row.test_map_50.n) == (0.9, 1)
+    assert row.test_main is not None
+    assert (row.test_main.mean, row.test_main.n) == (0.9, 1)
     assert any("run twice" in line for line in comparison.warnings)
 
 

@@ -64,7 +64,7 @@ def test_a_run_that_diverged_sets_no_level(tmp_path: Path) -> None:
 
 def test_a_run_that_learned_nothing_sets_no_level_and_is_named(tmp_path: Path) -> None:
     found = study(tmp_path, atall_2=IDLE)
-    assert found.levels.map == study(tmp_path / "sound").levels.map
+    assert found.levels.main == study(tmp_path / "sound").levels.main
     assert "freeze=all: 1 of 5 runs learned nothing (seed 2)." in verdict(found)
     assert recommend(found).arm == "freeze=8"
 

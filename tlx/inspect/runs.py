@@ -13,6 +13,7 @@ import numpy as np
 from tlx.common.errors import DataError
 from tlx.data.formats.pictures import recorded_bits
 from tlx.records.predictions import ImagePredictions, Predictions, read_predictions
+from tlx.records.quality import DETECTION
 from tlx.report.comparison.arms import group_arms
 from tlx.report.comparison.records import Record, load_records
 
@@ -71,9 +72,13 @@ def load_runs(paths: Sequence[Path], root: Path | None = None) -> SeenRuns:
         DataError: no finished run, a run without predictions, or runs of unlike test sets.
     """
     loaded = load_records(paths)
-    finished = [record for record in loaded.records if record.status == "finished"]
-    left_out = [
-        f"{r.folder}: {r.status}; left out" for r in loaded.records if r.status != "finished"
+    detectors = [record for record in loaded.records if record.quality is DETECTION]
+    finished = [record for record in detectors if record.status == "finished"]
+    left_out = [f"{r.folder}: {r.status}; left out" for r in detectors if r.status != "finished"]
+    left_out += [
+        f"{r.folder}: a run of {r.quality.task}; left out"
+        for r in loaded.records
+        if r.quality is not DETECTION
     ]
     arms, warnings = group_arms(finished)
     for warning in [*loaded.warnings, *left_out, *warnings]:

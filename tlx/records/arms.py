@@ -20,7 +20,9 @@ _NAMED = ("backbone.name", "detector.name", "data.name")
 _SPOKEN = {"freeze", "policy.name", *_NAMED}
 _GROUPS = {"cache.mode": "cache"}  # chosen as a group on the command line
 # What comes with a data set unless it is said: its name stands for these too.
-_WITH_DATA = {"trainer.epochs", "trainer.batch_size", "detector.input_size"}
+_WITH_DATA = {
+    "trainer.epochs", "trainer.batch_size", "detector.input_size", "classifier.input_size",
+}  # fmt: skip
 
 
 def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:

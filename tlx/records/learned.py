@@ -1,55 +1,72 @@
-"""Whether a run has learned to find anything: below a floor of mAP@.5, figures compare nothing."""
+"""Whether a run has learned anything: below a floor of quality, figures compare nothing."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
 from tlx.common.errors import DivergenceError
+from tlx.records.quality import DETECTION, Quality, number, quality_of
 
 FLOOR = 0.01
 """mAP@.5 (0..1) that chance hits of an untrained detector stay below."""
+ABOVE_CHANCE = 0.05
+"""By how much the mean accuracy of the classes has to exceed chance, which is 1 / their number."""
 DIVERGED = 10.0
 """Times its beginning that a loss has to end at, to have run away."""
 LEAST_BEGINNING = 10.0
 """A first loss below this counts as this: that of an untrained detector, where a first batch
 happens to hold next to no object."""
-NEXT = (
-    "train longer (trainer.epochs), look at the boxes and classes of the data, "
-    "or change trainer.base_lr"
-)
-"""What to try where nothing has learned."""
+NEXT = DETECTION.remedy
+"""What to try where no detector has learned."""
 
 
 def learned(record: Mapping[str, Any]) -> bool | None:
-    """Whether the best epoch on val or the test reaches `FLOOR` in mAP@.5.
+    """Whether the best epoch on val or the test reaches `FLOOR`, or is `ABOVE_CHANCE`.
 
     Args:
         record: `record.json` of a run, of any age.
 
     Returns:
-        None where neither figure is known, so that nothing can be said.
+        None where neither figure (or, of a classifier, the number of classes) is known, so that
+        nothing can be said.
     """
-    figures = [
-        figure for key in ("test", "best") if (figure := _map_50(record.get(key))) is not None
-    ]
-    return max(figures) >= FLOOR if figures else None
+    figures = [value for value in _known(record).values() if value is not None]
+    if not figures:
+        return None
+    if quality_of(record) is DETECTION:
+        return max(figures) >= FLOOR
+    chance = _chance(record)
+    return None if chance is None else max(figures) > chance + ABOVE_CHANCE
 
 
 def nothing_learned(record: Mapping[str, Any]) -> str | None:
     """One sentence for people where a run has learned nothing, otherwise None."""
     if learned(record) is not False:
         return None
-    names = {"test": "test", "best": "the best epoch on val"}
-    known = {names[key]: _map_50(record.get(key)) for key in names}
-    told = ", ".join(
-        f"{value:.4f} on {name}" if name == "test" else f"{value:.4f} in {name}"
-        for name, value in known.items()
-        if value is not None
-    )
-    return f"Nothing has learned: mAP@.5 is {told}; {NEXT}."
+    quality = quality_of(record)
+    known = _known(record).items()
+    told = ", ".join(f"{value:.4f} {where}" for where, value in known if value is not None)
+    chance = _chance(record) if quality is not DETECTION else None
+    beside = "" if chance is None else f", and chance gives {chance:.4f}"
+    return f"Nothing has learned: {quality.learning.name} is {told}{beside}; {quality.remedy}."
+
+
+def too_low(quality: Quality) -> str:
+    """What figures a run has that has learned nothing, in words."""
+    name = quality.learning.name
+    if quality is DETECTION:
+        return f"{name} below {FLOOR:g}"
+    return f"{name} at most {ABOVE_CHANCE:g} above chance"
+
+
+def never_reached(quality: Quality) -> str:
+    """The same of all runs of a study."""
+    name = quality.learning.name
+    if quality is DETECTION:
+        return f"no run reaches a {name} of {FLOOR:g}"
+    return f"in no run is the {name} more than {ABOVE_CHANCE:g} above chance"
 
 
 def diverged(record: Mapping[str, Any]) -> str | None:
@@ -78,8 +95,13 @@ def diverged(record: Mapping[str, Any]) -> str | None:
     )
 
 
-def _map_50(part: object) -> float | None:
-    value = part.get("map_50") if isinstance(part, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
+def _known(record: Mapping[str, Any]) -> dict[str, float | None]:
+    """The figure that tells, by where it was measured."""
+    key = quality_of(record).learning.key
+    places = {"test": "on test", "best": "in the best epoch on val"}
+    return {where: number(record.get(part), key) for part, where in places.items()}
+
+
+def _chance(record: Mapping[str, Any]) -> float | None:
+    classes = record.get("classes")
+    return 1 / len(classes) if isinstance(classes, list) and classes else None

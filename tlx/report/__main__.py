@@ -6,14 +6,17 @@ Usage
 
 Runs that differ in nothing but the seed form one arm; an arm's figures are the mean and the range
 (smallest to largest) over its seeds. Failed, interrupted and running runs are listed, not counted.
+Detectors are judged by mAP, classifiers by accuracy and macro F1; of a mixture the task that most
+runs have is compared.
 
   RUNS             run folders (with a record.json), or folders with run folders at any depth
   from_wandb       read the runs from Weights & Biases instead: a folder with files of offline runs,
                    ENTITY/PROJECT or ENTITY/PROJECT/GROUP; their folders are written to DIR/runs
   to_wandb         true: show the report in Weights & Biases too, in the group of the study
   output           folder of the report (default: the folder `report` inside the first of RUNS)
-  map_level        validation mAP@.5 (0 to 1) that arms are timed to (default: the lowest best of
-                   the runs that learned from pretrained weights)
+  map_level        validation mAP@.5 (of classifiers: accuracy; 0 to 1) that arms are timed to
+                   (default: the lowest best of the runs that learned from pretrained weights)
+  level            the same
   loss_level       training loss, smoothed over an epoch, that arms are timed to (default: the
                    highest of the runs' last, which every run reaches)
   benchmark        a JSON file with latencies on a device by policy, for the chart of mAP against
@@ -25,7 +28,9 @@ What you can afford; the report names the cheapest arm that keeps to it:
   train_minutes    longest training, with its validations
   memory_gb        largest peak memory of training (10⁹ bytes)
   latency_ms       longest time for a picture; see benchmark
-  accept_map_loss  loss of test mAP@.5 against the best arm that you accept (default 0.02)
+  accept_map_loss  loss of test mAP@.5 (of classifiers: accuracy) against the best arm that you
+                   accept (default 0.02)
+  accept_loss      the same
 
 Every key may be written --key VALUE too.
 
@@ -43,6 +48,7 @@ Written to the output folder (an earlier report there is replaced):
   report.csv    one row a run, all scalar figures
   *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
                 time (and latency), freeze=4 against freeze=8, best against worst arm, classes
+                (of classifiers: accuracy, F1 by class, confusion)
 
 Exit code 0: a report was written; 2: there was nothing to report, an argument was wrong, or
 Weights & Biases did not take the report.
@@ -73,13 +79,16 @@ def parser() -> Options:
     found.add_argument("--from-wandb")
     found.add_argument("--to-wandb", action="store_true")
     found.add_argument("--output", type=Path)
-    found.add_argument("--map-level", type=float)
+    found.add_argument("--map-level", "--level", dest="main_level", type=float)
     found.add_argument("--loss-level", type=float)
     found.add_argument("--benchmark", type=Path)
     found.add_argument("--train-minutes", type=float)
     found.add_argument("--memory-gb", type=float)
     found.add_argument("--latency-ms", type=float)
-    found.add_argument("--accept-map-loss", type=float, default=Limits.accepted_map_loss)
+    found.add_argument(
+        "--accept-map-loss", "--accept-loss", dest="accepted_loss", type=float,
+        default=Limits.accepted_loss,
+    )  # fmt: skip
     return found
 
 
@@ -97,12 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.from_wandb is not None:
             folder, left_out = fetch(given.from_wandb, output)
             given.runs = [folder]
-        limits = Limits(
-            given.train_minutes, given.memory_gb, given.latency_ms, given.accept_map_loss
-        )
+        limits = Limits(given.train_minutes, given.memory_gb, given.latency_ms, given.accepted_loss)
         comparison = read_comparison(
             given.runs,
-            map_level=given.map_level,
+            main_level=given.main_level,
             loss_level=given.loss_level,
             benchmark=given.benchmark,
         )

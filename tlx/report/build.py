@@ -28,7 +28,7 @@ from tlx.report.comparison.recommend import Recommendation, recommend
 from tlx.report.comparison.records import load_records
 from tlx.report.comparison.verdict import verdict
 from tlx.report.csv_table import csv_text
-from tlx.report.gallery import Gallery, make_gallery
+from tlx.report.gallery import Gallery, Mistakes, make_gallery
 from tlx.report.markdown import report_text
 from tlx.report.page import page_text
 
@@ -41,7 +41,7 @@ def make_report(
     run_dirs: Sequence[Path],
     output: Path,
     *,
-    map_level: float | None = None,
+    main_level: float | None = None,
     loss_level: float | None = None,
     limits: Limits | None = None,
     benchmark: Path | None = None,
@@ -51,7 +51,8 @@ def make_report(
     Args:
         run_dirs: Run folders, or folders that contain run folders.
         output: Folder of the report, made if need be; an earlier report in it is replaced.
-        map_level: Validation mAP@.5 to time the arms to; by default one that all reach.
+        main_level: The main figure on val (mAP@.5, accuracy) to time the arms to; by default one
+            that all reach.
         loss_level: Smoothed training loss to time the arms to; by default one that all reach.
         benchmark: Latencies on a device, a file as `tlx.report.comparison.latency` describes it.
         limits: What can be afforded, for the recommendation.
@@ -65,7 +66,7 @@ def make_report(
             written.
     """
     comparison = read_comparison(
-        run_dirs, map_level=map_level, loss_level=loss_level, benchmark=benchmark
+        run_dirs, main_level=main_level, loss_level=loss_level, benchmark=benchmark
     )
     return write_report(comparison, run_dirs, output, benchmark=benchmark, limits=limits)
 
@@ -73,14 +74,14 @@ def make_report(
 def read_comparison(
     run_dirs: Sequence[Path],
     *,
-    map_level: float | None = None,
+    main_level: float | None = None,
     loss_level: float | None = None,
     benchmark: Path | None = None,
 ) -> Comparison:
     """Read and compare the runs; arguments and errors are those of `make_report`."""
     loaded = load_records(run_dirs)
     found = compare(
-        loaded.records, map_level=map_level, loss_level=loss_level, warnings=loaded.warnings
+        loaded.records, main_level=main_level, loss_level=loss_level, warnings=loaded.warnings
     )
     arms = [row.arm for row in found.rows]
     told = []
@@ -115,7 +116,7 @@ def write_report(
     charts = make_charts(comparison, latencies)
     gallery = make_gallery(comparison)
     arguments = _arguments(comparison, run_dirs, output, benchmark)
-    arguments += limits.as_arguments() if limits else []
+    arguments += limits.as_arguments(comparison.quality) if limits else []
     try:
         output.mkdir(parents=True, exist_ok=True)
         plots = write_plots(charts, output)
@@ -142,7 +143,9 @@ def _arguments(
 ) -> list[str]:
     """Arguments of the program that make the same report; default levels are left to it."""
     arguments = [*map(str, run_dirs), f"output={output}"]
-    levels = {"map_level": comparison.levels.map, "loss_level": comparison.levels.loss}
+    levels = {
+        comparison.quality.level: comparison.levels.main, "loss_level": comparison.levels.loss
+    }  # fmt: skip
     for key, level in levels.items():
         if level is not None and level.given:
             arguments += [f"{key}={level.value!r}"]
@@ -155,7 +158,7 @@ def _figures(
     comparison: Comparison,
     advice: Recommendation,
     plots: Sequence[Plot],
-    gallery: Gallery,
+    gallery: Gallery | Mistakes,
     latencies: Sequence[Latency],
 ) -> dict[str, Any]:
     """What `report.json` holds: the rows of the table, unrounded, and what goes with them."""
@@ -164,7 +167,7 @@ def _figures(
         "version": 1,
         "verdict": verdict(comparison),
         "warnings": comparison.warnings,
-        "levels": {"loss": _level(levels.loss), "map_50": _level(levels.map)},
+        "levels": {"loss": _level(levels.loss), levels.quality.main.key: _level(levels.main)},
         "rows": [row.as_dict() for row in comparison.rows],
         "estimates": {
             arm: {figure: found.as_dict() for figure, found in figures.items()}

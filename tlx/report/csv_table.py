@@ -11,12 +11,12 @@ from tlx.records.arms import base_label
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.curves import smoothed_loss
 from tlx.report.comparison.formats import relative
-from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_map
+from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_main
 from tlx.report.comparison.proof import proof_of
 from tlx.report.comparison.records import Record
 
-# Column: where it stands in record.json.
-PATHS: dict[str, tuple[str, ...]] = {
+# Columns before and behind those of quality: where they stand in record.json.
+_ABOUT: dict[str, tuple[str, ...]] = {
     **{
         key: (key,)
         for key in (
@@ -26,9 +26,8 @@ PATHS: dict[str, tuple[str, ...]] = {
     },
     "weights": ("weights", "source"),
     "weights_sha256": ("weights", "sha256"),
-    **{f"test_{key}": ("test", key) for key in (
-        "map", "map_50", "map_75", "voc07_ap50", "images", "boxes")},
-    **{f"best_val_{key}": ("best", key) for key in ("map", "map_50", "epoch", "step")},
+}  # fmt: skip
+_COSTS: dict[str, tuple[str, ...]] = {
     **{f"step_{key}": ("step_time", key) for key in (
         "median_s", "p10_s", "p90_s", "data_s", "forward_s", "backward_s", "optimizer_s")},
     "steps_timed": ("step_time", "steps"),
@@ -67,15 +66,28 @@ def _columns(levels: Levels, output: Path) -> dict[str, Callable[[Record], objec
         "run": lambda record: record.name,
         "folder": lambda record: relative(record.folder, output),
     }
-    for name, path in PATHS.items():
-        columns[name] = lambda record, path=path: record.get(*path)  # type: ignore[misc]
+    quality = levels.quality
+    tested = {f"test_{key}": key for key in quality.test}
+    best = {f"best_val_{key}": ("best", key) for key in (*quality.best, "epoch", "step")}
+    columns |= {name: _at(path) for name, path in _ABOUT.items()}
+    columns |= {name: _tested(key) for name, key in tested.items()}
+    columns |= {name: _at(path) for name, path in (best | _COSTS).items()}
     return columns | {
         "ran_beside": lambda record: ", ".join(record.beside) or None,
         "frozen_proof": proof_of,
         "final_loss": _final_loss,
         "s_to_loss_level": lambda record: _seconds(reach_loss(record, levels.loss)),
-        "s_to_map_level": lambda record: _seconds(reach_map(record, levels.map)),
+        f"s_to_{quality.short}_level": lambda record: _seconds(reach_main(record, levels.main)),
     }
+
+
+def _at(path: tuple[str, ...]) -> Callable[[Record], object]:
+    return lambda record: record.get(*path)
+
+
+def _tested(key: str) -> Callable[[Record], object]:
+    """As the record has it, or worked out where only its parts are there."""
+    return lambda record: record.tested(key) if (v := record.get("test", key)) is None else v
 
 
 def _final_loss(record: Record) -> float | None:

@@ -20,6 +20,7 @@ from tlx.common.errors import DataError, TlxError
 from tlx.common.files import write_json, write_text
 from tlx.records.columns import COLUMNS
 from tlx.records.digest import sealed
+from tlx.records.quality import quality_of
 from tlx.wandb.offline import read_offline
 from tlx.wandb.online import read_online
 from tlx.wandb.runs import MirroredRun
@@ -27,10 +28,9 @@ from tlx.wandb.runs import MirroredRun
 SOURCE = "wandb.json"  # where a folder's run came from
 JOB = "train"
 _FROM_CONFIG = (
-    "name", "backbone", "freeze", "policy", "data", "seed", "epochs", "batch_size", "input_size",
-    "config",
+    "task", "name", "backbone", "freeze", "policy", "data", "seed", "epochs", "batch_size",
+    "input_size", "config",
 )  # fmt: skip
-_SERIES = {"loss": "loss", "map": "val_map", "map_50": "val_map_50"}  # of a record <- of a row
 
 
 def fetch(source: str, output: Path) -> tuple[Path, list[str]]:
@@ -102,10 +102,13 @@ def to_record(run: MirroredRun) -> dict[str, Any]:
         blank = new_record(OmegaConf.create(run.config))
     except (AttributeError, OmegaConfBaseException, TypeError, ValueError, TlxError) as error:
         raise DataError(f"its configuration is not one of tlx ({error})") from error
-    record = dict.fromkeys(blank) | {key: blank[key] for key in _FROM_CONFIG}
+    record = dict.fromkeys(blank) | {key: blank[key] for key in _FROM_CONFIG if key in blank}
     record |= {"version": VERSION, "status": _status(run), "name": run.name or blank["name"]}
     record |= {key: value for key, value in run.summary.items() if key in record}
-    record |= {key: _series(run.rows, column) for key, column in _SERIES.items()}
+    courses = {key: f"val_{key}" for key in quality_of(blank).courses}  # of a record <- of a row
+    record |= {
+        key: _series(run.rows, column) for key, column in {"loss": "loss", **courses}.items()
+    }
     return record | {"wandb": {"id": run.id, "project": run.project, "mode": None, "fault": None}}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tlx.common.cli import command
+from tlx.records.quality import Quality
 from tlx.report.comparison.compare import Comparison, Row, describe_unfinished
 from tlx.report.comparison.formats import ABSENT, figure, relative, three
 from tlx.report.comparison.recommend import Recommendation
@@ -15,11 +16,12 @@ from tlx.report.comparison.tested import Lines, difference_lines, estimate_lines
 from tlx.report.comparison.verdict import verdict
 from tlx.report.table import columns, level_notes
 
+# Of quality: {W}, {w} the word (mAP, accuracy), {main} the figure.
 _LEVELS = """\
 - **Loss level**: the loss of a step is smoothed by the mean over the epoch's worth of steps that
   ends at it (full windows only). The default is the highest final smoothed loss of all runs, so
   that every arm reaches it.
-- **mAP level**: the default is the lowest best validation mAP@.5 of the runs that learned from
+- **{W} level**: the default is the lowest best validation {main} of the runs that learned from
   pretrained weights.
 - The time to a level is the fit time, validation included, until it is first reached.
 - **Speed-up** is the step time of `freeze=none` divided by the arm's, on one machine; its range
@@ -28,7 +30,7 @@ _LEVELS = """\
 - **Energy** is that of the whole fit; `est.` marks what was estimated and not measured.
 - Ranges under **Figures** are the smallest and the largest figure over seeds. **Means** have 95 %
   bootstrap intervals over seeds, which are narrow for few of them.
-- **Differences** are over the seeds that both arms have: the mean with its 95 % t interval. In mAP
+- **Differences** are over the seeds that both arms have: the mean with its 95 % t interval. In {w}
   seeds and test pictures both count as samples where the runs kept their predictions; two single
   runs are compared by their pictures, and their step times by blocks of steps. Step time, fit time
   and energy are compared by ratio in a linear model of arm, seed and a linear drift of the machine,
@@ -72,11 +74,11 @@ def report_text(
         "Means": _table_of(estimate_lines(comparison)),
         "Differences": _table_of(difference_lines(comparison)),
         "Plots": "\n\n".join(f"![{title}]({name})" for name, title in plots.items()),
-        "Classes (test)": _classes(comparison.rows),
-        "Runs": _runs(comparison.rows, output),
+        "Classes (test)": _classes(comparison),
+        "Runs": _runs(comparison, output),
         "Failed and unfinished runs": _unfinished(comparison.unfinished, output),
         "Environment": _environments(comparison.rows),
-        "How the figures are defined": _LEVELS,
+        "How the figures are defined": _definitions(comparison.quality),
         "How to make this report again": f"```sh\n{again}\n```\n\n{_WHERE}",
     }
     marks = ("# " if number == 0 else "## " for number in range(len(sections)))
@@ -86,6 +88,10 @@ def report_text(
         if body
     ]
     return "\n\n".join(texts) + "\n"
+
+
+def _definitions(quality: Quality) -> str:
+    return _LEVELS.format(W=quality.title, w=quality.word, main=quality.main.name)
 
 
 def _bullets(lines: Sequence[str]) -> str:
@@ -114,51 +120,53 @@ def _shown(value: object) -> object:
     return ABSENT if value is None else value
 
 
-def _classes(rows: Sequence[Row]) -> str:
-    """AP of every class by arm, with the reason where there is no figure."""
-    lines = []
-    for row in rows:
+def _classes(comparison: Comparison) -> str:
+    """The figures of every class by arm, with the reason where there is no figure."""
+    quality, lines = comparison.quality, []
+    for row in comparison.rows:
         names = dict.fromkeys(
             name for r in row.arm.records for name in (r.get("test", "per_class") or {})
         )
-        lines += [[row.arm.label, *_class_line(row.arm.records, name)] for name in names]
-    headings = ["arm", "class", "AP@[.5:.95]", "AP@.5", "AP@.5 (VOC07)", "boxes", "note"]
+        lines += [[row.arm.label, *_class_line(quality, row.arm.records, name)] for name in names]
+    figures = [each.name for each in quality.per_class]
+    headings = ["arm", "class", *figures, quality.count, "note"]
     return _table(headings, lines) if lines else ""
 
 
-def _class_line(records: Sequence[Record], name: str) -> list[str]:
+def _class_line(quality: Quality, records: Sequence[Record], name: str) -> list[str]:
     def of_class(key: str, show: Callable[[float], str] = three) -> str:
         return figure(spread(r.number("test", "per_class", name, key) for r in records), show)
 
     reasons = {reason for r in records if (reason := r.text("test", "per_class", name, "reason"))}
-    boxes = {count for r in records if (count := r.text("test", "per_class", name, "boxes"))}
+    path = ("test", "per_class", name, quality.count)
+    counts = {count for r in records if (count := r.text(*path))}
     return [
         name,
-        of_class("ap"),
-        of_class("ap_50"),
-        of_class("voc07_ap50"),
-        ", ".join(sorted(boxes)) or ABSENT,
+        *(of_class(each.key) for each in quality.per_class),
+        ", ".join(sorted(counts)) or ABSENT,
         "; ".join(sorted(reasons)),
     ]
 
 
-def _runs(rows: Sequence[Row], output: Path) -> str:
+def _runs(comparison: Comparison, output: Path) -> str:
+    main = comparison.quality.main
     lines = [
         [
             row.arm.label,
             record.name,
             _shown(record.text("seed")),
-            figure(spread([record.number("test", "map_50")]), three),
-            figure(spread([record.number("best", "map_50")]), three),
+            figure(spread([record.tested(main.key)]), three),
+            figure(spread([record.number("best", main.key)]), three),
             _shown(record.text("best", "epoch")),
             _shown(record.text("resumes")),
             relative(record.folder, output),
         ]
-        for row in rows
+        for row in comparison.rows
         for record in row.arm.records
     ]
-    headings = ["arm", "run", "seed", "test mAP@.5", "best val mAP@.5", "at epoch", "resumes"]
-    return _table([*headings, "folder"], lines)
+    figures = [f"test {main.name}", f"best val {main.name}"]
+    headings = ["arm", "run", "seed", *figures, "at epoch", "resumes", "folder"]
+    return _table(headings, lines)
 
 
 def _unfinished(records: Sequence[Record], output: Path) -> str:

@@ -29,16 +29,18 @@ class Column:
 
 def columns(levels: Levels) -> list[Column]:
     """The columns in reading order, with the levels in their headings."""
+    quality = levels.quality
+    to_main = f"s to {quality.main.name}{_at(levels.main, '≥')}"
     return [
         Column("arm", lambda row: row.arm.label),
         Column("n", lambda row: str(row.figures)),
-        Column("mAP@[.5:.95]", lambda row: figure(row.test_map, three)),
-        Column("mAP@.5", lambda row: figure(row.test_map_50, three)),
+        Column(quality.second.name, lambda row: figure(row.test_second, three)),
+        Column(quality.main.name, lambda row: figure(row.test_main, three)),
         Column("s/step", lambda row: _timed(row, row.step_s, significant)),
         Column("speed-up ×", lambda row: _timed(row, row.speedup, times)),
         Column("bound ×", lambda row: figure(row.bound_speedup, times)),
         Column(f"s to loss{_at(levels.loss, '≤')}", lambda row: _reach(row, row.time_to_loss)),
-        Column(f"s to mAP@.5{_at(levels.map, '≥')}", lambda row: _reach(row, row.time_to_map)),
+        Column(to_main, lambda row: _reach(row, row.time_to_main)),
         Column("peak memory", _memory),
         Column("trainable", lambda row: _share(row.trainable_share)),
         Column("fit min", lambda row: _timed(row, row.fit_min, significant)),
@@ -50,7 +52,7 @@ def columns(levels: Levels) -> list[Column]:
 def comparison_table(
     records: Sequence[Record],
     *,
-    map_level: float | None = None,
+    main_level: float | None = None,
     loss_level: float | None = None,
 ) -> Table:
     """The comparison of finished runs for the console, with both levels in its caption.
@@ -59,7 +61,7 @@ def comparison_table(
         ConfigError: a level that cannot be a level.
         DataError: there is no finished run.
     """
-    return console_table(compare(records, map_level=map_level, loss_level=loss_level))
+    return console_table(compare(records, main_level=main_level, loss_level=loss_level))
 
 
 def console_table(comparison: Comparison) -> Table:
@@ -89,15 +91,13 @@ def console_table(comparison: Comparison) -> Table:
     return table
 
 
-_NO_MAP_LEVEL = "No mAP level: no run that learned has a validation mAP@.5."
-
-
 def level_notes(levels: Levels) -> str:
     """Both levels and where they come from, in one sentence each."""
-    loss, best = levels.loss, levels.map
+    loss, best, quality = levels.loss, levels.main, levels.quality
+    none = f"No {quality.word} level: no run that learned has a validation {quality.main.name}."
     parts = [
         f"Loss level: {loss.value:.5g} ({loss.origin})." if loss else "No loss was recorded.",
-        f"mAP level: {best.value:.4g} ({best.origin})." if best else _NO_MAP_LEVEL,
+        f"{quality.title} level: {best.value:.4g} ({best.origin})." if best else none,
     ]
     return " ".join(parts)
 

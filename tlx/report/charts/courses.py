@@ -1,4 +1,4 @@
-"""Charts of what happened over time and steps: loss, validation mAP, two arms side by side."""
+"""Charts of what happened over time and steps: loss, quality on val, two arms side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tlx.report.charts.lines import Line, LineChart, LinePanel
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.curves import Curve, over_seeds, smoothed_loss
-from tlx.report.comparison.levels import Level, validation_map
+from tlx.report.comparison.levels import Level, validation
 from tlx.report.comparison.records import Record, Series
 from tlx.report.comparison.verdict import best_and_worst
 
@@ -34,28 +34,30 @@ def loss_vs_step(comparison: Comparison) -> LineChart | None:
     return _single("loss_vs_step", "Training loss against steps", panel)
 
 
-def map_vs_time(comparison: Comparison) -> LineChart | None:
-    """Validation mAP@.5 of every arm against seconds of fit."""
-    panel = _map(comparison, comparison.rows)
-    return _single("map_vs_time", "Validation mAP@.5 against time", panel)
+def quality_vs_time(comparison: Comparison) -> LineChart | None:
+    """The main figure of every arm on val against seconds of fit."""
+    quality = comparison.quality
+    title = f"Validation {quality.main.name} against time"
+    return _single(f"{quality.short}_vs_time", title, _quality(comparison, comparison.rows))
 
 
 def four_vs_eight(comparison: Comparison) -> LineChart | None:
-    """Loss and mAP of freeze 4 and 8, where both are there with the same policy and setting."""
+    """Loss and quality of freeze 4 and 8, where both are there with the same policy and setting."""
     rows = _four_and_eight(comparison.rows)
     title = "freeze=4 and freeze=8 side by side"
     return _pair("4_vs_8", title, comparison, rows, "freeze=4 and freeze=8")
 
 
 def best_vs_worst(comparison: Comparison) -> LineChart | None:
-    """Loss and mAP of the arms with the highest and the lowest test mAP@.5."""
+    """Loss and quality of the arms with the highest and the lowest main test figure."""
+    figure = f"test {comparison.quality.main.name}"
     rows = best_and_worst(comparison.rows) or ()
     names = [
-        f"{row.arm.label} ({row.test_map_50.mean:.3f})" if row.test_map_50 else row.arm.label
+        f"{row.arm.label} ({row.test_main.mean:.3f})" if row.test_main else row.arm.label
         for row in rows
     ]
-    heading = f"Best test mAP@.5: {names[0]}\nworst: {names[1]}" if names else ""
-    return _pair("best_vs_worst", "Best and worst arm by test mAP@.5", comparison, rows, heading)
+    heading = f"Best {figure}: {names[0]}\nworst: {names[1]}" if names else ""
+    return _pair("best_vs_worst", f"Best and worst arm by {figure}", comparison, rows, heading)
 
 
 def _single(name: str, title: str, panel: LinePanel) -> LineChart | None:
@@ -67,7 +69,7 @@ def _pair(
 ) -> LineChart | None:
     if len(rows) < 2:
         return None
-    panels = [_loss(comparison, rows), _map(comparison, rows)]
+    panels = [_loss(comparison, rows), _quality(comparison, rows)]
     panels = [panel for panel in panels if panel.lines]
     return LineChart(name, title, panels, heading) if panels else None
 
@@ -82,14 +84,15 @@ def _loss(comparison: Comparison, rows: Sequence[Row], *, by_step: bool = False)
     )
 
 
-def _map(comparison: Comparison, rows: Sequence[Row]) -> LinePanel:
+def _quality(comparison: Comparison, rows: Sequence[Row]) -> LinePanel:
+    quality = comparison.quality
     return LinePanel(
         _SECONDS,
-        "validation mAP@.5",
-        _lines(comparison, rows, validation_map),
+        f"validation {quality.main.name}",
+        _lines(comparison, rows, validation),
         markers=True,
-        level=_value(comparison.levels.map),
-        level_name="mAP level",
+        level=_value(comparison.levels.main),
+        level_name=f"{quality.word} level",
     )
 
 

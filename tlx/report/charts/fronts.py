@@ -1,4 +1,4 @@
-"""Pareto fronts: what test mAP@.5 an arm gives for its training time, or for its latency."""
+"""Pareto fronts: what quality an arm gives for its training time, or for its latency."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.latency import Latency
 from tlx.report.comparison.spread import Spread
 
-_MAP = "test mAP@.5"
-
 
 def pareto_time(comparison: Comparison) -> PointChart | None:
-    """Test mAP@.5 against minutes of fit."""
+    """The main test figure against minutes of fit."""
+    figure = comparison.quality.main.name
     costs = [(row, row.fit_min) for row in _same_data(comparison.rows)]
-    panel = PointPanel("fit time (min)", _MAP, _points(comparison, costs))
+    panel = PointPanel("fit time (min)", f"test {figure}", _points(comparison, costs))
     unlike = "machine" in comparison.differs
     notes = ["The runs were made on different machines: their times cannot be compared."] * unlike
-    title = "Test mAP@.5 against training time"
+    title = f"Test {figure} against training time"
     return PointChart("pareto_time", title, [panel], notes) if panel.points else None
 
 
 def pareto_latency(comparison: Comparison, latencies: Sequence[Latency]) -> PointChart | None:
-    """Test mAP@.5 against the latency of inference, one panel a device."""
-    panels = []
+    """The main test figure against the latency of inference, one panel a device."""
+    figure, panels = comparison.quality.main.name, []
     for device in dict.fromkeys(latency.device for latency in latencies):
         known = {latency.arm: latency for latency in latencies if latency.device == device}
         costs = [
@@ -34,8 +33,8 @@ def pareto_latency(comparison: Comparison, latencies: Sequence[Latency]) -> Poin
             if row.arm.label in known
         ]
         if points := _points(comparison, costs):
-            panels.append(PointPanel("latency (ms)", _MAP, points, device))
-    title = "Test mAP@.5 against latency on the device"
+            panels.append(PointPanel("latency (ms)", f"test {figure}", points, device))
+    title = f"Test {figure} against latency on the device"
     return PointChart("pareto_latency", title, panels) if panels else None
 
 
@@ -52,7 +51,7 @@ def _same_data(rows: Sequence[Row]) -> list[Row]:
 
 def _points(comparison: Comparison, costs: Sequence[tuple[Row, Spread | None]]) -> list[Point]:
     known = [
-        (row, cost, row.test_map_50) for row, cost in costs if cost is not None and row.test_map_50
+        (row, cost, row.test_main) for row, cost in costs if cost is not None and row.test_main
     ]
     front = on_front([(cost.mean, quality.mean) for _, cost, quality in known])
     return [

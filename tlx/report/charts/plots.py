@@ -33,7 +33,8 @@ def write_plots(charts: Sequence[Chart], output: Path) -> list[Plot]:
     """
     for name in NAMES:
         for ending in ("png", "svg"):
-            (output / f"{name}.{ending}").unlink(missing_ok=True)
+            for old in output.glob(f"{name}.{ending}"):
+                old.unlink()
     return [_write(chart, output) for chart in charts]
 
 

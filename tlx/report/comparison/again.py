@@ -10,6 +10,7 @@ from tlx.common.files import read_yaml
 from tlx.report.comparison.records import Record
 
 SWEEP = "multirun.yaml"
+_PROGRAMS = {"classify": "tlx.classify"}  # by the name of the configuration; others are of train
 
 
 def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
@@ -30,7 +31,8 @@ def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
         hydra = noted["hydra"]
         given, of_hydra = (hydra["overrides"][key] for key in ("task", "hydra"))
         params = hydra["sweeper"]["params"] or {}
-    except (OSError, ValueError, LookupError, TypeError):
+        program = _PROGRAMS.get(hydra.get("job", {}).get("config_name"), "tlx.train")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     if not all(isinstance(text, str) for text in (*given, *of_hydra)):
         return None
@@ -38,7 +40,7 @@ def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
         return None
     kept = [text for text in given if text.partition("=")[0] != "seed"]
     kept += [text for text in of_hydra if text != "hydra.mode=MULTIRUN"]
-    return command("tlx.train", "-m", *kept, f"seed={','.join(map(str, seeds))}")
+    return command(program, "-m", *kept, f"seed={','.join(map(str, seeds))}")
 
 
 def _names_all(records: Sequence[Record], values: dict[str, Any]) -> bool:

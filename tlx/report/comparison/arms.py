@@ -13,7 +13,10 @@ from tlx.records.arms import SCRATCH, arm_key, arm_labels, natural, unlike_keys,
 from tlx.records.learned import diverged, learned
 from tlx.report.comparison.records import Record
 
-_SETTING = ("backbone.name", "data.name", "data.root", "detector.input_size", "trainer.batch_size")
+_SETTING = (
+    "backbone.name", "data.name", "data.root", "detector.input_size", "classifier.input_size",
+    "trainer.batch_size",
+)  # fmt: skip
 _UNKNOWN = "(settings not recorded)"
 
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tlx.common.errors import DataError
+from tlx.records.predictions.classified import classified_path, read_classified
 from tlx.records.predictions.file import predictions_path, read_predictions
 from tlx.records.predictions.influence import pseudo_values
 from tlx.report.comparison.records import Record
 
 Values = NDArray[np.float64]
+Part = tuple[float, ...] | Literal["accuracy", "macro_f1"]
+"""A figure as a mean over test pictures: a mAP by the IoUs that are hits, or a classifier's."""
+_Run = tuple[tuple[str, ...], Values]  # the test pictures by name, and what each adds
 
 
-def gaps_by_picture(
-    one: Sequence[Record], other: Sequence[Record], ious: tuple[float, ...]
-) -> Values | None:
+def gaps_by_picture(one: Sequence[Record], other: Sequence[Record], part: Part) -> Values | None:
     """Differences of the pictures' pseudo-values, [S, P], of runs that are pairs of a seed.
 
     None where a run kept no predictions, or they are damaged or not of the same pictures.
     """
-    found = [_of_run(record, ious) for record in (*one, *other)]
+    found = [_of_run(record, part) for record in (*one, *other)]
     known = [run for run in found if run is not None]
     if len(known) < len(found) or len({pictures for pictures, _ in known}) != 1:
         return None
@@ -32,24 +35,30 @@ def gaps_by_picture(
     return values[: len(one)] - values[len(one) :]
 
 
-def _of_run(record: Record, ious: tuple[float, ...]) -> tuple[tuple[str, ...], Values] | None:
+def _of_run(record: Record, part: Part) -> _Run | None:
+    kept = classified_path if isinstance(part, str) else predictions_path
     try:
-        changed = predictions_path(record.folder).stat().st_mtime_ns
+        changed = kept(record.folder).stat().st_mtime_ns
     except OSError:
         return None
-    return _read(record.folder, changed, ious)
+    found = _read(record.folder, changed, part)
+    counted = record.number("test", "pictures") if isinstance(part, str) else None
+    # A file that lost its end is not of the test set.
+    return None if found and counted is not None and len(found[0]) != counted else found
 
 
 @lru_cache(maxsize=1024)
-def _read(
-    folder: Path, changed: int, ious: tuple[float, ...]
-) -> tuple[tuple[str, ...], Values] | None:
+def _read(folder: Path, changed: int, part: Part) -> _Run | None:
     """Kept by the time of change, since a run is compared with several others."""
     try:
+        if isinstance(part, str):
+            classified = read_classified(folder)
+            values = classified.pseudo_values(part)
+            return None if values is None else (classified.pictures, values)
         predictions = read_predictions(folder)
     except DataError:
         return None
-    values = pseudo_values(predictions, ious)
+    values = pseudo_values(predictions, part)
     if values is None:
         return None
     return tuple(image.sha256 for image in predictions.images), values

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tlx.data.faults import RULES
 from tlx.records.learned import diverged
+from tlx.records.quality import CLASSIFICATION
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.records import Record
 
@@ -78,9 +79,10 @@ def _faults(record: Record) -> list[str]:
 
 def _notes(record: Record) -> list[str]:
     """The data check's own warnings, but for those on leaks, which are said above."""
-    warnings = record.items("data_report", "warnings")
-    told = "more trusted split"
-    return [f"Data: {line}." for line in warnings if isinstance(line, str) and told not in line]
+    warnings = [line for line in record.items("data_report", "warnings") if isinstance(line, str)]
+    if record.quality is CLASSIFICATION:  # the split's notes count labels, one a picture
+        warnings = [w.replace("box(es)", "picture(s)").replace("box", "picture") for w in warnings]
+    return [f"Data: {line}." for line in warnings if "more trusted split" not in line]
 
 
 def _resumes(record: Record) -> list[str]:

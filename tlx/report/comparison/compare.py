@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tlx.common.errors import DataError
+from tlx.records.quality import Quality
 from tlx.report.comparison.arms import Arm, baseline_words, group_arms, with_lost
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.differences import against_references, against_scratch
 from tlx.report.comparison.levels import Levels, find_levels, trivial_level
 from tlx.report.comparison.likeness import beside_the_freeze, unlike
-from tlx.report.comparison.measures import Measure, measures
+from tlx.report.comparison.measures import Measure, measures, test_key
 from tlx.report.comparison.overlap import beside_each_other, overlap_warnings
 from tlx.report.comparison.records import FILE_NAME, Record
 from tlx.report.comparison.rows import Row, make_rows, reference_row, row_warnings
@@ -31,8 +32,8 @@ class Comparison:
         estimates: By arm label and figure: mean with its interval. A figure that an arm has not, or
             that not all of its runs reach, is left out.
         differences: Each arm against its reference (`arms.reference_of`), figure by figure.
-        against_scratch: Each pretrained arm against the from-scratch arm of its setting, in test
-            mAP@.5.
+        against_scratch: Each pretrained arm against the from-scratch arm of its setting, in the
+            main test figure.
         baselines: Where freeze does not vary, which arm the others are compared with, and why.
     """
 
@@ -51,6 +52,16 @@ class Comparison:
         """The figures that arms are compared by, by key."""
         return measures(self.levels)
 
+    @property
+    def quality(self) -> Quality:
+        """What the runs are judged by; they are of one task."""
+        return self.levels.quality
+
+    @property
+    def main(self) -> Measure:
+        """The figure that arms are ranked by."""
+        return self.measures[test_key(self.quality.main)]
+
     def reference(self, row: Row) -> Row | None:
         """The row that this one is compared with, which may be the row itself."""
         return reference_row(row, self.rows)
@@ -66,15 +77,18 @@ class Comparison:
 def compare(
     records: Sequence[Record],
     *,
-    map_level: float | None = None,
+    main_level: float | None = None,
     loss_level: float | None = None,
     warnings: Sequence[str] = (),
 ) -> Comparison:
     """Compare the finished runs; the others are kept aside by name.
 
+    Runs of one task are compared: of that which most finished runs have.
+
     Args:
         records: Runs as `load_records` gives them.
-        map_level: Validation mAP@.5 to time the arms to; by default one that all reach.
+        main_level: The main figure on val (mAP@.5, accuracy) to time the arms to; by default one
+            that all reach.
         loss_level: Smoothed training loss to time the arms to; by default one that all reach.
         warnings: Warnings from reading the records, put before those of the comparison.
 
@@ -82,20 +96,20 @@ def compare(
         ConfigError: a level that cannot be a level.
         DataError: there is no finished run; the message lists what was found instead.
     """
-    records = beside_each_other(records)
+    records, others = of_one_task(beside_each_other(records))
     finished = [record for record in records if record.status == "finished"]
     unfinished = [record for record in records if record.status != "finished"]
     if not finished:
         raise DataError(_nothing_to_compare(unfinished, warnings))
     arms, repeats = group_arms(finished)
     arms = with_lost(arms, unfinished)
-    levels = find_levels(arms, loss_level, map_level)
+    levels = find_levels(arms, loss_level, main_level)
     figures = measures(levels)
     rows = make_rows(arms, figures)
     unlikenesses = unlike(arms)
-    said = [*warnings, *(u.warning for u in unlikenesses), *beside_the_freeze(arms)]
+    said = [*warnings, *others, *(u.warning for u in unlikenesses), *beside_the_freeze(arms)]
     said += [*repeats, *overlap_warnings(finished), *row_warnings(rows)]
-    if note := trivial_level(arms, levels.map):
+    if note := trivial_level(arms, levels.main):
         said.append(note)
     return Comparison(
         rows=rows,
@@ -105,9 +119,25 @@ def compare(
         unfinished=unfinished,
         estimates={arm.label: _estimates(arm, figures) for arm in arms},
         differences=against_references(arms, figures.values()),
-        against_scratch=against_scratch(arms, figures["test_map_50"]),
+        against_scratch=against_scratch(arms, figures[test_key(levels.quality.main)]),
         baselines=baseline_words(arms),
     )
+
+
+def of_one_task(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """The runs of the task that most finished runs have, and a warning that names the others."""
+    tasks = [record.quality for record in records if record.status == "finished"]
+    tasks = tasks or [record.quality for record in records]
+    kept = max(tasks, key=tasks.count, default=None)
+    lines = []
+    for task in dict.fromkeys(record.quality for record in records):
+        if task is not kept and kept is not None:
+            names = [record.name for record in records if record.quality is task]
+            lines.append(
+                f"Runs of {task.task} cannot be compared with runs of {kept.task}, which most are: "
+                f"{', '.join(names)} left out. Report on them by their own folders."
+            )
+    return [record for record in records if record.quality is kept], lines
 
 
 def describe_unfinished(record: Record) -> str:

@@ -28,7 +28,7 @@ def smoothing_window(record: Record) -> int:
 
     A run without validation falls back on its number of epochs, then on a twentieth of the run.
     """
-    validations = record.get("map_50")
+    validations = record.get(record.quality.main.key)
     parts = float(len(validations)) if isinstance(validations, list) else 0.0
     parts = parts or record.number("epochs") or 20.0
     return max(1, round(len(record.series("loss")) / parts))

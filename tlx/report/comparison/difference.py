@@ -32,7 +32,7 @@ class Difference:
         detectable: The smallest difference that would have been shown with 80 % power (where
             `relative`, the smallest reduction).
         seeds_needed: Seeds that show a difference as large as the one seen with 80 % power.
-        verdict: For whoever wants more mAP and less of all else.
+        verdict: For whoever wants more quality and less of all else.
         method: The test; None where none was made.
         picture_share: Share of the variance of the mean that the test pictures make up, the rest
             being that of the seeds; None where the pictures' part is not known.

@@ -134,7 +134,9 @@ def _difference(
     alpha = ALPHA / max(1, family)
     tested = contrast if out.p is not None else None
     low, high = tested.interval if tested else (None, None)
-    if low is not None and high is not None and measure.ious:  # a mAP lies in 0..1
+    if (
+        low is not None and high is not None and measure.part
+    ):  # a figure of the test set lies in 0..1
         low, high = max(low, -1.0), min(high, 1.0)
     effect = tested.effect if tested else None
     found = Difference(

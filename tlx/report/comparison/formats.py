@@ -32,6 +32,11 @@ def significant(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 0.01 else f"{value:#.3g}"
 
 
+def counted(value: float) -> str:
+    """A mean number of things: whole where it is, else with one decimal."""
+    return f"{value:.0f}" if abs(value - round(value)) < 1e-9 else f"{value:.1f}"
+
+
 def seconds(value: float) -> str:
     """A duration in seconds."""
     return f"{significant(value)} s"

@@ -1,8 +1,8 @@
-"""The loss and the mAP that arms are timed to.
+"""The loss and the main figure (mAP@.5, accuracy) that arms are timed to.
 
 Frozen arms often end at another level than free ones, so time is measured to a level that they
 reach unless the user asks for another: the highest of the final smoothed losses, and the lowest of
-the best validation mAP@.5 of the arms that learned from pretrained weights. Runs that diverged or
+the best main figures on val of the arms that learned from pretrained weights. Runs that diverged or
 learned nothing set no level: every other run would be past it from its start.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tlx.common.errors import ConfigError
 from tlx.records.learned import diverged
+from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.curves import first_at_least, first_at_most, smoothed_loss
 from tlx.report.comparison.records import Record, Series, finite
@@ -36,10 +37,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Levels:
-    """Both levels; None where no arm recorded the series and none was given."""
+    """Both levels; None where no arm recorded the series and none was given.
+
+    `main` is that of the main figure of `quality`.
+    """
 
     loss: Level | None
-    map: Level | None
+    main: Level | None
+    quality: Quality = DETECTION
 
 
 @dataclass(frozen=True)
@@ -68,19 +73,22 @@ class Reach:
         return {"seconds": seconds, "not_reached": self.missed, "median": self.median}
 
 
-def find_levels(arms: Sequence[Arm], loss_level: float | None, map_level: float | None) -> Levels:
-    """The levels asked for, or the defaults that every run reaches.
+def find_levels(arms: Sequence[Arm], loss_level: float | None, main_level: float | None) -> Levels:
+    """The levels asked for, or the defaults that every run reaches; arms are of one task.
 
     Raises:
-        ConfigError: a level that is no number, or a mAP outside 0 to 1.
+        ConfigError: a level that is no number, or one of quality outside 0 to 1.
     """
+    quality = arms[0].first.quality
     if loss_level is not None and finite(loss_level) is None:
         raise ConfigError(f"the loss level must be a finite number, not {loss_level}")
-    if map_level is not None and not 0 < map_level <= 1:
-        raise ConfigError(f"the mAP level must be above 0 and at most 1, not {map_level}")
+    if main_level is not None and not 0 < main_level <= 1:
+        raise ConfigError(
+            f"the {quality.word} level must be above 0 and at most 1, not {main_level}"
+        )
     loss = Level(loss_level, "as given") if loss_level is not None else _default_loss(arms)
-    best = Level(map_level, "as given") if map_level is not None else _default_map(arms)
-    return Levels(loss, best)
+    best = Level(main_level, "as given") if main_level is not None else _default_main(arms)
+    return Levels(loss, best, quality)
 
 
 def reach_loss(record: Record, level: Level | None) -> Reached | None:
@@ -88,9 +96,9 @@ def reach_loss(record: Record, level: Level | None) -> Reached | None:
     return _reached(smoothed_loss(record), level, first_at_most)
 
 
-def reach_map(record: Record, level: Level | None) -> Reached | None:
-    """When the validation mAP@.5 is first at least the level; None when none was recorded."""
-    return _reached(validation_map(record), level, first_at_least)
+def reach_main(record: Record, level: Level | None) -> Reached | None:
+    """When the main figure on val is first at least the level; None when none was recorded."""
+    return _reached(validation(record), level, first_at_least)
 
 
 def over_arm(runs: Sequence[Reached | None]) -> Reach | None:
@@ -109,26 +117,28 @@ def times_of(runs: Sequence[Reached]) -> Times:
     return Times(tuple(run.seconds for run in runs), tuple(run.yes for run in runs))
 
 
-def validation_map(record: Record) -> Series:
-    """Validation mAP@.5 of a run, [N, 3]."""
-    return record.series("map_50")
+def validation(record: Record) -> Series:
+    """The main figure of a run on val, [N, 3]."""
+    return record.series(record.quality.main.key)
 
 
 def trivial_level(arms: Sequence[Arm], level: Level | None) -> str | None:
-    """A warning when a default mAP level tells the other arms apart by their first epoch only.
+    """A warning when a default main level tells the other arms apart by their first epoch only.
 
     One arm that learns little (often the from-scratch baseline) pulls the default down until every
     other arm passes it at its first validation.
     """
     if level is None or level.given:
         return None
-    others = [validation_map(r) for arm in arms if arm.label != level.set_by for r in arm.records]
+    others = [validation(r) for arm in arms if arm.label != level.set_by for r in arm.records]
     measured = [series for series in others if len(series)]
     if not measured or any(series[0, 2] < level.value for series in measured):
         return None
+    quality = arms[0].first.quality
     return (
-        f"The default mAP level is set by {level.set_by}, and every other arm passes it at its "
-        "first validation: the time to it tells little. Choose a level with map_level=…."
+        f"The default {quality.word} level is set by {level.set_by}, and every other arm passes "
+        "it at its first validation: the time to it tells little. Choose a level with "
+        f"{quality.level}=…."
     )
 
 
@@ -145,24 +155,25 @@ def _default_loss(arms: Sequence[Arm]) -> Level | None:
     return Level(value, f"the highest final smoothed loss, set by {label}", label)
 
 
-def _default_map(arms: Sequence[Arm]) -> Level | None:
+def _default_main(arms: Sequence[Arm]) -> Level | None:
     """Of the arms that learned from pretrained weights, where there are any with the series.
 
     A baseline from scratch, or an arm that learned nothing, would set a level that the others pass
     in their first epoch.
     """
     able = [arm for arm in arms if arm.depth != "scratch" and arm.learned]
-    measured = [arm for arm in able if any(len(validation_map(r)) for r in arm.sound)]
+    measured = [arm for arm in able if any(len(validation(r)) for r in arm.sound)]
     bests = [
         (float(series[:, 2].max()), arm.label)
         for arm in measured or arms
         for record in arm.sound
-        if len(series := validation_map(record))
+        if len(series := validation(record))
     ]
     value, label = min(bests, default=(0.0, ""))
     if value <= 0:  # every run has it from its start
         return None
-    return Level(value, f"the lowest best validation mAP@.5, set by {label}", label)
+    figure = arms[0].first.quality.main.name
+    return Level(value, f"the lowest best validation {figure}, set by {label}", label)
 
 
 def _reached(

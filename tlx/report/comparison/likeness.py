@@ -109,8 +109,11 @@ def _weights(record: Record) -> str | None:
 
 
 def _test_set(record: Record) -> str | None:
-    images, boxes = record.text("test", "images"), record.text("test", "boxes")
-    counts = (images and f"{images} images", boxes and f"{boxes} boxes")
+    counts = [
+        f"{count} {what}"
+        for what in ("images", "boxes", "pictures")
+        if (count := record.text("test", what))
+    ]
     return _joined(*counts, _members(record, "test"))
 
 

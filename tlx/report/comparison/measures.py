@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tlx.records.predictions.influence import COCO_IOUS
+from tlx.records.quality import CLASSIFICATION, DETECTION, Figure, Quality
+from tlx.report.comparison.by_picture import Part
 from tlx.report.comparison.formats import seconds, significant, three
-from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_map
+from tlx.report.comparison.levels import Level, Levels, Reached, reach_loss, reach_main
 from tlx.report.comparison.records import Record
 
 # What has to be the same in two runs (names of `likeness` checks). Software is warned of alone.
@@ -15,6 +17,11 @@ _SAME_TEST = ("data", "classes", "test set")
 _SAME_TRAINING = ("epochs", "pretrained weights", "training set")
 _SAME_STEP = ("machine", "backbone", "input size", "batch size")
 _SAME_FIT = (*_SAME_STEP, "data", "epochs")
+# What each test picture adds to the main and to the second figure.
+_PARTS: dict[str, tuple[Part, Part]] = {
+    DETECTION.task: ((0.5,), COCO_IOUS),
+    CLASSIFICATION.task: ("accuracy", "macro_f1"),
+}
 _CLOCK = 1e-3
 _MEBIBYTE = 2.0**20
 
@@ -33,8 +40,8 @@ class Measure:
         higher_is_better: Whether more is better.
         speed: Whether it is a speed of the machine: compared by ratio, with its drift taken out.
         grain: What it cannot resolve, in its unit (as a share where `speed`).
-        ious: For a mAP of the test set, the IoUs that count as hits; what each test picture adds to
-            it comes from the predictions.
+        part: For a figure of the test set, what each test picture adds to it; it comes from the
+            predictions.
         blocks: Whether a run has the figure by blocks of its steps as well.
         timed: Whether it is a time or an energy, which other work on the machine changes: a run
             that was not alone has none.
@@ -50,7 +57,7 @@ class Measure:
     higher_is_better: bool = False
     speed: bool = False
     grain: Callable[[Record], float] = lambda _record: 0.0
-    ious: tuple[float, ...] = ()
+    part: Part | None = None
     blocks: bool = False
     timed: bool = False
     reach: Callable[[Record], Reached | None] | None = None
@@ -66,29 +73,11 @@ class Measure:
 
 def measures(levels: Levels) -> dict[str, Measure]:
     """All figures in reading order, by key."""
+    quality = levels.quality
+    of_main, of_second = _PARTS[quality.task]
     found = [
-        Measure(
-            "test_map_50",
-            "test mAP@.5",
-            lambda record: record.number("test", "map_50"),
-            three,
-            _SAME_TEST,
-            _SAME_TRAINING,
-            higher_is_better=True,
-            grain=_one_box,
-            ious=(0.5,),
-        ),
-        Measure(
-            "test_map",
-            "test mAP@[.5:.95]",
-            lambda record: record.number("test", "map"),
-            three,
-            _SAME_TEST,
-            _SAME_TRAINING,
-            higher_is_better=True,
-            grain=_one_box,
-            ious=COCO_IOUS,
-        ),
+        _of_test(quality, quality.main, of_main),
+        _of_test(quality, quality.second, of_second),
         Measure(
             "step_s",
             "step time",
@@ -110,8 +99,8 @@ def measures(levels: Levels) -> dict[str, Measure]:
             timed=True,
             grain=lambda _record: _CLOCK,
         ),
-        _time_to("map", levels),
-        _time_to("loss", levels),
+        _time_to(quality.short, f"validation {quality.main.name}", "≥", levels.main, reach_main),
+        _time_to("loss", "loss", "≤", levels.loss, reach_loss),
         Measure(
             "peak_memory_bytes",
             "peak memory",
@@ -134,6 +123,11 @@ def measures(levels: Levels) -> dict[str, Measure]:
     return {measure.key: measure for measure in found}
 
 
+def test_key(figure: Figure) -> str:
+    """The key of a figure of the test set among the measures."""
+    return f"test_{figure.key}"
+
+
 def peak_memory(record: Record) -> float | None:
     """Peak memory of the GPU where one was used, otherwise of the process, in bytes."""
     device = record.number("memory", "peak_device_bytes")
@@ -147,11 +141,34 @@ def memory_kind(record: Record) -> str | None:
     return "RSS" if record.number("memory", "peak_rss_bytes") is not None else None
 
 
-def _time_to(what: str, levels: Levels) -> Measure:
-    """Time to the mAP or the loss level."""
-    level = levels.map if what == "map" else levels.loss
-    name, sign = ("validation mAP@.5", "≥") if what == "map" else ("loss", "≤")
-    find = reach_map if what == "map" else reach_loss
+def _of_test(quality: Quality, figure: Figure, part: Part) -> Measure:
+    """A figure of quality on the test set."""
+
+    def one_unit(record: Record) -> float:
+        count = record.number("test", quality.count)
+        return 1 / count if count else 0.0
+
+    return Measure(
+        test_key(figure),
+        f"test {figure.name}",
+        lambda record: record.tested(figure.key),
+        three,
+        _SAME_TEST,
+        _SAME_TRAINING,
+        higher_is_better=True,
+        grain=one_unit,
+        part=part,
+    )
+
+
+def _time_to(
+    what: str,
+    name: str,
+    sign: str,
+    level: Level | None,
+    find: Callable[[Record, Level | None], Reached | None],
+) -> Measure:
+    """Time to the level of the main figure or of the loss."""
 
     def reach(record: Record) -> Reached | None:
         return find(record, level)
@@ -175,8 +192,3 @@ def _time_to(what: str, levels: Levels) -> Measure:
 
 def _scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else value * scale
-
-
-def _one_box(record: Record) -> float:
-    boxes = record.number("test", "boxes")
-    return 1 / boxes if boxes else 0.0

@@ -77,10 +77,9 @@ def outcome_of(
     sign = 1 if measure.higher_is_better else -1
     gaps = _values(pairs.one, measure) - _values(pairs.other, measure)
     grain = max(map(measure.grain, (*pairs.one, *pairs.other)))
-    if (
-        measure.ious
-        and (pictures := gaps_by_picture(pairs.one, pairs.other, measure.ious)) is not None
-    ):
+    part = measure.part
+    pictures = gaps_by_picture(pairs.one, pairs.other, part) if part else None
+    if pictures is not None:
         both = crossed(gaps, pictures, _ROUNDING * grain)
         method = PICTURES if len(pairs) == 1 else CROSSED
         return Outcome(pairs, sign * both.mean, both, both.p, method)

@@ -1,4 +1,4 @@
-"""Name the arm for given limits: the cheapest whose loss of mAP is shown to be small enough.
+"""Name the arm for given limits: the cheapest whose loss of quality is shown to be small enough.
 
 An arm's loss is bounded where the whole 95 % interval of its paired difference from the best arm
 lies within what is accepted (a non-inferiority test). The best arm itself has to pass against the
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tlx.records.learned import NEXT as TO_LEARN
+from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.again import with_seeds
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference
@@ -25,7 +25,6 @@ from tlx.report.comparison.settle import MOST_SEEDS, needed
 from tlx.report.comparison.verdict import nothing_has_learned
 from tlx.report.comparison.words import interval, spelled
 
-FIGURE = "test_map_50"
 TODAY = "If you have to choose today,"
 NEXT = "Next:"
 _GIGABYTE = 1e9
@@ -46,13 +45,14 @@ class Recommendation:
     limits: Limits
     refused: dict[str, str]
     command: str | None = None
+    quality: Quality = DETECTION
 
     def as_dict(self) -> dict[str, Any]:
         """The recommendation for `report.json`."""
         return {
             "arm": self.arm,
             "words": self.words,
-            "limits": vars(self.limits),
+            "limits": self.limits.as_dict(self.quality),
             "refused": self.refused,
             "command": self.command,
         }
@@ -67,21 +67,28 @@ def recommend(
 
     Args:
         comparison: The study.
-        limits: What can be afforded; without them only the accepted loss of mAP counts.
+        limits: What can be afforded; without them only the accepted loss counts.
         latencies: Milliseconds a picture by arm label, from a benchmark on the device.
     """
-    limits, latencies = limits or Limits(), latencies or {}
+    advice = _advise(comparison, limits or Limits(), latencies or {})
+    return replace(advice, quality=comparison.quality)
+
+
+def _advise(
+    comparison: Comparison, limits: Limits, latencies: Mapping[str, float]
+) -> Recommendation:
+    quality = comparison.quality
     if "data" in comparison.differs:
         return _none(limits, {}, "the runs are of several data sets; report them apart")
-    if line := nothing_has_learned(comparison.rows):
+    if line := nothing_has_learned(comparison):
         return Recommendation(None, [line], limits, {})
     unfit = {row.arm.label: why for row in comparison.rows if (why := _unfit(row))}
     ranked = sorted(
         (row for row in comparison.rows if row.arm.label not in unfit),
-        key=lambda row: -row.test_map_50.mean if row.test_map_50 else 0.0,
+        key=lambda row: -row.test_main.mean if row.test_main else 0.0,
     )
     if len(ranked) < 2:
-        return _none(limits, unfit, _too_few(ranked), _remedies(unfit))
+        return _none(limits, unfit, _too_few(ranked), _remedies(unfit, quality))
     refused = unfit | {
         row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))
     }
@@ -100,17 +107,18 @@ def recommend(
     if cheap is None:
         lean = _to_choose_today(comparison, allowed, differences, limits)
         settle, line = _next(comparison, allowed, ranked, differences, limits)
-        return _none(limits, refused, _nothing_shown(ranked, limits), [*lean, settle], line)
+        shown = _nothing_shown(ranked, limits, quality)
+        return _none(limits, refused, shown, [*lean, settle], line)
     label = cheap.arm.label
     for other in passed.keys() - {label}:
         refused[other] = "its loss is small enough too, but its fit takes longer"
     difference = passed[label]
     words = [
         f"Take {label}: the shortest fit ({significant(_minutes(cheap))} min) of the arms whose "
-        f"loss of test mAP@.5 is shown to be at most {limits.accepted_map_loss:g}.",
-        f"Evidence: its test mAP@.5 differs from that of {difference.reference}, "
+        f"loss of test {quality.main.name} is shown to be at most {limits.accepted_loss:g}.",
+        f"Evidence: its test {quality.main.name} differs from that of {difference.reference}, "
         f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
-        f"{interval(difference, comparison.measures[FIGURE])}, over {difference.pairs} seeds.",
+        f"{interval(difference, comparison.main)}, over {difference.pairs} seeds.",
         *_doubts(comparison, cheap, difference, len(allowed), limits, latencies),
     ]
     return Recommendation(label, words, limits, refused)
@@ -139,7 +147,7 @@ def _to_choose_today(
     The lean is the cheapest arm that is not seen to lose more than is accepted, and whose interval
     leaves out twice that loss: at a true loss of twice what is accepted, few leans are wrong.
     """
-    measure, accepted = comparison.measures[FIGURE], limits.accepted_map_loss
+    measure, accepted = comparison.main, limits.accepted_loss
     left = []
     for row in allowed:
         found = differences[row.arm.label]
@@ -167,7 +175,7 @@ def _to_choose_today(
     else:
         why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest fit"
     return [
-        f"{TODAY} {row.arm.label} ({significant(_minutes(row))} min): {why}. Its test mAP@.5 "
+        f"{TODAY} {row.arm.label} ({significant(_minutes(row))} min): {why}. Its {measure.title} "
         f"differs from that of {found.reference} by {told}; what it seems to lose is {regret:.3f}."
     ]
 
@@ -190,9 +198,9 @@ def _next(
             f"{NEXT} runs that can be compared ({differences[allowed[0].arm.label].reason}).",
             None,
         )
-    row, accepted = comparable[0], limits.accepted_map_loss
+    row, accepted = comparable[0], limits.accepted_loss
     other = _best_other(row, ranked)
-    contrast = contrast_of(row.arm, other.arm, comparison.measures[FIGURE])
+    contrast = contrast_of(row.arm, other.arm, comparison.main)
     need = needed(contrast, accepted, leads=row is ranked[0])
     minutes = sum(_minutes(each) for each in comparison.rows if each.fit_min)
     if need.pictures:
@@ -215,7 +223,8 @@ def _next(
             else f"neither {MOST_SEEDS} more seeds nor a hundred times the test pictures would "
             f"settle {accepted:g}"
         )
-        return f"{NEXT} {why}; a larger loss would have to be accepted (accept_map_loss).", None
+        option = comparison.quality.accept
+        return f"{NEXT} {why}; a larger loss would have to be accepted ({option}).", None
     records = [record for each in comparison.rows for record in each.arm.records]
     known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
     start = max(known, default=-1) + 1
@@ -245,8 +254,8 @@ def _unfit(row: Row) -> str | None:
         return row.arm.fallen
     if row.frozen_proof == CHANGED:
         return "what it froze changed in training"
-    if row.test_map_50 is None:
-        return "it has no test mAP@.5"
+    if row.test_main is None:
+        return f"it has no test {row.quality.main.name}"
     if row.fit_min is None and row.crowded:
         return f"{_CROWDED} ({not_alone(row.arm.records)})"
     return "its fit time is not known" if row.fit_min is None else None
@@ -258,12 +267,12 @@ def _too_few(ranked: Sequence[Row]) -> str:
     return f"{ranked[0].arm.label} is the only arm fit to be taken, with none to compare it with"
 
 
-def _remedies(unfit: Mapping[str, str]) -> list[str]:
+def _remedies(unfit: Mapping[str, str], quality: Quality) -> list[str]:
     """What to do about the reasons why arms could not be taken."""
     reasons = list(unfit.values())
     told = []
     if _IDLE in reasons:
-        told.append(TO_LEARN)
+        told.append(quality.remedy)
     if any("diverged" in reason for reason in reasons):
         told.append("lower trainer.base_lr and trainer.head_lr for all arms")
     if any(reason.startswith(_CROWDED) for reason in reasons):
@@ -294,7 +303,7 @@ def _over(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str | Non
 def _against_best(comparison: Comparison, row: Row, ranked: Sequence[Row]) -> Difference:
     """The arm's difference from the best of the others; uncorrected, as its interval is read."""
     best = _best_other(row, ranked)
-    return chosen_pair(row.arm, best.arm, [row.arm, best.arm], comparison.measures[FIGURE])
+    return chosen_pair(row.arm, best.arm, [row.arm, best.arm], comparison.main)
 
 
 def _best_other(row: Row, ranked: Sequence[Row]) -> Row:
@@ -307,23 +316,23 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
         return f"not comparable with {difference.reference} ({difference.reason})"
     if difference.pairs < 2 or difference.low is None:
         return f"one seed cannot bound its loss against {difference.reference}"
-    if difference.low < -limits.accepted_map_loss:
-        measure = comparison.measures[FIGURE]
+    if difference.low < -limits.accepted_loss:
+        measure = comparison.main
         return (
-            f"against {difference.reference} its test mAP@.5 differs by "
-            f"{interval(difference, measure)}, which a loss above {limits.accepted_map_loss:g} is "
+            f"against {difference.reference} its {measure.title} differs by "
+            f"{interval(difference, measure)}, which a loss above {limits.accepted_loss:g} is "
             "part of"
         )
     return None
 
 
-def _nothing_shown(ranked: Sequence[Row], limits: Limits) -> str:
+def _nothing_shown(ranked: Sequence[Row], limits: Limits, quality: Quality) -> str:
     counts = sorted({row.figures for row in ranked})
     several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     seeds = "one seed" if counts == [1] else f"{several} seeds"
     return (
-        f"of no arm within the limits is the loss shown to be at most {limits.accepted_map_loss:g} "
-        f"with {seeds} an arm; a larger accepted loss (accept_map_loss) asks less of them"
+        f"of no arm within the limits is the loss shown to be at most {limits.accepted_loss:g} "
+        f"with {seeds} an arm; a larger accepted loss ({quality.accept}) asks less of them"
     )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tlx.common.files import read_json, read_yaml
 from tlx.records.arms import SCRATCH, arm_settings
 from tlx.records.digest import ALTERED, describe_result, is_altered
+from tlx.records.quality import QUALITIES, Quality, quality_of
 
 FILE_NAME = "record.json"
 CONFIG = "config.yaml"
@@ -96,11 +97,20 @@ class Record:
         return value if isinstance(value, list) else []
 
     def series(self, name: str) -> Series:
-        """The points of `loss`, `map` or `map_50` whose three numbers are all known, [N, 3]."""
+        """The points of a course (`loss`, `map_50`) whose three numbers are known, [N, 3]."""
         points = self.get(name)
         rows = [_point(point) for point in points] if isinstance(points, list) else []
         kept = [row for row in rows if row is not None]
         return np.array(kept, dtype=np.float64).reshape(len(kept), 3)
+
+    @property
+    def quality(self) -> Quality:
+        """What runs of its task are judged by."""
+        return quality_of(self.data)
+
+    def tested(self, key: str) -> float | None:
+        """A figure of the test set."""
+        return self.quality.tested(self.data, key)
 
     @property
     def name(self) -> str:
@@ -240,8 +250,9 @@ def _fault(data: object) -> str | None:
     version = data.get("version")
     if isinstance(version, bool) or version != VERSION:
         return f"record version {version!r} is unknown (this program reads version {VERSION})"
-    if (task := data.get("task", "detection")) != "detection":
-        return f"a run of {task}; detectors are compared here"
+    task = data.get("task")
+    if task is not None and not (isinstance(task, str) and task in QUALITIES):
+        return f"task {task!r} is none of {', '.join(QUALITIES)}"
     if data.get("status") not in STATUSES:
         return f"status {data.get('status')!r} is none of {', '.join(STATUSES)}"
     freeze = data.get("freeze")

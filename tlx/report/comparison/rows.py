@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tlx.records.quality import Quality
 from tlx.report.comparison.arms import Arm, reference_of
 from tlx.report.comparison.levels import Reach, over_arm
-from tlx.report.comparison.measures import Measure, memory_kind
+from tlx.report.comparison.measures import Measure, memory_kind, test_key
 from tlx.report.comparison.proof import CHANGED, proof_of, worst_proof
 from tlx.report.comparison.spread import Spread, ratio, spread
 
@@ -17,16 +18,19 @@ _BEYOND_BOUND = 1.25
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of one arm; None where no run of the arm has the figure."""
+    """The figures of one arm; None where no run of the arm has the figure.
+
+    Main and second figure are those of the arm's `quality`.
+    """
 
     arm: Arm
-    test_map: Spread | None
-    test_map_50: Spread | None
+    test_second: Spread | None
+    test_main: Spread | None
     step_s: Spread | None
     speedup: Spread | None
     bound_speedup: Spread | None
     time_to_loss: Reach | None
-    time_to_map: Reach | None
+    time_to_main: Reach | None
     peak_memory_bytes: Spread | None
     memory_kind: str
     trainable_share: float | None
@@ -37,8 +41,13 @@ class Row:
 
     @property
     def figures(self) -> int:
-        """How many runs have the test mAP@.5; where none has, how many runs there are."""
-        return self.test_map_50.n if self.test_map_50 else len(self.arm.records)
+        """How many runs have the main test figure; where none has, how many runs there are."""
+        return self.test_main.n if self.test_main else len(self.arm.records)
+
+    @property
+    def quality(self) -> Quality:
+        """What the arm's runs are judged by."""
+        return self.arm.first.quality
 
     @property
     def crowded(self) -> list[str]:
@@ -62,9 +71,15 @@ class Row:
             "trainable_share": self.trainable_share,
             "frozen_proof": self.frozen_proof,
         }
+        quality = self.quality
+        keys = {
+            "test_second": test_key(quality.second),
+            "test_main": test_key(quality.main),
+            "time_to_main": f"time_to_{quality.short}",
+        }
         for name, value in vars(self).items():
             if name not in plain and name != "arm":
-                plain[name] = None if value is None else value.as_dict()
+                plain[keys.get(name, name)] = None if value is None else value.as_dict()
         return plain
 
 
@@ -84,6 +99,7 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
     def until(key: str) -> Reach | None:
         return over_arm([figures[key].reached(record) for record in arm.records])
 
+    quality = arm.first.quality
     shares = [record.number("bound", "step_share") for record in arm.records]
     trainable, frozen = over_runs("trainable", "parameters"), over_runs("frozen", "parameters")
     total = None if trainable is None or frozen is None else trainable.mean + frozen.mean
@@ -91,13 +107,13 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
     measured = (record.get("energy", "measured") is True for record in arm.records)
     return Row(
         arm=arm,
-        test_map=of("test_map"),
-        test_map_50=of("test_map_50"),
+        test_second=of(test_key(quality.second)),
+        test_main=of(test_key(quality.main)),
         step_s=of("step_s"),
         speedup=None,
         bound_speedup=spread(1 / share if share else None for share in shares),
         time_to_loss=until("time_to_loss"),
-        time_to_map=until("time_to_map"),
+        time_to_main=until(f"time_to_{quality.short}"),
         peak_memory_bytes=of("peak_memory_bytes"),
         memory_kind=memory_kind(arm.first) or "RSS",
         trainable_share=trainable.mean / total if trainable and total else None,
@@ -139,8 +155,9 @@ def row_warnings(rows: Sequence[Row]) -> list[str]:
                 f"{label}: the frozen tensors CHANGED during training in {', '.join(changed)}; "
                 "what this arm shows is not the effect of freezing."
             )
-        if untested := [r.name for r in row.arm.records if r.number("test", "map_50") is None]:
-            warnings.append(f"{label}: no test mAP@.5 in {', '.join(untested)}.")
+        main = row.quality.main
+        if untested := [r.name for r in row.arm.records if r.tested(main.key) is None]:
+            warnings.append(f"{label}: no test {main.name} in {', '.join(untested)}.")
         speedup, bound = row.speedup, row.bound_speedup
         if speedup and bound and speedup.mean > _BEYOND_BOUND * bound.mean:
             warnings.append(

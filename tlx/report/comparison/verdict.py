@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tlx.records.learned import FLOOR, NEXT
+from tlx.records.learned import never_reached, too_low
+from tlx.records.quality import Quality
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.differences import chosen_pair
 from tlx.report.comparison.formats import seconds
@@ -15,11 +16,11 @@ from tlx.report.comparison.words import judgement, sentence
 def verdict(comparison: Comparison) -> list[str]:
     """Sentences that answer which arm is best, which is fastest, and whether that is shown."""
     lines = []
-    if line := nothing_has_learned(comparison.rows):
+    if line := nothing_has_learned(comparison):
         return [line]
     for row in comparison.rows:
         if not row.arm.learned:
-            lines.append(f"{row.arm.label} has learned nothing (mAP@.5 below {FLOOR:g}).")
+            lines.append(f"{row.arm.label} has learned nothing ({too_low(comparison.quality)}).")
         lines += [f"{row.arm.label}: {told}." for told in (row.arm.fallen, row.arm.idle) if told]
     if comparison.differs:
         lines.append(
@@ -40,23 +41,24 @@ def verdict(comparison: Comparison) -> list[str]:
     lines += _first_to_level(comparison)
     lines += _against_reference(comparison)
     lines += _against_scratch(comparison)
-    return lines + _grain(comparison.rows)
+    return lines + _grain(comparison.quality, comparison.rows)
 
 
-def nothing_has_learned(rows: Sequence[Row]) -> str | None:
-    """The verdict where no arm found anything, None where one did."""
-    if any(row.arm.learned for row in rows):
+def nothing_has_learned(comparison: Comparison) -> str | None:
+    """The verdict where no arm learned anything, None where one did."""
+    if any(row.arm.learned for row in comparison.rows):
         return None
+    quality = comparison.quality
     return (
-        f"Nothing has learned: no run reaches a mAP@.5 of {FLOOR:g}, so no arm can be preferred; "
-        f"next: {NEXT}."
+        f"Nothing has learned: {never_reached(quality)}, so no arm can be preferred; "
+        f"next: {quality.remedy}."
     )
 
 
 def best_and_worst(rows: Sequence[Row]) -> tuple[Row, Row] | None:
-    """Best and worst arm by test mAP@.5, among the data set that most arms share."""
+    """Best and worst arm by the main test figure, among the data set that most arms share."""
     shared = max(_by_data(rows).values(), key=len)
-    ranked = _ranked(shared, lambda row: row.test_map_50, highest=True)
+    ranked = _ranked(shared, lambda row: row.test_main, highest=True)
     return (ranked[0][0], ranked[-1][0]) if len(ranked) > 1 else None
 
 
@@ -83,18 +85,19 @@ def _against_next(comparison: Comparison, ranked: Sequence[tuple[Row, Spread]], 
 
 
 def _best_on_test(comparison: Comparison, rows: Sequence[Row], where: str) -> list[str]:
+    quality = comparison.quality
     able = [row for row in rows if row.arm.learned]
-    ranked = _ranked(able, lambda row: row.test_map_50, highest=True)
+    ranked = _ranked(able, lambda row: row.test_main, highest=True)
     if not ranked:
-        return [f"Best on test{where}: unknown, no arm has a test mAP@.5."]
+        return [f"Best on test{where}: unknown, no arm has a test {quality.main.name}."]
     row, best = ranked[0]
-    strict = f", mAP@[.5:.95] {row.test_map.mean:.3f}" if row.test_map else ""
-    line = f"Best on test{where}: {row.arm.label} (mAP@.5 {best.mean:.3f}{strict})"
+    second = f", {quality.second.name} {row.test_second.mean:.3f}" if row.test_second else ""
+    line = f"Best on test{where}: {row.arm.label} ({quality.main.name} {best.mean:.3f}{second})"
     if len(ranked) == 1:
         return [f"{line}; no other arm that has learned to compare it with."]
-    other, second = ranked[1]
-    told = _against_next(comparison, ranked, "test_map_50")
-    return [f"{line}; next: {other.arm.label} ({second.mean:.3f}). {told}"]
+    other, runner_up = ranked[1]
+    told = _against_next(comparison, ranked, comparison.main.key)
+    return [f"{line}; next: {other.arm.label} ({runner_up.mean:.3f}). {told}"]
 
 
 def _fastest_step(comparison: Comparison) -> list[str]:
@@ -119,30 +122,30 @@ def _speedup(comparison: Comparison, row: Row) -> str:
 
 
 def _first_to_level(comparison: Comparison) -> list[str]:
-    level = comparison.levels.map
-    full = [row for row in comparison.rows if row.time_to_map and not row.time_to_map.missed]
-    ranked = _ranked(full, _seconds_to_map, highest=False)
+    level, quality = comparison.levels.main, comparison.quality
+    full = [row for row in comparison.rows if row.time_to_main and not row.time_to_main.missed]
+    ranked = _ranked(full, _seconds_to_main, highest=False)
     if level is None or len(ranked) < 2:
         return []
     (row, first), (other, second) = ranked[:2]
     return [
-        f"First to validation mAP@.5 ≥ {level.value:.3f}: {row.arm.label} "
+        f"First to validation {quality.main.name} ≥ {level.value:.3f}: {row.arm.label} "
         f"({seconds(first.mean)} of fit); next: {other.arm.label} ({seconds(second.mean)}). "
-        f"{_against_next(comparison, ranked, 'time_to_map')}"
+        f"{_against_next(comparison, ranked, f'time_to_{quality.short}')}"
     ]
 
 
-def _seconds_to_map(row: Row) -> Spread | None:
-    return row.time_to_map.seconds if row.time_to_map else None
+def _seconds_to_main(row: Row) -> Spread | None:
+    return row.time_to_main.seconds if row.time_to_main else None
 
 
 def _against_reference(comparison: Comparison) -> list[str]:
-    """Test mAP and step time of every arm against its reference, each with its verdict."""
+    """Main test figure and step time of every arm against its reference, each with its verdict."""
     lines = []
     for row in comparison.rows:
         if row.arm.depth == "scratch":
             continue
-        quality = comparison.difference(row.arm.label, "test_map_50")
+        quality = comparison.difference(row.arm.label, comparison.main.key)
         step = comparison.difference(row.arm.label, "step_s")
         told = [quality.words] if quality else []
         if step:
@@ -175,12 +178,12 @@ def _against_scratch(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _grain(rows: Sequence[Row]) -> list[str]:
-    counts = [r.number("test", "boxes") for row in rows for r in row.arm.records]
-    boxes = min((count for count in counts if count), default=None)
-    if boxes is None:
+def _grain(quality: Quality, rows: Sequence[Row]) -> list[str]:
+    counts = [r.number("test", quality.count) for row in rows for r in row.arm.records]
+    least = min((count for count in counts if count), default=None)
+    if least is None:
         return []
     return [
-        f"The test set holds {boxes:.0f} boxes: one box found or missed moves recall by "
-        f"{1 / boxes:.3f}, so a smaller difference is less than one box."
+        f"The test set holds {least:.0f} {quality.count}: {quality.grain} {1 / least:.3f}, so a "
+        f"smaller difference is less than one {quality.unit}."
     ]

@@ -30,7 +30,7 @@ def judgement(difference: Difference, measure: Measure) -> str:
             "interval can be given, so no difference is established."
         )
     text = f"{_evidence(difference, measure)}: {difference.verdict} at {difference.pairs} seeds"
-    if measure.ious:
+    if measure.part:
         text += _sources(difference)
     if difference.reason and difference.method != LOG_RANK:
         text += f", but {difference.reason}"
@@ -110,8 +110,11 @@ def _prospect(difference: Difference, measure: Measure) -> str:
     """What a verdict of no difference is worth, and what would settle the question."""
     if difference.shown or difference.detectable is None:
         return ""
-    if measure.ious and difference.detectable > 1:
-        return f" {difference.pairs} seeds could not show any difference that a mAP can have."
+    if measure.part and difference.detectable > 1:
+        return (
+            f" {difference.pairs} seeds could not show any difference that {_figure(measure)} can "
+            "have."
+        )
     if difference.relative and difference.detectable > _ALL:
         return f" {difference.pairs} seeds could not show a reduction, however large."
     least = _show(difference, measure)(difference.detectable)
@@ -125,6 +128,11 @@ def _prospect(difference: Difference, measure: Measure) -> str:
         return f"{can}; this one is as good as zero." if small else f"{can}."
     many = "more than 100" if isinstance(needed, str) else f"about {needed}"
     return f"{can}; {many} would settle one as small as this."
+
+
+def _figure(measure: Measure) -> str:
+    name = measure.title.removeprefix("test ")
+    return "a mAP" if name.startswith("mAP") else name
 
 
 def _show(difference: Difference, measure: Measure) -> Callable[[float], str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tlx.records.predictions import SHOWN
+from tlx.records.quality import CLASSIFICATION
 from tlx.report.comparison.compare import Comparison
 from tlx.report.gallery.failures import (
     Case,
@@ -15,10 +16,11 @@ from tlx.report.gallery.failures import (
     most_missed,
     surest_false,
 )
+from tlx.report.gallery.mistakes import Answers, Mistakes, make_mistakes
 from tlx.report.gallery.samples import Sample, make_samples
 from tlx.report.gallery.sources import read_sources
 
-__all__ = ["Case", "Counts", "Gallery", "Sample", "make_gallery"]
+__all__ = ["Answers", "Case", "Counts", "Gallery", "Mistakes", "Sample", "make_gallery"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Gallery:
         return {"score": SHOWN, "counts": [counts.as_dict() for counts in self.counts]}
 
 
-def make_gallery(comparison: Comparison) -> Gallery:
+def make_gallery(comparison: Comparison) -> Gallery | Mistakes:
     """Read the predictions of the runs and the test pictures they are about."""
+    if comparison.quality is CLASSIFICATION:
+        return make_mistakes(comparison)
     sources, notes = read_sources(comparison)
     if not sources or not sources[0].predictions.images:
         return Gallery(notes=notes)

@@ -12,17 +12,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tlx.common.cli import command
 from tlx.records.predictions import SHOWN
+from tlx.records.quality import Quality
 from tlx.report.charts.plots import Plot
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
-from tlx.report.gallery import Gallery
+from tlx.report.gallery import Gallery, Mistakes
 from tlx.report.page.answer import Answer, answer_of, refused_table
 from tlx.report.page.arms import arms_table
-from tlx.report.page.captions import CAPTIONS, DEFINITIONS
+from tlx.report.page.captions import caption_of, definitions
 from tlx.report.page.evidence import differences_table
 from tlx.report.page.facts import (
+    answers_table,
     classes_table,
     counts_table,
     data_tables,
@@ -39,7 +41,7 @@ def page_text(
     comparison: Comparison,
     recommendation: Recommendation,
     plots: Sequence[Plot],
-    gallery: Gallery,
+    gallery: Gallery | Mistakes,
     output: Path,
     arguments: Sequence[str],
 ) -> str:
@@ -62,15 +64,15 @@ def page_text(
         "arms": arms_table(comparison),
         "warnings": comparison.warnings,
         "evidence": _evidence(comparison, recommendation, answer),
-        "plots": [_plot(plot) for plot in plots],
+        "plots": [_plot(plot, comparison.quality) for plot in plots],
         "classes": classes_table(comparison),
-        "gallery": _gallery(gallery),
+        "gallery": _mistakes(gallery) if isinstance(gallery, Mistakes) else _gallery(gallery),
         "data": data_tables(comparison),
         "runs": runs_table(comparison, output),
         "pilots": pilots_table(comparison),
         "unfinished": unfinished_table(comparison.unfinished, output),
         "environment": environment_table(comparison),
-        "definitions": DEFINITIONS,
+        "definitions": definitions(comparison.quality),
         "command": command("tlx.report", *arguments),
     }
     return (
@@ -102,6 +104,8 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
         "definitions": "Definitions",
     }
     ids = {"plots": "figures", "gallery": "detections"}
+    if not context["gallery"]["samples_note"]:
+        ids["gallery"], names["gallery"] = "failures", context["gallery"]["failures_title"]
     return [(ids.get(key, key), name) for key, name in names.items() if context[key]]
 
 
@@ -130,13 +134,13 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _plot(plot: Plot) -> dict[str, str]:
+def _plot(plot: Plot, quality: Quality) -> dict[str, str]:
     chart = plot.chart
     return {
         "name": chart.name,
         "title": chart.title,
         "alt": chart.alt,
-        "caption": CAPTIONS[chart.name],
+        "caption": caption_of(chart.name, quality),
         "wide": _svg_uri(plot.wide),
         "narrow": _svg_uri(plot.narrow),
     }
@@ -149,12 +153,12 @@ def _svg_uri(svg: str) -> str:
 
 
 def _gallery(gallery: Gallery) -> dict[str, Any]:
-    notes = " ".join(gallery.notes)
+    notes, title = " ".join(gallery.notes), "Failure cases"
     if not gallery.runs:
         absent = "No run kept its predictions (predictions/test.json), so none can be shown."
         note = f"{absent} {notes}".strip()
         return {"samples": [], "samples_note": note, "counts": None, "failures": [],
-                "failures_note": note}  # fmt: skip
+                "failures_title": title, "failures_note": note}  # fmt: skip
     groups = [
         ("Objects that most runs miss", "Those missed by most runs first, the larger of equals. A "
          "label may be wrong, or the object too small for the input size.", gallery.missed),
@@ -167,10 +171,30 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
         f"and not by the result; the first seed of every arm. Scores of {SHOWN} and more count; "
         f"found is IoU ≥ .5 with an object of the same class. {notes}".strip(),
         "counts": counts_table(gallery.counts, SHOWN),
+        "failures_title": title,
         "failures_note": f"Of {_count(gallery.runs, 'run')}, on all test pictures.",
         "failures": [
             {"title": title, "note": note, "cases": cases} for title, note, cases in groups if cases
         ],
+    }
+
+
+def _mistakes(found: Mistakes) -> dict[str, Any]:
+    notes = " ".join(found.notes)
+    absent = "No run kept its predictions (predictions.csv), so none can be shown."
+    told = f"Of {_count(found.runs, 'run')}, on all test pictures." if found.runs else absent
+    title = "Pictures that most runs misclassify"
+    note = (
+        "Those that most runs have wrong first, the surer of equals. A label may be wrong. They "
+        "are looked up by their path below the data root: what lies there now is shown."
+    )
+    return {
+        "samples": [],
+        "samples_note": "",
+        "counts": answers_table(found.counts),
+        "failures_title": "Misclassified pictures",
+        "failures_note": f"{told} {notes}".strip(),
+        "failures": [{"title": title, "note": note, "cases": found.cases}] if found.cases else [],
     }
 
 

@@ -39,10 +39,13 @@ def answer_of(comparison: Comparison, recommendation: Recommendation) -> Answer:
 
 def refused_table(recommendation: Recommendation) -> Table | None:
     """Why the other arms were not taken."""
-    loss = recommendation.limits.accepted_map_loss
-    chosen = " ".join(recommendation.limits.as_arguments())
+    limits, quality = recommendation.limits, recommendation.quality
+    chosen = " ".join(limits.as_arguments(quality))
     rows = [[arm, Cell(why, mark="words")] for arm, why in recommendation.refused.items()]
-    caption = f"Why other arms are not recommended; accepted loss of test mAP@.5: {loss:g}."
+    caption = (
+        f"Why other arms are not recommended; accepted loss of test {quality.main.name}: "
+        f"{limits.accepted_loss:g}."
+    )
     if chosen:
         caption += f" Limits: {chosen}."
     return plain_table("refused", caption, ["arm", "why"], rows)

@@ -8,15 +8,12 @@ from dataclasses import replace
 from tlx.report.charts.style import looks_of
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, significant, three
+from tlx.report.comparison.measures import test_key
 from tlx.report.comparison.overlap import not_alone
 from tlx.report.comparison.proof import CHANGED
 from tlx.report.comparison.words import change
 from tlx.report.page.tables import Cell, Interval, Table, interval
 
-_HEADS = [
-    "arm", "n", "test mAP@.5", "against {}", "test mAP@[.5:.95]", "step",
-    "speed-up, bound", "fit", "to mAP level", "peak memory",
-]  # fmt: skip
 _WORDS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "= not shown"}
 
 
@@ -31,10 +28,17 @@ def arms_table(comparison: Comparison) -> Table:
             cells.append(_energy(comparison, row))
         alarm = "alarm" if row.frozen_proof == CHANGED else ""
         rows.append([*cells, Cell(row.frozen_proof, mark=alarm)])
-    named = _HEADS.copy()
-    named[_HEADS.index("against {}")] = f"against {_reference(comparison)}"
-    heads = [*named, *(["energy"] if energy else []), "frozen"]
+    heads = [*_heads(comparison), *(["energy"] if energy else []), "frozen"]
     return Table("arms", _caption(comparison), [Cell(head) for head in heads], rows)
+
+
+def _heads(comparison: Comparison) -> list[str]:
+    quality = comparison.quality
+    return [
+        "arm", "n", f"test {quality.main.name}", f"against {_reference(comparison)}",
+        f"test {quality.second.name}", "step", "speed-up, bound", "fit",
+        f"to {quality.word} level", "peak memory",
+    ]  # fmt: skip
 
 
 def _reference(comparison: Comparison) -> str:
@@ -55,13 +59,13 @@ def _cells(comparison: Comparison, row: Row) -> list[Cell]:
     memory = Cell(f"{memory.text} {kind}".strip(), memory.note)
     return [
         Cell(str(row.figures)),
-        over("test_map_50", three),
+        over(comparison.main.key, three),
         _against(comparison, row),
-        over("test_map", three),
+        over(test_key(comparison.quality.second), three),
         over("step_s", lambda value: significant(1000 * value), "ms"),
         _speedup(row),
         over("fit_min", significant, "min"),
-        _time_to_map(row),
+        _time_to_main(row),
         memory,
     ]
 
@@ -72,10 +76,10 @@ def _figure(comparison: Comparison, row: Row, key: str) -> Interval | None:
 
 
 def _against(comparison: Comparison, row: Row) -> Cell:
-    """The verdict on test mAP@.5 against the reference, with the mean difference."""
+    """The verdict on the main test figure against the reference, with the mean difference."""
     if comparison.reference(row) is row:
         return Cell("reference")
-    found = comparison.difference(row.arm.label, "test_map_50")
+    found = comparison.difference(row.arm.label, comparison.main.key)
     if found is None:
         return Cell(ABSENT)
     note = "" if found.mean is None else change(found, comparison.measures[found.figure])
@@ -87,9 +91,9 @@ def _speedup(row: Row) -> Cell:
     return Cell(f"{row.speedup.mean:.2f}×" if row.speedup else ABSENT, bound)
 
 
-def _time_to_map(row: Row) -> Cell:
+def _time_to_main(row: Row) -> Cell:
     """The mean; where runs do not reach the level the median, as a mean of the others flatters."""
-    reach = row.time_to_map
+    reach = row.time_to_main
     if reach is None:
         return Cell(NOT_COMPARABLE if row.crowded else ABSENT)
     if not reach.missed:
@@ -110,8 +114,12 @@ def _energy(comparison: Comparison, row: Row) -> Cell:
 def _caption(comparison: Comparison) -> str:
     several = any(len(row.arm.records) > 1 for row in comparison.rows)
     what = "means over seeds with 95 % bootstrap intervals" if several else "one run an arm"
-    level = comparison.levels.map
-    reached = f" mAP level: validation mAP@.5 of {level.value:.3f}." if level else ""
+    level, quality = comparison.levels.main, comparison.quality
+    reached = (
+        f" {quality.title} level: validation {quality.main.name} of {level.value:.3f}."
+        if level
+        else ""
+    )
     return (
         f"Arms compared: {what}. Speed-up is the step rate relative to freeze=none; the bound is "
         f"what the saved arithmetic alone would give.{reached}"

@@ -14,7 +14,7 @@ _HEADS = ["arm", "against", "figure", "mean difference, 95 % interval", "pairs",
 _CAPTION = (
     "Every arm against its reference, over the seeds that both have. Intervals are uncorrected; p "
     "is corrected for the arms that are compared in one figure. Fewer seconds, bytes and joules "
-    "are better, more mAP is."
+    "are better, more {} is."
 )
 
 
@@ -23,7 +23,7 @@ def differences_table(comparison: Comparison) -> Table | None:
     known = comparison.measures
     found = [*comparison.differences, *comparison.against_scratch]
     rows = [_row(each, known[each.figure]) for each in found]
-    return plain_table("differences", _CAPTION, _HEADS, rows)
+    return plain_table("differences", _CAPTION.format(comparison.quality.word), _HEADS, rows)
 
 
 def _row(found: Difference, measure: Measure) -> list[object]:

@@ -6,28 +6,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tlx.data.faults import RULES
+from tlx.records.quality import CLASSIFICATION, DETECTION
 from tlx.report.charts.classes import classes_of
 from tlx.report.comparison.compare import Comparison, describe_unfinished
-from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, relative, significant, three
+from tlx.report.comparison.formats import (
+    ABSENT,
+    NOT_COMPARABLE,
+    counted,
+    relative,
+    significant,
+    three,
+)
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.spread import spread
-from tlx.report.gallery import Counts
+from tlx.report.gallery import Answers, Counts
 from tlx.report.page.tables import Cell, Table, interval, plain_table
 
 
 def classes_table(comparison: Comparison) -> Table | None:
-    """AP of every class by arm, with the reason where there is no figure."""
-    rows = []
+    """The figures of every class by arm, with the reason where there is none."""
+    quality, rows = comparison.quality, []
     for row in comparison.rows:
         records = row.arm.records
         for name in dict.fromkeys(name for record in records for name in classes_of(record)):
             figures = [
                 interval(spread(r.number("test", "per_class", name, key) for r in records), three)
-                for key in ("ap", "ap_50", "voc07_ap50")
+                for key in (each.key for each in quality.per_class)
             ]
-            boxes, reasons = (_distinct(records, name, key) for key in ("boxes", "reason"))
-            rows.append([row.arm.label, name, *figures, boxes, reasons])
-    heads = ["arm", "class", "AP@[.5:.95]", "AP@.5", "AP@.5 (VOC07)", "objects", "note"]
+            counts, reasons = (_distinct(records, name, key) for key in (quality.count, "reason"))
+            rows.append([row.arm.label, name, *figures, counts, reasons])
+    names = [each.name for each in quality.per_class]
+    heads = ["arm", "class", *names, "objects" if quality is DETECTION else quality.count, "note"]
     caption = "Figures by class on test: means, with the smallest and largest over seeds."
     return plain_table("per-class", caption, heads, rows)
 
@@ -50,16 +59,25 @@ def counts_table(counts: Sequence[Counts], score: float) -> Table | None:
     return plain_table("error-kinds", caption, heads, rows)
 
 
+def answers_table(counts: Sequence[Answers]) -> Table | None:
+    """How many test pictures each arm has right and wrong."""
+    rows = [[c.arm, c.runs, *map(counted, (c.pictures, c.right, c.wrong))] for c in counts]
+    heads = ["arm", "n", "pictures", "right", "wrong"]
+    return plain_table("answers", "Test pictures by their most probable class, means over runs.",
+                       heads, rows)  # fmt: skip
+
+
 def runs_table(comparison: Comparison, output: Path) -> Table | None:
     """Every finished run."""
+    main, second = comparison.quality.main, comparison.quality.second
     rows = [
         [
             row.arm.label,
             Cell(record.name, mark="words"),
             record.text("seed"),
-            _figure(record, "test", "map_50"),
-            _figure(record, "test", "map"),
-            _figure(record, "best", "map_50"),
+            _spelled(record.tested(main.key)),
+            _spelled(record.tested(second.key)),
+            _spelled(record.number("best", main.key)),
             record.text("best", "epoch"),
             _timed(record, "step_time", "median_s", scale=1000),
             _timed(record, "time", "fit_s", scale=1 / 60),
@@ -69,21 +87,22 @@ def runs_table(comparison: Comparison, output: Path) -> Table | None:
         for row in comparison.rows
         for record in row.arm.records
     ]
-    heads = ["arm", "run", "seed", "test mAP@.5", "test mAP@[.5:.95]", "best val mAP@.5",
-             "at epoch", "step (ms)", "fit (min)", "resumes", "folder"]  # fmt: skip
+    heads = ["arm", "run", "seed", f"test {main.name}", f"test {second.name}",
+             f"best val {main.name}", "at epoch", "step (ms)", "fit (min)", "resumes",
+             "folder"]  # fmt: skip
     return plain_table("finished-runs", "Finished runs, figures of each.", heads, rows)
 
 
-def _figure(record: Record, *keys: str, scale: float = 1.0, places: int | None = 3) -> str | None:
-    value = record.number(*keys)
-    if value is None:
-        return None
-    return significant(scale * value) if places is None else f"{scale * value:.{places}f}"
+def _spelled(value: float | None) -> str | None:
+    return None if value is None else three(value)
 
 
 def _timed(record: Record, *keys: str, scale: float) -> str | None:
     """A time, where the run was alone on its machine."""
-    return NOT_COMPARABLE if record.beside else _figure(record, *keys, scale=scale, places=None)
+    if record.beside:
+        return NOT_COMPARABLE
+    value = record.number(*keys)
+    return None if value is None else significant(scale * value)
 
 
 def unfinished_table(records: Sequence[Record], output: Path) -> Table | None:
@@ -120,14 +139,9 @@ def data_tables(comparison: Comparison) -> list[Table]:
             reports.setdefault(record.text("data") or ABSENT, report)
     tables = []
     for number, (name, report) in enumerate(reports.items(), start=1):
-        counts = _mapping(report.get("counts"))
-        rows = [
-            [split, *(_mapping(found).get(key) for key in ("images", "boxes", "negatives"))]
-            for split, found in counts.items()
-        ]
-        heads = ["split", "pictures", "objects", "pictures without one"]
+        of_split = _pictures if comparison.quality is CLASSIFICATION else _objects
         caption = f"Data set {name}, after the check."
-        tables.append(plain_table(f"data-{number}", caption, heads, rows))
+        tables.append(plain_table(f"data-{number}", caption, *of_split(report)))
         found = _mapping(report.get("faults"))
         lines = [
             [kind, count, Cell(rule.action, mark="words"), Cell(rule.why, mark="words")]
@@ -138,6 +152,27 @@ def data_tables(comparison: Comparison) -> list[Table]:
         caption = f"What the check of {name} found."
         tables.append(plain_table(f"faults-{number}", caption, heads, lines))
     return [table for table in tables if table is not None]
+
+
+def _objects(report: Mapping[str, object]) -> tuple[list[str], list[list[object]]]:
+    """Pictures and objects of each split."""
+    counts = _mapping(report.get("counts"))
+    rows = [
+        [split, *(_mapping(found).get(key) for key in ("images", "boxes", "negatives"))]
+        for split, found in counts.items()
+    ]
+    return ["split", "pictures", "objects", "pictures without one"], rows
+
+
+def _pictures(report: Mapping[str, object]) -> tuple[list[str], list[list[object]]]:
+    """Pictures of each class by split."""
+    splits = {split: _mapping(found) for split, found in _mapping(report.get("pictures")).items()}
+    names = dict.fromkeys(name for found in splits.values() for name in found)
+    rows: list[list[object]] = [
+        [name, *(found.get(name, 0) for found in splits.values())] for name in names
+    ]
+    totals = [sum(n for n in found.values() if isinstance(n, int)) for found in splits.values()]
+    return ["class", *splits], [*rows, ["all", *totals]] if rows else []
 
 
 def _mapping(value: object) -> Mapping[str, object]:
