@@ -11,7 +11,7 @@ import pytest
 from tlx.export.contract import check_detectnet, check_labels
 from tlx.runtime.description import to_properties
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx-detect[edge]'")
 FLOAT, INT64 = 1, 7
 LABELS = b"BACKGROUND\ncat\ndog"
 

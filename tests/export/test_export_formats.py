@@ -83,7 +83,7 @@ def test_pt2(detector: SSD, tmp_path: Path) -> None:
     assert made.path.read_bytes() == again.path.read_bytes()
 
 
-@pytest.mark.skipif(not find_spec("openvino"), reason="no openvino: pip install 'tlx[edge]'")
+@pytest.mark.skipif(not find_spec("openvino"), reason="no openvino: pip install 'tlx-detect[edge]'")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 0.1)])
 def test_openvino(precision: str, tolerance: float, detector: SSD, tmp_path: Path) -> None:
     import openvino
@@ -100,7 +100,8 @@ def test_openvino(precision: str, tolerance: float, detector: SSD, tmp_path: Pat
 
 
 @pytest.mark.skipif(
-    not (find_spec("ncnn") and find_spec("pnnx")), reason="no ncnn, pnnx: pip install 'tlx[edge]'"
+    not (find_spec("ncnn") and find_spec("pnnx")),
+    reason="no ncnn, pnnx: pip install 'tlx-detect[edge]'",
 )
 def test_ncnn(detector: SSD, tmp_path: Path) -> None:
     import ncnn

@@ -31,8 +31,10 @@ from tlx.models.postprocess import select_all
 from tlx.runtime.description import describe, from_properties, to_properties
 from tlx.runtime.source import load_source
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx-detect[edge]'")
+pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: pip install 'tlx-detect[edge]'"
+)
 
 OPTIONS = {"score_threshold": 0.3, "nms_iou": 0.45, "max_detections": 20}
 
@@ -114,7 +116,9 @@ def test_metadata_says_what_the_file_is(tmp_path: Path) -> None:
 def test_another_opset_than_asked_for_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'tlx[edge]'")
+    pytest.importorskip(
+        "onnxscript", reason="onnxscript is not installed: pip install 'tlx-detect[edge]'"
+    )
     source = source_of()
     network = ExportNetwork(source.detector, DETECTNET)
     # This exporter stays at 18 where it cannot convert down, and says so in a log at most.

@@ -15,7 +15,7 @@ from tlx.runtime.source import load_source
 
 
 def test_what_stands_beside_the_artefact(tmp_path: Path) -> None:
-    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx-detect[edge]'")
     detector = write_checkpoint(tmp_path / "best.ckpt")
     save_pictures(tmp_path / "pictures")
     done = program("export", f"checkpoint={tmp_path / 'best.ckpt'}", "format=onnx", "output=out",

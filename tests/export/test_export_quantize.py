@@ -29,8 +29,10 @@ from tlx.export.quantize import quantise
 from tlx.models.normalisation import Normalisation
 from tlx.runtime.source import Source, load_source
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx[edge]'")
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'tlx-detect[edge]'")
+pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: pip install 'tlx-detect[edge]'"
+)
 
 
 @pytest.fixture(scope="module")

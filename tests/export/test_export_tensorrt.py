@@ -16,7 +16,9 @@ from tlx.models.normalisation import Normalisation
 trt = pytest.importorskip(
     "tensorrt_rtx", reason="TensorRT for RTX is not installed: pip install tensorrt-rtx-cu13"
 )
-pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'tlx[edge]'")
+pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: pip install 'tlx-detect[edge]'"
+)
 
 
 def build(path: Path, size: int = 96) -> bytes:

@@ -114,7 +114,7 @@ def test_real_faults_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The artefact is one of a spoilt network, under the description of the checkpoint."""
-    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx[edge]'")
+    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
     write_checkpoint(tmp_path / "best.ckpt")
     save_pictures(tmp_path / "pictures")
 
@@ -138,7 +138,7 @@ def test_real_faults_are_refused(
 def test_another_overlap_inside_the_graph_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx[edge]'")
+    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
     from tlx.export import formats
 
     inner = formats.with_nms
@@ -167,7 +167,7 @@ def exported_as_users_do(checkpoint: Path, folder: Path, cache: Path) -> str:
 
 def test_scores_next_to_each_other_do_not_refuse_an_export(tmp_path: Path, cache: Path) -> None:
     """Hundreds of priors with one score but for rounding: half of the detections differ."""
-    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx[edge]'")
+    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
     write_pytorch_ssd(tmp_path / "mb1.pth")
     state = torch.load(tmp_path / "mb1.pth")
     for key in (key for key in state if key.startswith("classification_headers")):
@@ -181,5 +181,5 @@ def test_scores_next_to_each_other_do_not_refuse_an_export(tmp_path: Path, cache
 
 @pytest.mark.shared_data
 def test_the_published_layout_exports_with_nothing_else_given(tmp_path: Path, cache: Path) -> None:
-    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx[edge]'")
+    pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
     exported_as_users_do(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", tmp_path, cache)

@@ -129,7 +129,7 @@ def test_without_fiftyone_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "fiftyone", None)  # what an import meets where it is missing
     assert main([str(study)]) == 2
     error = capsys.readouterr().err
-    assert "pip install 'tlx[viz]'" in error
+    assert "pip install 'tlx-detect[viz]'" in error
     assert "tlx.report" in error
     assert os.environ["FIFTYONE_DO_NOT_TRACK"] == "true", "tracking is off before the import"
 

@@ -68,7 +68,9 @@ def test_every_backend_gives_the_checkpoints_outputs(
     format: str, backend: str, packages: tuple[str, ...], detector: SSD, folder: Path
 ) -> None:
     for package in packages:
-        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tlx[edge]'")
+        pytest.importorskip(
+            package, reason=f"{package} is not installed: pip install 'tlx-detect[edge]'"
+        )
     with open_model(exported(folder, format), backend, threads=1) as runtime:
         scores, boxes = runtime.raw(pictures(runtime, 3))  # three calls: the graph takes one
         assert runtime.backend == backend
@@ -92,7 +94,7 @@ def test_a_checkpoint_and_its_run_folder_are_models(detector: SSD, folder: Path)
 
 
 def test_nms_inside_gives_the_same_detections(detector: SSD, folder: Path) -> None:
-    pytest.importorskip("onnxruntime", reason="pip install 'tlx[edge]'")
+    pytest.importorskip("onnxruntime", reason="pip install 'tlx-detect[edge]'")
     with open_model(folder / "best.ckpt") as reference:
         images = pictures(reference, 2)
         wanted = reference.detect(images, score_threshold=0.01, nms_iou=0.45, max_detections=100)
@@ -177,5 +179,5 @@ def test_a_damaged_description_is_named(
 @pytest.mark.skipif(find_spec("ai_edge_litert") is not None, reason="LiteRT is installed")
 def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "x.tflite").write_bytes(b"nothing")
-    with pytest.raises(ToolError, match=r"pip install 'tlx\[edge\]'"):
+    with pytest.raises(ToolError, match=r"pip install 'tlx-detect\[edge\]'"):
         open_model(tmp_path / "x.tflite")

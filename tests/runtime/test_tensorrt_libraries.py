@@ -104,7 +104,7 @@ def test_nothing_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt_backend, "import_module", missing)
     nothing = dict.fromkeys(("bindings", "library", "file", "problem"))
     monkeypatch.setattr(tensorrt_backend, "examine", lambda kind: nothing)
-    with pytest.raises(ToolError, match=r"pip install 'tlx\[tensorrt\]'"):
+    with pytest.raises(ToolError, match=r"pip install 'tlx-detect\[tensorrt\]'"):
         tensorrt_backend._package()
 
 

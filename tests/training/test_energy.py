@@ -45,7 +45,7 @@ def test_without_the_package_it_is_null_and_says_what_to_install(
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     energy = energy_of(tiny_config, tmp_path)
     assert (energy["joules"], energy["measured"], energy["method"]) == (None, False, "none")
-    assert "pip install 'tlx[energy]'" in energy["reason"]
+    assert "pip install 'tlx-detect[energy]'" in energy["reason"]
 
 
 @needs_codecarbon

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tlx.common.packages import DISTRIBUTION
+from tlx.common.packages import pip_install as by_name
 from tlx.doctor.findings import Section, Todo
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -91,7 +93,7 @@ def _of_checkout() -> list[tuple[str, str]]:
 
 def _of_installation() -> list[tuple[str, str]]:
     try:
-        lines = requires("tlx") or []
+        lines = requires(DISTRIBUTION) or []
     except PackageNotFoundError as error:
         raise LookupError(f"tlx is not installed: pip install -e {CHECKOUT}") from error
     found = []
@@ -121,7 +123,7 @@ def pip_install(extra: str) -> str:
     """What brings an extra: from the checkout that runs, or by name."""
     if (CHECKOUT / "pyproject.toml").is_file():
         return f"pip install -e '{CHECKOUT}[{extra}]'"
-    return f"pip install 'tlx[{extra}]'"
+    return by_name(extra)
 
 
 def required_packages(lines: list[Wanted], failures: dict[str, str]) -> Section:

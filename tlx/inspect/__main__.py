@@ -5,7 +5,7 @@ Usage
 
 Shows ground truth, what each run found, and saved views of missed objects, false alarms, wrong
 classes, low IoU, small objects, high-loss images, disagreement between policies, and near
-duplicates. Needs the extra: pip install 'tlx[viz]'.
+duplicates. Needs the extra: pip install 'tlx-detect[viz]'.
 
   RUN         run folder, or a study's
   score       least score of a detection that counts (default 0.3)

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from tlx.common.errors import ToolError, first_line
+from tlx.common.packages import pip_install
 
 # Read when FiftyOne is imported, here and by the server process that it starts.
 QUIET = {
@@ -13,7 +14,7 @@ QUIET = {
     "DO_NOT_TRACK": "1",
 }
 NOT_INSTALLED = (
-    "FiftyOne is not installed: pip install 'tlx[viz]'. The report (python -m tlx.report) shows "
+    f"FiftyOne is not installed: {pip_install('viz')}. The report (python -m tlx.report) shows "
     "failure cases without it"
 )
 NO_DATABASE = (

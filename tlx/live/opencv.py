@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tlx.common.errors import DataError, ToolError
+from tlx.common.packages import pip_install
 
-NOT_INSTALLED = "videos and cameras need OpenCV: pip install 'tlx[live]' (pictures do not)"
+NOT_INSTALLED = f"videos and cameras need OpenCV: {pip_install('live')} (pictures do not)"
 NO_GSTREAMER = (
     "this OpenCV was built without GStreamer, which csi:// and pipelines need: use JetPack's own "
     "(python3-opencv) in place of the package from the index (docs/predict.md)"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tlx.common.errors import ConfigError, ToolError, WeightsError
+from tlx.common.packages import pip_install
 from tlx.runtime.base import Raw, Runtime, by_width
 from tlx.runtime.meta import ModelMeta, find_meta
 from tlx.runtime.tensorrt_libraries import KINDS, examine
@@ -95,7 +96,7 @@ def _package() -> Any:
         raise ToolError(f"backend=tensorrt: {problem}")
     raise ToolError(
         "backend=tensorrt needs NVIDIA's bindings for Python: they come with JetPack on a Jetson; "
-        "elsewhere pip install 'tlx[tensorrt]', then the libraries that `python -m tlx.doctor` "
+        f"elsewhere {pip_install('tensorrt')}, then the libraries that `python -m tlx.doctor` "
         "names; for RTX cards pip install tensorrt-rtx-cu13"
     )
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from tlx.common.packages import pip_install
+
 log = logging.getLogger(__name__)
 
 _JOULES = 3.6e6  # in a kWh
@@ -36,7 +38,7 @@ class _Tracker:
             from codecarbon import OfflineEmissionsTracker
             from codecarbon.output import BaseOutput
         except ImportError as error:
-            raise _Unreadable("no codecarbon: pip install 'tlx[energy]'") from error
+            raise _Unreadable(f"no codecarbon: {pip_install('energy')}") from error
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks while it starts
         on_gpu = device.type == "cuda"
         tracker = self
