@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import tiny_overrides
+from tests.helpers_process import run_program
 from tlx.records.digest import file_sha256
 from tlx.records.predictions import read_predictions
 from tlx.report.comparison.again import with_seeds
@@ -25,10 +25,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 def program(
     name: str, *arguments: object, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"tlx.{name}", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, cwd=cwd, env=ENVIRONMENT
-    )
+    return run_program(f"tlx.{name}", *arguments, cwd=cwd, env=ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from PIL import Image
 from torchvision.models.detection import ssdlite, ssdlite320_mobilenet_v3_large
 
+from tests.helpers_process import run_program
 from tlx.benchmark import __main__ as program
 from tlx.benchmark.arms import ARMS, CACHED, Maker, Slot, plan
 from tlx.benchmark.batches import load_batches, read_batches, read_data, save_batches
@@ -279,11 +278,7 @@ def test_commands_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixt
 
 
 def test_the_program_says_what_it_can_do_and_errs_in_one_line() -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tlx.benchmark", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-    assert "  train    seconds" in run().stdout
-    done = run("trian")
+    assert "  train    seconds" in run_program("tlx.benchmark").stdout
+    done = run_program("tlx.benchmark", "trian", timeout=100)
     assert done.returncode == 2
     assert done.stderr == "ConfigError: 'trian' is not a command: did you mean train?\n"

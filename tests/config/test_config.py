@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from omegaconf import OmegaConf, ValidationError
 
 import tlx.train
 from tests.conftest import Compose
+from tests.helpers_process import run_program
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config, conf_dir
 from tlx.config.identity import fingerprint, run_label
@@ -118,13 +118,8 @@ def test_labels_are_text() -> None:
     assert freeze_label(4) == freeze_label("4") == "4"
 
 
-def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tlx.train", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_help_answers_the_first_questions() -> None:
-    done = run_train("--help")
+    done = run_program("tlx.train", "--help")
     assert done.returncode == 0
     for words in (
         "freeze=none|N|NAME|all|heads",
@@ -137,7 +132,7 @@ def test_help_answers_the_first_questions() -> None:
 
 
 def test_a_wrong_command_line_is_one_readable_line(tmp_path: Path) -> None:
-    done = run_train("freeze=99", f"hydra.run.dir={tmp_path}")
+    done = run_program("tlx.train", "freeze=99", f"hydra.run.dir={tmp_path}")
     assert done.returncode == 2
     assert "past the last block of efficientnet_lite0" in done.stderr
     assert "Traceback" not in done.stderr
@@ -175,8 +170,8 @@ def test_values_at_the_root_of_an_experiment_count(
     (tmp_path / "experiment" / "mine.yaml").write_text(
         "# @package _global_\nfreeze: 8\nseed: 5\nname: mine\ntrainer:\n  epochs: 3\n"
     )
-    command = [sys.executable, "-m", "tlx.train", "--config-dir", str(tmp_path),
-               "experiment=mine", "seed=7", "--cfg", "job"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = run_program("tlx.train", "--config-dir", tmp_path, "experiment=mine", "seed=7",
+                       "--cfg", "job")  # fmt: skip
+    assert done.returncode == 0, done.stderr
     cfg = OmegaConf.create(done.stdout)
     assert (cfg.freeze, cfg.seed, cfg.name, cfg.trainer.epochs) == (8, 7, "mine", 3)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import tlx.train
+from tests.helpers_process import run_program
 from tlx.common.typos import nearest, unknown_key
 from tlx.config.check import conf_dir
 from tlx.config.composition import in_words
@@ -65,15 +62,6 @@ def test_errors_of_a_composition(overrides: str, end: str) -> None:
     assert "\n" not in line
 
 
-def program(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, [str(Path(tlx.__file__).parent.parent),
-                                         os.environ.get("PYTHONPATH")]))  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False,
-        timeout=120, cwd=folder, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -100,7 +88,7 @@ def test_programs_end_in_one_line(arguments: list[str], words: str, tmp_path: Pa
     (folder / "sweep.yaml").write_text(
         "# @package _global_\nhydra:\n  sweeper:\n    params:\n      freez: none,4\n"
     )
-    done = program(arguments, tmp_path)
+    done = run_program(*arguments, cwd=tmp_path, timeout=120)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.endswith(words)
@@ -130,7 +118,7 @@ def test_programs_end_in_one_line(arguments: list[str], words: str, tmp_path: Pa
 def test_a_bad_value_is_found_before_anything_is_written(
     arguments: list[str], words: str, tmp_path: Path
 ) -> None:
-    done = program(arguments, tmp_path)
+    done = run_program(*arguments, cwd=tmp_path, timeout=120)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert words in line

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.helpers_process import run_program
 from tests.live.helpers_live import (
     find_red,
     needs_cv2,
@@ -43,10 +44,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_predict(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tlx.predict", *arguments],
-        capture_output=True, text=True, timeout=300, check=False, env=ENVIRONMENT,
-    )  # fmt: skip
+    return run_program("tlx.predict", *arguments, env=ENVIRONMENT)
 
 
 def predict_video(checkpoint: Path, folder: Path, frames: int) -> None:

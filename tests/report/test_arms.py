@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.conftest import Compose, tiny_overrides
+from tests.helpers_process import run_program
 from tests.report.helpers_report import compared, make_record, rows_of, write_runs
 from tlx.config.identity import run_label
 from tlx.records.arms import arm_labels, arm_settings, natural
@@ -223,8 +222,7 @@ def test_a_sweep_of_a_learning_rate_ends_in_two_arms(tiny_set: Path, tmp_path: P
     """The command as it is typed: runs, records and report."""
     sweep = ["trainer.head_lr=0.01,0.001", "seed=0,1", "freeze=4"]
     settings = [*tiny_overrides(tiny_set, tmp_path), "trainer.epochs=1", "name=study"]
-    command = [sys.executable, "-m", "tlx.train", "-m", *sweep, *settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = run_program("tlx.train", "-m", *sweep, *settings)
     assert done.returncode == 0, done.stderr
     assert "freeze=4 head_lr=0.001 seed=1" in done.stdout + done.stderr, "where the study stands"
     study = tmp_path / "runs" / "study"

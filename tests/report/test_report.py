@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tests.helpers_process import run_program
 from tests.report.helpers_report import compared, make_record, study, write_runs
 from tlx.common.errors import DataError
 from tlx.report import comparison_table, load_records, make_report
@@ -46,8 +45,8 @@ def test_nothing_to_report_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_program_prints_and_writes(tmp_path: Path) -> None:
     write_runs(tmp_path, make_record(), make_record("4"))
-    command = [sys.executable, "-m", "tlx.report", str(tmp_path), "--map-level", "0.4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run_program("tlx.report", tmp_path, "--map-level", "0.4")
+    assert done.returncode == 0, done.stderr
     assert "mAP level: 0.4 (as given)" in " ".join(done.stdout.split())
     assert "is not evidence" in done.stdout
     again = f"python -m tlx.report {tmp_path} output={tmp_path / 'report'} map_level=0.4"

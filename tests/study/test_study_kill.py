@@ -18,6 +18,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.conftest import tiny_overrides
+from tests.helpers_process import run_program
 from tlx.report import load_records
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -30,10 +31,9 @@ def command(tiny_set: Path, folder: Path) -> list[str]:
 
 
 def study(tiny_set: Path, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*command(tiny_set, folder), *more], capture_output=True, text=True, check=False,
-        cwd=folder, env=ENVIRONMENT, timeout=600,
-    )  # fmt: skip
+    return run_program(
+        *command(tiny_set, folder)[2:], *more, cwd=folder, env=ENVIRONMENT, timeout=600
+    )
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import tlx.training.fit
 from tests.conftest import Compose, tiny_overrides
+from tests.helpers_process import run_program
 from tlx.activations.plan import Forecast
 from tlx.common.errors import ConfigError, StorageError, WeightsError
 from tlx.config.check import stored_config
@@ -269,14 +270,11 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
         time.sleep(0.02)
     process.kill()
     process.wait()
-    resume = [sys.executable, "-m", "tlx.train", f"resume={killed}", f"cache_dir={tmp_path}/cache"]
-    done = subprocess.run(
-        resume, capture_output=True, text=True, timeout=300, check=False, env=ONE_THREAD
-    )
+    done = run_program("tlx.train", f"resume={killed}", f"cache_dir={tmp_path}/cache")
     assert done.returncode == 0, done.stderr
     # The other run reads what the killed one and its continuation have stored.
-    whole = [*train, f"hydra.run.dir={tmp_path / 'whole'}"]
-    subprocess.run(whole, check=True, capture_output=True, timeout=300, env=ONE_THREAD)
+    done = run_program(*train[2:], f"hydra.run.dir={tmp_path / 'whole'}")
+    assert done.returncode == 0, done.stderr
     assert_equal_runs(tmp_path / "whole", killed)
     steps = [row["step"] for row in rows(killed) if row["loss"]]
     assert steps == [str(i) for i in range(1, 10)]
@@ -284,8 +282,7 @@ def test_sigkill_of_a_real_process_then_resume(tiny_set: Path, tmp_path: Path) -
 
 def test_resume_refuses_other_settings(tmp_path: Path, tiny_set: Path) -> None:
     (tmp_path / "config.yaml").write_text("freeze: none\n")
-    command = [sys.executable, "-m", "tlx.train", f"resume={tmp_path}", "trainer.epochs=9"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = run_program("tlx.train", f"resume={tmp_path}", "trainer.epochs=9", timeout=120)
     assert done.returncode == 2
     assert "leave out trainer.epochs=9" in done.stderr
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from PIL import Image
 
 import tlx.training.fit
 from tests.conftest import Compose, tiny_overrides, write_set, write_voc
+from tests.helpers_process import run_program
 from tlx.common.errors import DataError, WeightsError
 from tlx.data.module import build_data
 from tlx.evaluate import EvaluateConfig, evaluate
@@ -135,15 +133,12 @@ def test_a_finished_run_is_not_taken_for_one_of_todays_data(
 
 def test_a_sweep_over_changed_data_fails_and_loses_nothing(own_set: Path, tmp_path: Path) -> None:
     arguments = [*tiny_overrides(own_set, tmp_path), *overrides(own_set), "name=study", "freeze=8"]
-    command = [sys.executable, "-m", "tlx.train", "-m", *arguments]
-    ask = {"capture_output": True, "text": True, "timeout": 600, "check": False, "cwd": tmp_path,
-           "env": os.environ | {"OMP_NUM_THREADS": "1"}}  # fmt: skip
-    first = subprocess.run(command, **ask)
+    first = run_program("tlx.train", "-m", *arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     [record] = (tmp_path / "runs" / "study").glob("*/record.json")
     before = record.read_text()
     more_pictures(own_set)
-    again = subprocess.run(command, **ask)
+    again = run_program("tlx.train", "-m", *arguments, cwd=tmp_path)
     assert again.returncode == 1
     assert "is finished, on other data than today's: train had" in again.stdout + again.stderr
     assert f"refused: {record.parent.name}" in again.stderr
