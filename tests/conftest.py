@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,9 +129,17 @@ def tiny_overrides(tiny_set: Path, folder: Path) -> list[str]:
         "trainer.timer_warmup=1",
         "trainer.accelerator=cpu",
         "logger=none",
+        "logger.predictions=0",  # drawing them takes a tenth of so small a run
         f"runs_dir={folder / 'runs'}",
         f"cache_dir={folder / 'cache'}",
     ]
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the processes of the suite share: the embedded sample is rendered once."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "sample-cache"
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,8 @@ def sweep(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """A sweep of one good, one impossible and one good job, with W&B in offline mode."""
     folder = tmp_path_factory.mktemp("sweep")
     overrides = [o for o in tiny_overrides(tiny_set, folder) if not o.startswith("logger")]
-    arguments = ["-m", "freeze=none,heads,8", "name=study", "logger=wandb", *overrides]
+    arguments = ["-m", "freeze=none,heads,8", "name=study", "logger=wandb", *overrides,
+                 "logger.predictions=6"]  # fmt: skip
     done = program("train", *arguments, cwd=folder)
     assert done.returncode == 1, done.stderr
     assert "frozen with random weights" in done.stderr  # the extras, as the weights show

@@ -150,12 +150,6 @@ def test_another_overlap_inside_the_graph_is_refused(
         check(tmp_path / "best.ckpt", artefact, cache_dir=tmp_path, pictures=tmp_path / "pictures")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the embedded sample is rendered once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 def exported_as_users_do(checkpoint: Path, folder: Path, cache: Path) -> str:
     """Nothing but checkpoint, format and opset: compared on the embedded sample."""
     done = program("export", f"checkpoint={checkpoint}", "format=onnx", "opset=11",
@@ -165,7 +159,9 @@ def exported_as_users_do(checkpoint: Path, folder: Path, cache: Path) -> str:
     return done.stdout
 
 
-def test_scores_next_to_each_other_do_not_refuse_an_export(tmp_path: Path, cache: Path) -> None:
+def test_scores_next_to_each_other_do_not_refuse_an_export(
+    tmp_path: Path, sample_cache: Path
+) -> None:
     """Hundreds of priors with one score but for rounding: half of the detections differ."""
     pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
     write_pytorch_ssd(tmp_path / "mb1.pth")
@@ -175,11 +171,13 @@ def test_scores_next_to_each_other_do_not_refuse_an_export(tmp_path: Path, cache
         if key.endswith("bias"):
             state[key].view(-1, 3)[:, 1] += 2
     torch.save(state, tmp_path / "mb1.pth")
-    said = exported_as_users_do(tmp_path / "mb1.pth", tmp_path, cache)
+    said = exported_as_users_do(tmp_path / "mb1.pth", tmp_path, sample_cache)
     assert "of the checkpoint's detections come out otherwise, each by a choice between" in said
 
 
 @pytest.mark.shared_data
-def test_the_published_layout_exports_with_nothing_else_given(tmp_path: Path, cache: Path) -> None:
+def test_the_published_layout_exports_with_nothing_else_given(
+    tmp_path: Path, sample_cache: Path
+) -> None:
     pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
-    exported_as_users_do(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", tmp_path, cache)
+    exported_as_users_do(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", tmp_path, sample_cache)

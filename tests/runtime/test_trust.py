@@ -132,11 +132,13 @@ def test_what_this_process_wrote_is_trusted_by_content(
     open_model(path, trust=True).close()
 
 
-def test_an_export_proves_itself_and_its_commands_run(tmp_path: Path, tiny_config: Compose) -> None:
+def test_an_export_proves_itself_and_its_commands_run(
+    tmp_path: Path, tiny_config: Compose, sample_cache: Path
+) -> None:
     save_tiny_checkpoint(tmp_path / "best.ckpt", tiny_config())
     save_pictures(tmp_path / "pictures")
     done = program("export", f"checkpoint={tmp_path / 'best.ckpt'}", "format=torchscript",
-                   "output=out", cwd=tmp_path)  # fmt: skip
+                   "output=out", f"cache_dir={sample_cache}", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     (line,) = (text for text in (tmp_path / "out" / "commands.md").read_text().splitlines()
                if "tlx.predict" in text)  # fmt: skip

@@ -6,11 +6,13 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,22 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bool], None]:
     make_trainer = tlx.training.fit.make_trainer
 
     def install(step: int, crash: bool) -> None:
-        def patched(*args: Any, **options: Any) -> pl.Trainer:
-            callbacks = [*options.pop("callbacks", []), StopAfter(step, crash)]
-            return make_trainer(*args, callbacks=callbacks, **options)
-
+        patched = stopping(make_trainer, step, crash)
         monkeypatch.setattr(tlx.training.fit, "make_trainer", patched)
 
     return install
+
+
+def stopping(
+    make_trainer: Callable[..., pl.Trainer], step: int, crash: bool
+) -> Callable[..., pl.Trainer]:
+    """`make_trainer` of a run that stops in a step."""
+
+    def patched(*args: Any, **options: Any) -> pl.Trainer:
+        callbacks = [*options.pop("callbacks", []), StopAfter(step, crash)]
+        return make_trainer(*args, callbacks=callbacks, **options)
+
+    return patched
 
 
 def course(record: dict[str, Any]) -> dict[str, Any]:
@@ -296,18 +307,27 @@ def test_a_batch_out_of_order_stops_the_training(
         run(tiny_config("freeze=8"), tmp_path / "run")
 
 
+@pytest.fixture(scope="module")
+def two_runs(
+    tiny_set: Path, tmp_path_factory: pytest.TempPathFactory, compose_config: Compose
+) -> tuple[Path, DictConfig]:
+    """A folder with `run`, which was stopped in its second epoch, and the undisturbed `whole`."""
+    folder = tmp_path_factory.mktemp("two_runs")
+    cfg = compose_config(*tiny_overrides(tiny_set, folder), "freeze=8", "trainer.workers=1")
+    make_trainer = tlx.training.fit.make_trainer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tlx.training.fit, "make_trainer", stopping(make_trainer, 5, False))
+        with pytest.raises(Interrupted):
+            run(cfg, folder / "run")
+    run(cfg, folder / "whole")
+    return folder, cfg
+
+
 @pytest.fixture
-def interrupted(
-    tiny_config: Compose, tmp_path: Path, stopped: Callable[[int, bool], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> DictConfig:  # fmt: skip
-    """A run in `tmp_path/run` that was stopped in its second epoch."""
-    cfg: DictConfig = tiny_config("freeze=8", "trainer.workers=1")
-    stopped(5, False)
-    with pytest.raises(Interrupted):
-        run(cfg, tmp_path / "run")
-    monkeypatch.undo()
-    return cfg
+def interrupted(two_runs: tuple[Path, DictConfig], tmp_path: Path) -> DictConfig:
+    """Those runs in `tmp_path`, with their configuration."""
+    shutil.copytree(two_runs[0], tmp_path, dirs_exist_ok=True)
+    return deepcopy(two_runs[1])
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -338,7 +358,6 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_best(
     last = checkpoints / "last.ckpt"
     last.write_bytes(DAMAGE[damage](last.read_bytes()))
     record = run(interrupted, tmp_path / "run")
-    run(interrupted, tmp_path / "whole")
     assert_equal_runs(tmp_path / "whole", tmp_path / "run")
     assert [note["checkpoint"] for note in record["resumed"]] == ["best.ckpt"]
     assert "last.ckpt cannot be read as weights" in caplog.text
