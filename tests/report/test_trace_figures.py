@@ -16,11 +16,11 @@ import tests.report.helpers_retrace as retrace
 from tests.report.helpers_retrace import Arms, Traced, same
 from tlx.report.build import read_comparison
 from tlx.report.charts import Chart, make_charts
-from tlx.report.charts.bars import BarChart
-from tlx.report.charts.dots import DotChart
-from tlx.report.charts.lines import LineChart
-from tlx.report.charts.points import PointChart
-from tlx.report.charts.style import settings
+from tlx.report.charts.chart import settings
+from tlx.report.charts.classes import DotChart
+from tlx.report.charts.costs import BarChart
+from tlx.report.charts.courses import LineChart
+from tlx.report.charts.fronts import PointChart
 from tlx.report.comparison.latency import read_latencies
 
 ALL = {

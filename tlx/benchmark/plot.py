@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from tlx.benchmark.rows import REFERENCE
 from tlx.common.files import write_atomically
-from tlx.report.charts.style import DPI, WIDTH_INCHES, draw_bounds, save, settings
+from tlx.report.charts.chart import DPI, WIDTH_INCHES, draw_bounds, save, settings
 from tlx.report.comparison.formats import significant
 from tlx.training.step_timer import PARTS
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from tlx.common.errors import DataError, first_line, remedy
 from tlx.common.files import write_text
-from tlx.report.charts import make_charts
-from tlx.report.charts.plots import Plot, write_plots
+from tlx.report.charts import Plot, make_charts, write_plots
 from tlx.report.comparison.cautions import cautions
 from tlx.report.comparison.compare import Comparison, compare, describe_unfinished
 from tlx.report.comparison.latency import (

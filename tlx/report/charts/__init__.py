@@ -1,11 +1,14 @@
-"""The charts of a report, each built from a comparison and able to draw itself."""
+"""The charts of a report, each built from a comparison, and their files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from tlx.common.files import write_text
 from tlx.records.quality import QUALITIES
-from tlx.report.charts.base import Chart
+from tlx.report.charts.chart import Chart, save, settings, svg_text
 from tlx.report.charts.classes import CONFUSION, by_class, class_chart, confusions
 from tlx.report.charts.costs import memory, step_time
 from tlx.report.charts.courses import (
@@ -19,7 +22,7 @@ from tlx.report.charts.fronts import pareto_latency, pareto_time
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.latency import Latency
 
-__all__ = ["NAMES", "Chart", "make_charts"]
+__all__ = ["NAMES", "Chart", "Plot", "make_charts", "write_plots"]
 
 _MAKERS: tuple[Callable[[Comparison], Chart | None], ...] = (
     quality_vs_time,
@@ -46,3 +49,41 @@ def make_charts(comparison: Comparison, latencies: Sequence[Latency] = ()) -> li
     charts = [*(make(comparison) for make in _MAKERS), *confusions(comparison)]
     charts.append(pareto_latency(comparison, latencies))
     return [chart for chart in charts if chart is not None]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart that was drawn: `wide` is the SVG of its files, `narrow` that for a phone."""
+
+    chart: Chart
+    wide: str
+    narrow: str
+
+    @property
+    def file(self) -> str:
+        """The name of its PNG, which lies beside the report."""
+        return f"{self.chart.name}.png"
+
+
+def write_plots(charts: Sequence[Chart], output: Path) -> list[Plot]:
+    """Write each chart as PNG and SVG.
+
+    A file of an earlier report that this one has no data for is removed: it would be taken for a
+    plot of these runs.
+    """
+    for name in NAMES:
+        for ending in ("png", "svg"):
+            for old in output.glob(f"{name}.{ending}"):
+                old.unlink()
+    return [_write(chart, output) for chart in charts]
+
+
+def _write(chart: Chart, output: Path) -> Plot:
+    with settings():
+        figure = chart.draw()
+        save(figure, output / f"{chart.name}.png")
+        figure.set_layout_engine("none")  # the layout is found and takes as long as the drawing
+        wide = svg_text(figure)
+        narrow = svg_text(chart.draw(narrow=True))
+    write_text(output / f"{chart.name}.svg", wide)
+    return Plot(chart, wide, narrow)

@@ -1,18 +1,157 @@
-"""Charts by class on test: AP or F1 by class and arm; what an arm's classifiers confuse."""
+"""By class on test: AP or F1 of every arm as dots, and what an arm's classifiers confuse."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tlx.records.quality import CLASSIFICATION, DETECTION, Quality
-from tlx.report.charts.dots import DotChart, Dots
-from tlx.report.charts.matrices import MatrixChart
+from tlx.report.charts.chart import Chart, legend_below, looks_by_place, new_figure, wrapped
 from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.formats import counted, significant
 from tlx.report.comparison.records import Record, finite
 from tlx.report.comparison.spread import Spread, spread
+
+_MOST_TOLD = 12  # classes that the alternative text lists
+_DOT, _GAP = 0.17, 0.16  # inches
+
+
+@dataclass(frozen=True)
+class Dots:
+    """One arm's figures in the order of the chart's rows; None where it has none."""
+
+    arm: str
+    look: int
+    mean: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
+@dataclass(frozen=True)
+class DotChart(Chart):
+    """`rows` are the classes from top to bottom; the arms of a row stand below one another."""
+
+    x_label: str
+    rows: list[str]
+    dots: list[Dots]
+
+    def draw(self, *, narrow: bool = False) -> Figure:
+        arms = len(self.dots)
+        height = max(4.0, 2.2 + len(self.rows) * (_GAP + _DOT * arms))
+        figure, (axes,) = new_figure(height=height, narrow=narrow)
+        looks = looks_by_place(dots.look for dots in self.dots)
+        for number, dots in enumerate(self.dots):
+            look = looks[dots.look]
+            shift = 0.8 * ((number + 0.5) / arms - 0.5)
+            known = [
+                (mean, mean - low, high - mean, place + shift)
+                for place, (mean, low, high) in enumerate(
+                    zip(dots.mean, dots.low, dots.high, strict=True)
+                )
+                if mean is not None and low is not None and high is not None
+            ]
+            x, below, above, y = zip(*known, strict=True) if known else ((), (), (), ())
+            axes.errorbar(
+                x, y, xerr=[below, above], fmt=look.marker, color=look.colour, markersize=6,
+                elinewidth=1.5, capsize=2, label=dots.arm,
+            )  # fmt: skip
+        for place in range(1, len(self.rows)):
+            axes.axhline(place - 0.5, color="0.85", linewidth=1)
+        axes.set_yticks(range(len(self.rows)), [wrapped(r, narrow=narrow) for r in self.rows])
+        axes.set_ylim(len(self.rows) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(left=0)
+        axes.set_xlabel(self.x_label)
+        legend_below(figure, [axes])
+        return figure
+
+    @property
+    def alt(self) -> str:
+        parts = []
+        for place, row in enumerate(self.rows[:_MOST_TOLD]):
+            values = [(dots.arm, dots.mean[place]) for dots in self.dots]
+            known = [f"{arm} {significant(v)}" for arm, v in values if v is not None]
+            parts.append(f"{row}: {', '.join(known) or 'no figure'}")
+        more = len(self.rows) - len(parts)
+        return f"{self.title}. {'; '.join(parts)}{f'; and {more} more classes' * bool(more)}."
+
+
+_MIXED = 8  # confusions that the alternative text lists
+_CELL, _MARGIN = 0.42, 2.2  # inches
+_LONGEST = 24  # characters of a name below a column
+_DARK = 0.55  # of a row's share, from which on type is white
+_SHARES = 12  # classes up to which a cell has room for its share too
+
+
+@dataclass(frozen=True)
+class MatrixChart(Chart):
+    """`counts` [C, C] are means over `seeds` runs, `shares` the same by the whole true class."""
+
+    arm: str
+    seeds: int
+    classes: list[str]
+    counts: list[list[float]]
+    shares: list[list[float]]
+
+    def draw(self, *, narrow: bool = False) -> Figure:
+        count = len(self.classes)
+        height = max(4.0, _MARGIN + _CELL * count)
+        figure, (axes,) = new_figure(height=height, narrow=narrow)
+        axes.imshow(np.array(self.shares), cmap=matplotlib.colormaps["Blues"], vmin=0, vmax=1,
+                    aspect="auto")  # fmt: skip
+        room, tight = count <= (_SHARES // 2 if narrow else _SHARES), narrow and count > _SHARES
+        for row, column in np.argwhere(np.array(self.counts) > 0).tolist():
+            share = self.shares[row][column]
+            text = counted(self.counts[row][column])
+            if tight:  # no room for the decimal
+                text = text.partition(".")[0] if self.counts[row][column] >= 1 else "<1"
+            axes.text(
+                column, row, f"{text}\n{share:.0%}" if room else text, ha="center", va="center",
+                fontsize=10 if room else 7 if tight else 8, linespacing=1.1,
+                color="white" if share > _DARK else "black",
+            )  # fmt: skip
+        level = max(map(len, self.classes)) * count < (30 if narrow else 70)
+        short = [textwrap.shorten(name, _LONGEST, placeholder="…") for name in self.classes]
+        axes.set_xticks(
+            range(count), short, rotation=0 if level else 90, fontsize=8 if tight else None
+        )
+        axes.set_yticks(range(count), [wrapped(name, narrow=narrow) for name in self.classes])
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        for edge in np.arange(0.5, count - 1):
+            axes.axhline(edge, color="0.85", linewidth=0.8)
+            axes.axvline(edge, color="0.85", linewidth=0.8)
+        axes.tick_params(length=0)
+        axes.set_ylabel("true class")
+        axes.set_xlabel("taken for")
+        mean = f"mean of {self.seeds} seeds" if self.seeds > 1 else "one seed"
+        axes.set_title(textwrap.fill(f"{self.arm}, {mean}: pictures, share of the true class",
+                                     40 if narrow else 80), fontsize=10, loc="right")  # fmt: skip
+        return figure
+
+    @property
+    def alt(self) -> str:
+        counts = np.array(self.counts)
+        right = [
+            f"{name} {self.shares[k][k]:.0%} right" for k, name in enumerate(self.classes[:_MIXED])
+        ]
+        wrong = counts - np.diag(np.diag(counts))
+        order = [divmod(int(k), len(self.classes)) for k in np.argsort(-wrong, axis=None)]
+        names = self.classes
+        most = [
+            f"{names[row]} taken for {names[column]} {counted(counts[row, column])} times"
+            for row, column in order[:_MIXED]
+            if wrong[row, column] > 0
+        ]
+        told = f" Most often: {'; '.join(most)}." if most else " Nothing was confused."
+        return f"{self.title}: {', '.join(right)}.{told}"
+
 
 MOST_CLASSES = 20  # rows that stay readable; the table has all classes
 CONFUSION = "confusion_"

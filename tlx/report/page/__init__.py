@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tlx.common.cli import command
 from tlx.records.predictions import SHOWN
 from tlx.records.quality import Quality
-from tlx.report.charts.plots import Plot
+from tlx.report.charts import Plot
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record

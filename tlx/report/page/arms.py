@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tlx.report.charts.style import looks_of
+from tlx.report.charts.chart import looks_of
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, significant, three
 from tlx.report.comparison.measures import test_key
