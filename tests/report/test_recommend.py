@@ -16,7 +16,7 @@ from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.limits import Limits
 from tlx.report.comparison.recommend import Recommendation, recommend
 from tlx.report.comparison.verdict import verdict
-from tlx.report.page.answer import answer_of
+from tlx.report.page.first_screen import answer_of
 
 SEEDS = (0.0, 0.03, 0.015)
 

@@ -20,8 +20,14 @@ from tlx.records.predictions import (
 )
 from tlx.report.build import read_comparison
 from tlx.report.gallery import Gallery, make_gallery
-from tlx.report.gallery.views import MOST_WRONG, run_view
-from tlx.report.gallery.windows import Window, around, picture_path, read_pixels
+from tlx.report.gallery.pictures import (
+    MOST_WRONG,
+    Window,
+    around,
+    picture_path,
+    read_pixels,
+    run_view,
+)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from tests.test_programs import ENVIRONMENT, program
 from tlx.report.comparison.again import SWEEP, with_seeds
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.settle import Need, needed
-from tlx.report.comparison.statistics import crossed, foreseen, paired
+from tlx.report.comparison.statistics import contrast as crossed
+from tlx.report.comparison.statistics import foreseen, paired
 
 ACCEPTED = 0.02
 

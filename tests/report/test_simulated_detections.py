@@ -27,7 +27,7 @@ from tests.report.helpers_simulated import (
 )
 from tlx.records.predictions.influence import leaving_out
 from tlx.report.comparison.compare import compare
-from tlx.report.comparison.statistics.crossed import crossed
+from tlx.report.comparison.statistics.contrast import crossed
 
 
 def test_files_of_detections_and_their_hits_in_memory_tell_the_same(tmp_path: Path) -> None:

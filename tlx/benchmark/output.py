@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from tlx.common.tables import console_table, markdown_table
-from tlx.report.comparison.formats import ABSENT, significant
+from tlx.report.comparison.figures import ABSENT, significant
 from tlx.training.step_timer import PARTS
 
 STEP_HEADS = ("freeze", "arm", "ms/step", "p10–p90", *PARTS, "images/s", "speed-up", "bound",

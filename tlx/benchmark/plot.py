@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tlx.benchmark.rows import REFERENCE
 from tlx.common.files import write_atomically
 from tlx.report.charts.chart import DPI, WIDTH_INCHES, draw_bounds, save, settings
-from tlx.report.comparison.formats import significant
+from tlx.report.comparison.figures import significant
 from tlx.training.step_timer import PARTS
 
 # Hatches keep the parts apart in a grey print; the looks are those of the report of runs.

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from tlx.records.arms import base_label
 from tlx.report.comparison.compare import Comparison
-from tlx.report.comparison.curves import smoothed_loss
-from tlx.report.comparison.formats import relative
-from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_main
-from tlx.report.comparison.proof import proof_of
+from tlx.report.comparison.figures import relative
+from tlx.report.comparison.levels import Levels, Reached, reach_loss, reach_main, smoothed_loss
 from tlx.report.comparison.records import Record
+from tlx.report.comparison.rows import proof_of
 
 # Columns before and behind those of quality: where they stand in record.json.
 _ABOUT: dict[str, tuple[str, ...]] = {

@@ -10,11 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from tlx.report.comparison.compare import Comparison, Row, compare
-from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, figure, significant, three, times
+from tlx.report.comparison.figures import (
+    ABSENT,
+    NOT_COMPARABLE,
+    Spread,
+    figure,
+    significant,
+    three,
+    times,
+)
 from tlx.report.comparison.levels import Level, Levels, Reach
-from tlx.report.comparison.proof import CHANGED
 from tlx.report.comparison.records import Record
-from tlx.report.comparison.spread import Spread
+from tlx.report.comparison.rows import CHANGED
 
 _ARMS_A_BLOCK = 5
 

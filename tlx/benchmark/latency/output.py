@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tlx.benchmark.latency.pipeline import STAGES
 from tlx.common.tables import console_table, markdown_table
-from tlx.report.comparison.formats import ABSENT, significant
+from tlx.report.comparison.figures import ABSENT, significant
 
 HEADS = ("model", "backend", "weights", "p50 ms", "p90", "p99", "from pixels", "x eager", "x peer",
          "mAP@.5", "change")  # fmt: skip

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from tlx.records.quality import CLASSIFICATION, DETECTION, Quality
 from tlx.report.charts.chart import Chart, legend_below, looks_by_place, new_figure, wrapped
 from tlx.report.comparison.compare import Comparison, Row
-from tlx.report.comparison.formats import counted, significant
+from tlx.report.comparison.figures import Spread, counted, significant, spread
 from tlx.report.comparison.records import Record, finite
-from tlx.report.comparison.spread import Spread, spread
 
 _MOST_TOLD = 12  # classes that the alternative text lists
 _DOT, _GAP = 0.17, 0.16  # inches

@@ -16,8 +16,7 @@ from tlx.report.charts.chart import (
     wrapped,
 )
 from tlx.report.comparison.compare import Comparison, Row
-from tlx.report.comparison.formats import significant
-from tlx.report.comparison.spread import spread
+from tlx.report.comparison.figures import significant, spread
 
 _UNSPLIT = "0.85"
 

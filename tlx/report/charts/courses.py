@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from tlx.report.charts.chart import Chart, Look, legend_below, looks_by_place, new_figure
 from tlx.report.comparison.compare import Comparison, Row
-from tlx.report.comparison.curves import Curve, over_seeds, smoothed_loss
-from tlx.report.comparison.formats import significant
-from tlx.report.comparison.levels import Level, validation
+from tlx.report.comparison.figures import significant
+from tlx.report.comparison.levels import Curve, Level, over_seeds, smoothed_loss, validation
 from tlx.report.comparison.records import Record, Series
 from tlx.report.comparison.verdict import best_and_worst
 

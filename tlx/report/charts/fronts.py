@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from tlx.report.charts.chart import Chart, Look, legend_below, looks_by_place, new_figure
 from tlx.report.comparison.compare import Comparison, Row
-from tlx.report.comparison.formats import significant
+from tlx.report.comparison.figures import Spread, significant
 from tlx.report.comparison.latency import Latency
-from tlx.report.comparison.spread import Spread
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
-"""What two arms show about each other in one figure."""
+"""What two arms show about each other in one figure, in numbers and in words.
+
+The words are made from the numbers and no stronger than they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tlx.report.comparison.measures import Measure
 from tlx.report.comparison.statistics import SeedCount
+from tlx.report.comparison.statistics.power import SMALLEST_EFFECT
 
 Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 PAIRED, LOG_RANK = "paired t test", "log-rank test by permutation"
@@ -74,3 +80,143 @@ class Difference:
     def as_dict(self) -> dict[str, Any]:
         """The unrounded numbers for `report.json`."""
         return asdict(self)
+
+
+_ALL = 0.999  # a reduction by more is one to nothing
+_VAST = 10.0  # beyond ten times the figures of an interval say no more
+
+
+def sentence(difference: Difference, measure: Measure) -> str:
+    """A difference with its evidence, its verdict, and what would settle it."""
+    names = f"{difference.arm} against {difference.reference}"
+    return f"{names}, {measure.title}: {judgement(difference, measure)}"
+
+
+def judgement(difference: Difference, measure: Measure) -> str:
+    """The same without the names, to follow words that give them."""
+    if difference.verdict == "not comparable":
+        return f"not comparable ({difference.reason})."
+    if difference.pairs < 2 and difference.p_holm is not None:
+        return _of_one_pair(difference, measure)
+    if difference.pairs < 2:
+        return (
+            f"with n=1 seed a difference of {change(difference, measure)} is not evidence: no "
+            "interval can be given, so no difference is established."
+        )
+    text = f"{_evidence(difference, measure)}: {difference.verdict} at {difference.pairs} seeds"
+    if measure.part:
+        text += _sources(difference)
+    if difference.reason and difference.method != LOG_RANK:
+        text += f", but {difference.reason}"
+    return f"{text}.{_prospect(difference, measure)}"
+
+
+def change(difference: Difference, measure: Measure) -> str:
+    """The mean difference with its sign, in the unit of the figure or in per cent."""
+    return _signed(difference.mean, _show(difference, measure))
+
+
+def interval(difference: Difference, measure: Measure) -> str:
+    """The mean difference with its 95 % interval."""
+    show = _show(difference, measure)
+    low, high = _signed(difference.low, show), _signed(difference.high, show)
+    return f"{change(difference, measure)} (95 % interval {low} to {high})"
+
+
+def spelled(difference: Difference, measure: Measure) -> str | None:
+    """The mean difference, with its interval where there is one; None where there is neither."""
+    if difference.mean is None:
+        return None
+    single = difference.low is None
+    return change(difference, measure) if single else interval(difference, measure)
+
+
+def evidence_of_p(p: float) -> str:
+    """A p as it is quoted."""
+    return "p<0.001" if p < 0.001 else f"p={p:.2g}"
+
+
+def _evidence(difference: Difference, measure: Measure) -> str:
+    assert difference.p_holm is not None
+    p = evidence_of_p(difference.p_holm)
+    if difference.family > 1:
+        p += f" corrected for {difference.family} comparisons"
+    if difference.method == LOG_RANK:
+        return f"{difference.reason} (log-rank test, {p})"
+    drift = ""
+    if difference.drift is not None:
+        drift = f"; {_signed(difference.drift, _percent)} of drift over the study taken out"
+    return f"{interval(difference, measure)[:-1]}, {p}{drift})"
+
+
+def _of_one_pair(difference: Difference, measure: Measure) -> str:
+    """A verdict on two runs, with what it does not cover."""
+    pictures = difference.method != STEPS
+    covers = (
+        "on these and like pictures" if pictures else "on this machine, by blocks of their steps"
+    )
+    spread, what = difference.seed_sd, "seed" if pictures else "run"
+    if spread is None:
+        others = "by how much no arm of this study tells, as none has two seeds"
+    else:
+        others = (
+            f"by about {_show(difference, measure)(spread)}, the spread over this study's seeds"
+        )
+    return (
+        f"{_evidence(difference, measure)}: {difference.verdict}. This is about these two runs "
+        f"{covers}; another {what} may move each of them, {others}."
+    )
+
+
+def _sources(difference: Difference) -> str:
+    """How much of the uncertainty is the pictures', and which to add: seeds or pictures."""
+    share = difference.picture_share
+    if share is None:
+        return " (of seeds alone: without predictions the test pictures' part is unknown)"
+    add = "test pictures" if share > 0.5 else "seeds"
+    return (
+        f" ({100 * share:.0f} % of the variance is the test pictures', the rest the seeds': "
+        f"more {add} would narrow it most)"
+    )
+
+
+def _prospect(difference: Difference, measure: Measure) -> str:
+    """What a verdict of no difference is worth, and what would settle the question."""
+    if difference.shown or difference.detectable is None:
+        return ""
+    if measure.part and difference.detectable > 1:
+        return (
+            f" {difference.pairs} seeds could not show any difference that {_figure(measure)} can "
+            "have."
+        )
+    if difference.relative and difference.detectable > _ALL:
+        return f" {difference.pairs} seeds could not show a reduction, however large."
+    least = _show(difference, measure)(difference.detectable)
+    size = f"a reduction of {least}" if difference.relative else f"a difference of {least}"
+    can = f" {difference.pairs} seeds show {size} or more in 80 of 100 studies"
+    needed = difference.seeds_needed
+    if difference.effect is None and difference.pairs < 3:
+        return f"{can}; how many would settle this one, two cannot tell."
+    if needed is None:
+        small = difference.effect is None or abs(difference.effect) < SMALLEST_EFFECT
+        return f"{can}; this one is as good as zero." if small else f"{can}."
+    many = "more than 100" if isinstance(needed, str) else f"about {needed}"
+    return f"{can}; {many} would settle one as small as this."
+
+
+def _figure(measure: Measure) -> str:
+    name = measure.title.removeprefix("test ")
+    return "a mAP" if name.startswith("mAP") else name
+
+
+def _show(difference: Difference, measure: Measure) -> Callable[[float], str]:
+    return _percent if difference.relative else measure.show
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %" if value < _VAST else f"{100 * _VAST:.0f} % and more"
+
+
+def _signed(value: float | None, show: Callable[[float], str]) -> str:
+    assert value is not None
+    return f"{'−' if value < 0 else '+'}{show(abs(value))}"

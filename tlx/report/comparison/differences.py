@@ -10,13 +10,11 @@ import numpy as np
 
 from tlx.records.arms import SCRATCH
 from tlx.report.comparison.arms import Arm, baseline, nearest, reference_of
-from tlx.report.comparison.difference import Difference, Verdict
+from tlx.report.comparison.difference import Difference, Verdict, sentence
 from tlx.report.comparison.measures import Measure
-from tlx.report.comparison.outcomes import Outcome, drift_fit, outcome_of
-from tlx.report.comparison.pairing import has_figure, pair_up
+from tlx.report.comparison.outcomes import Outcome, drift_fit, has_figure, outcome_of, pair_up
 from tlx.report.comparison.statistics import ALPHA, Contrast, SeedCount, holm, seeds_needed
 from tlx.report.comparison.statistics.power import MOST_SEEDS, needed_noncentrality
-from tlx.report.comparison.words import sentence
 
 _LARGEST = 700.0  # its exponential is still a number
 

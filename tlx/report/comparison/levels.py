@@ -1,4 +1,4 @@
-"""The loss and the main figure (mAP@.5, accuracy) that arms are timed to.
+"""Curves of runs, and the loss and main figure (mAP@.5, accuracy) that arms are timed to.
 
 Frozen arms often end at another level than free ones, so time is measured to a level that they
 reach unless the user asks for another: the highest of the final smoothed losses, and the lowest of
@@ -11,14 +11,91 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tlx.common.errors import ConfigError
 from tlx.records.learned import diverged
 from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.arms import Arm
-from tlx.report.comparison.curves import first_at_least, first_at_most, smoothed_loss
+from tlx.report.comparison.figures import Spread, spread
 from tlx.report.comparison.records import Record, Series, finite
-from tlx.report.comparison.spread import Spread, spread
 from tlx.report.comparison.statistics import Times, median_time
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One arm's curve over its seeds; every array has shape [K], seconds and steps ascend."""
+
+    seconds: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    n: int
+
+
+def smoothing_window(record: Record) -> int:
+    """Steps in one epoch: the loss points divided by the validation epochs, at least 1.
+
+    A run without validation falls back on its number of epochs, then on a twentieth of the run.
+    """
+    validations = record.get(record.quality.main.key)
+    parts = float(len(validations)) if isinstance(validations, list) else 0.0
+    parts = parts or record.number("epochs") or 20.0
+    return max(1, round(len(record.series("loss")) / parts))
+
+
+def smoothed_loss(record: Record) -> Series:
+    """Mean of the training loss over the epoch's worth of steps that ends at each point, [M, 3].
+
+    Only full windows count: a mean over the first few steps would let one lucky batch reach a
+    level. A window never looks ahead, so the time at which a level is reached is one that could
+    have been seen in the run.
+    """
+    loss = record.series("loss")
+    if not len(loss):
+        return loss
+    window = min(smoothing_window(record), len(loss))
+    means = np.lib.stride_tricks.sliding_window_view(loss[:, 2], window).mean(axis=1)
+    return np.column_stack([loss[window - 1 :, :2], means])
+
+
+def first_at_most(series: Series, level: float) -> float | None:
+    """Seconds of the first point with a value of at most `level`, or None."""
+    hits = np.flatnonzero(series[:, 2] <= level)
+    return float(series[hits[0], 0]) if len(hits) else None
+
+
+def first_at_least(series: Series, level: float) -> float | None:
+    """Seconds of the first point with a value of at least `level`, or None."""
+    hits = np.flatnonzero(series[:, 2] >= level)
+    return float(series[hits[0], 0]) if len(hits) else None
+
+
+def over_seeds(runs: Sequence[Series]) -> Curve | None:
+    """Mean and min-max band of the runs' curves at the steps that all of them have.
+
+    Runs of one arm share their steps and differ a little in the seconds, so points are matched by
+    step and their seconds are averaged; nothing is interpolated. None when no step is shared.
+    """
+    runs = [run for run in runs if len(run)]
+    if not runs:
+        return None
+    lookups = [{step: (seconds, value) for seconds, step, value in run.tolist()} for run in runs]
+    steps = sorted(set.intersection(*(set(lookup) for lookup in lookups)))
+    if not steps:
+        return None
+    points = np.array([[lookup[step] for step in steps] for lookup in lookups])  # [runs, K, 2]
+    values = points[:, :, 1]
+    return Curve(
+        seconds=points[:, :, 0].mean(axis=0),
+        steps=np.array(steps),
+        mean=values.mean(axis=0),
+        low=values.min(axis=0),
+        high=values.max(axis=0),
+        n=len(runs),
+    )
 
 
 @dataclass(frozen=True)

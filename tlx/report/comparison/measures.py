@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tlx.records.predictions.influence import COCO_IOUS
 from tlx.records.quality import CLASSIFICATION, DETECTION, Figure, Quality
 from tlx.report.comparison.by_picture import Part
-from tlx.report.comparison.formats import seconds, significant, three
+from tlx.report.comparison.figures import seconds, significant, three
 from tlx.report.comparison.levels import Level, Levels, Reached, reach_loss, reach_main
 from tlx.report.comparison.records import Record
 

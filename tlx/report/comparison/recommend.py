@@ -15,15 +15,14 @@ from typing import Any
 from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.again import with_seeds
 from tlx.report.comparison.compare import Comparison, Row
-from tlx.report.comparison.difference import Difference
+from tlx.report.comparison.difference import Difference, interval, spelled
 from tlx.report.comparison.differences import chosen_pair, contrast_of
-from tlx.report.comparison.formats import significant
+from tlx.report.comparison.figures import significant
 from tlx.report.comparison.limits import Limits
 from tlx.report.comparison.overlap import not_alone
-from tlx.report.comparison.proof import CHANGED
+from tlx.report.comparison.rows import CHANGED
 from tlx.report.comparison.settle import MOST_SEEDS, needed
 from tlx.report.comparison.verdict import nothing_has_learned
-from tlx.report.comparison.words import interval, spelled
 
 TODAY = "If you have to choose today,"
 NEXT = "Next:"

@@ -1,17 +1,37 @@
-"""The rows of a comparison: one an arm, each figure with its range over seeds."""
+"""The rows of a comparison: one an arm, each figure with its range over seeds, and the proof."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tlx.records.quality import Quality
 from tlx.report.comparison.arms import Arm, reference_of
+from tlx.report.comparison.figures import Spread, ratio, spread
 from tlx.report.comparison.levels import Reach, over_arm
 from tlx.report.comparison.measures import Measure, memory_kind, test_key
-from tlx.report.comparison.proof import CHANGED, proof_of, worst_proof
-from tlx.report.comparison.spread import Spread, ratio, spread
+from tlx.report.comparison.records import Record
+
+UNCHANGED, CHANGED, NO_PROOF, NOTHING_FROZEN = "unchanged", "CHANGED", "no proof", "–"
+_WORST_FIRST = (CHANGED, NO_PROOF, UNCHANGED, NOTHING_FROZEN)
+
+
+def proof_of(record: Record) -> str:
+    """The word for one run; frozen tensors without both hashes are `no proof`."""
+    if not record.number("frozen", "parameters") and not record.get("frozen", "blocks"):
+        return NOTHING_FROZEN
+    before, after = record.text("frozen", "hash_before"), record.text("frozen", "hash_after")
+    if before is None or after is None:
+        return NO_PROOF
+    return UNCHANGED if before == after else CHANGED
+
+
+def worst_proof(records: Iterable[Record]) -> str:
+    """The word for several runs: one changed run is enough for CHANGED."""
+    words = {proof_of(record) for record in records}
+    return next(word for word in _WORST_FIRST if word in words)
+
 
 _BEYOND_BOUND = 1.25
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from tlx.records.learned import never_reached, too_low
 from tlx.records.quality import Quality
 from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.difference import judgement, sentence
 from tlx.report.comparison.differences import chosen_pair
-from tlx.report.comparison.formats import seconds
-from tlx.report.comparison.spread import Spread
-from tlx.report.comparison.words import judgement, sentence
+from tlx.report.comparison.figures import Spread, seconds
 
 
 def verdict(comparison: Comparison) -> list[str]:

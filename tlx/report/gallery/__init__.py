@@ -8,17 +8,18 @@ from typing import Any
 from tlx.records.predictions import SHOWN
 from tlx.records.quality import CLASSIFICATION
 from tlx.report.comparison.compare import Comparison
-from tlx.report.gallery.failures import (
+from tlx.report.gallery.detections import (
     Case,
     Counts,
+    Sample,
     count_kinds,
+    make_samples,
     match_all,
     most_missed,
+    read_sources,
     surest_false,
 )
 from tlx.report.gallery.mistakes import Answers, Mistakes, make_mistakes
-from tlx.report.gallery.samples import Sample, make_samples
-from tlx.report.gallery.sources import read_sources
 
 __all__ = ["Answers", "Case", "Counts", "Gallery", "Mistakes", "Sample", "make_gallery"]
 

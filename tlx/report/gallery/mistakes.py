@@ -14,9 +14,8 @@ from tlx.data.formats.pictures import UnreadablePicture, decode, recorded_bits
 from tlx.records.predictions.classified import Classified, classified_path, read_classified
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.records import Record
-from tlx.report.gallery.failures import Case
-from tlx.report.gallery.views import View
-from tlx.report.gallery.windows import WHOLE_SIDE, whole
+from tlx.report.gallery.detections import Case
+from tlx.report.gallery.pictures import WHOLE_SIDE, View, whole
 
 MOST = 18
 

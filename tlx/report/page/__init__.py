@@ -19,20 +19,19 @@ from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
 from tlx.report.gallery import Gallery, Mistakes
-from tlx.report.page.answer import Answer, answer_of, refused_table
-from tlx.report.page.arms import arms_table
 from tlx.report.page.captions import caption_of, definitions
-from tlx.report.page.evidence import differences_table
 from tlx.report.page.facts import (
     answers_table,
     classes_table,
     counts_table,
     data_tables,
+    differences_table,
     environment_table,
     pilots_table,
     runs_table,
     unfinished_table,
 )
+from tlx.report.page.first_screen import Answer, answer_of, arms_table, refused_table
 
 _PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""Tables of what the figures rest on: classes, runs, data, machines."""
+"""Tables of what the answer rests on: tested differences, classes, runs, data, machines."""
 
 from __future__ import annotations
 
@@ -9,18 +9,59 @@ from tlx.data.faults import RULES
 from tlx.records.quality import CLASSIFICATION, DETECTION
 from tlx.report.charts.classes import classes_of
 from tlx.report.comparison.compare import Comparison, describe_unfinished
-from tlx.report.comparison.formats import (
+from tlx.report.comparison.difference import Difference, change, evidence_of_p, spelled
+from tlx.report.comparison.figures import (
     ABSENT,
     NOT_COMPARABLE,
     counted,
     relative,
     significant,
+    spread,
     three,
 )
+from tlx.report.comparison.measures import Measure
 from tlx.report.comparison.records import Record
-from tlx.report.comparison.spread import spread
 from tlx.report.gallery import Answers, Counts
 from tlx.report.page.tables import Cell, Table, interval, plain_table
+
+_TESTED_HEADS = [
+    "arm", "against", "figure", "mean difference, 95 % interval", "pairs", "p (Holm)", "verdict",
+    "seeds that would settle it",
+]  # fmt: skip
+_TESTED = (
+    "Every arm against its reference, over the seeds that both have. Intervals are uncorrected; p "
+    "is corrected for the arms that are compared in one figure. Fewer seconds, bytes and joules "
+    "are better, more {} is."
+)
+
+
+def differences_table(comparison: Comparison) -> Table | None:
+    """One row a difference, figure by figure."""
+    known = comparison.measures
+    found = [*comparison.differences, *comparison.against_scratch]
+    rows = [_row(each, known[each.figure]) for each in found]
+    return plain_table("differences", _TESTED.format(comparison.quality.word), _TESTED_HEADS, rows)
+
+
+def _row(found: Difference, measure: Measure) -> list[object]:
+    return [
+        found.arm,
+        Cell(found.reference, mark="words"),
+        Cell(measure.title, mark="words"),
+        _mean(found, measure),
+        found.pairs,
+        ABSENT if found.p_holm is None else evidence_of_p(found.p_holm).lstrip("p="),
+        Cell(found.verdict, found.reason or "", "words"),
+        ABSENT if found.shown or found.seeds_needed is None else str(found.seeds_needed),
+    ]
+
+
+def _mean(found: Difference, measure: Measure) -> Cell:
+    text = spelled(found, measure)
+    if text is None:
+        return Cell(ABSENT)
+    mean = change(found, measure)
+    return Cell(mean, text.removeprefix(mean).strip(" ()").removeprefix("95 % interval "))
 
 
 def classes_table(comparison: Comparison) -> Table | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tlx.report.comparison.formats import ABSENT
+from tlx.report.comparison.figures import ABSENT
 
 
 class Interval(Protocol):

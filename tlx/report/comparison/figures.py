@@ -1,12 +1,46 @@
-"""How figures are spelled in tables and sentences."""
+"""A figure over the seeds of one arm, and how figures are spelled in tables and sentences."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tlx.report.comparison.spread import Spread
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and range (min, max) over the `n` runs that have the figure; n is at least 1."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """The unrounded numbers for `report.json`."""
+        return {"mean": self.mean, "min": self.low, "max": self.high, "n": self.n}
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Mean and range of the known values, or None when not one is known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    # fsum, and the clamp below it, keep the mean of equal values inside their range
+    mean = min(max(math.fsum(known) / len(known), min(known)), max(known))
+    return Spread(mean, min(known), max(known), len(known))
+
+
+def ratio(top: Spread | None, bottom: Spread | None) -> Spread | None:
+    """`top / bottom` of two positive figures, with the widest range that their ranges allow."""
+    if top is None or bottom is None or bottom.low <= 0:
+        return None
+    return Spread(
+        top.mean / bottom.mean, top.low / bottom.high, top.high / bottom.low, min(top.n, bottom.n)
+    )
+
 
 ABSENT = "–"
 NOT_COMPARABLE = "not comparable"  # times of runs that were not alone on their machine

@@ -1,17 +1,110 @@
-"""What goes wrong on test: counts by arm, the objects most runs miss, the surest false alarms."""
+"""What detectors found on test: the same pictures by arm, and what goes wrong on them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from tlx.records.predictions import ImagePredictions, Matching, match
+from tlx.common.errors import DataError
+from tlx.data.formats.pictures import recorded_bits
+from tlx.records.predictions import (
+    ImagePredictions,
+    Matching,
+    Predictions,
+    match,
+    predictions_path,
+    read_predictions,
+)
 from tlx.records.predictions.matching import HIT, overlaps
-from tlx.report.gallery.sources import Source
-from tlx.report.gallery.views import View, box_of, found_box
-from tlx.report.gallery.windows import Window, around
+from tlx.report.comparison.compare import Comparison
+from tlx.report.comparison.records import Record
+from tlx.report.gallery.pictures import (
+    View,
+    Window,
+    around,
+    box_of,
+    found_box,
+    picture_path,
+    read_pixels,
+    run_view,
+    truth_view,
+    whole,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One run and what it predicted."""
+
+    arm: str
+    record: Record
+    predictions: Predictions
+
+    def pixels(self, image: ImagePredictions) -> np.ndarray | None:
+        """The picture in full size, None unless the file is the one that was tested."""
+        path = picture_path(self.record.text("data_report", "root"), image)
+        return read_pixels(path, image, recorded_bits(self.record.get("data_report")))
+
+
+def read_sources(comparison: Comparison) -> tuple[list[Source], list[str]]:
+    """The runs with predictions on the test pictures that most of them share, and what is amiss."""
+    sources: list[Source] = []
+    notes: list[str] = []
+    for row in comparison.rows:
+        for record in row.arm.records:
+            if not predictions_path(record.folder).is_file():
+                continue
+            try:
+                predictions = read_predictions(record.folder)
+            except DataError as error:
+                notes.append(f"{record.name}: {error}.")
+                continue
+            sources.append(Source(row.arm.label, record, predictions))
+    if not sources:
+        return [], notes
+    sets = [tuple(image.sha256 for image in s.predictions.images) for s in sources]
+    commonest = Counter(sets).most_common(1)[0][0]
+    kept = [source for source, own in zip(sources, sets, strict=True) if own == commonest]
+    if others := len(sources) - len(kept):
+        notes.append(f"{others} runs with other test pictures are left out.")
+    return kept, notes
+
+
+MOST_SAMPLES, LEAST, MOST_VIEWS = 6, 2, 48
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test picture and its views: the truth, then every arm's first run."""
+
+    name: str
+    window: Window
+    views: list[View]
+
+
+def make_samples(sources: list[Source]) -> list[Sample]:
+    """Evenly spaced test pictures that hold an object; chosen by place, not by result."""
+    arms = {source.arm: source for source in reversed(sources)}
+    shown = [source for source in sources if arms[source.arm] is source]
+    images = sources[0].predictions.images
+    held = [i for i, image in enumerate(images) if not image.truth.ignored.all()]
+    wanted = max(LEAST, min(MOST_SAMPLES, MOST_VIEWS // (len(shown) + 1)))
+    chosen = np.linspace(0, len(held) - 1, min(wanted, len(held))).round().astype(int).tolist()
+    samples = []
+    for index in (held[place] for place in chosen):
+        image, classes = images[index], sources[0].predictions.classes
+        if (pixels := sources[0].pixels(image)) is None:
+            continue
+        views = [truth_view(image, classes)]
+        for source in shown:
+            found = source.predictions
+            views.append(run_view(source.arm, found.images[index], found.classes))
+        samples.append(Sample(image.image, whole(pixels), views))
+    return samples
+
 
 MOST_MISSED, MOST_FALSE, MOST_FALSE_OF_ALL = 6, 3, 24
 

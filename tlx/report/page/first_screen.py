@@ -1,18 +1,62 @@
-"""The table that answers at a glance: quality, speed beside the bound, cost and proof by arm."""
+"""The first screen: which arm to take and how sure that is; the table that answers at a glance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from tlx.report.charts.chart import looks_of
 from tlx.report.comparison.compare import Comparison, Row
-from tlx.report.comparison.formats import ABSENT, NOT_COMPARABLE, significant, three
+from tlx.report.comparison.difference import change
+from tlx.report.comparison.figures import ABSENT, NOT_COMPARABLE, significant, three
 from tlx.report.comparison.measures import test_key
 from tlx.report.comparison.overlap import not_alone
-from tlx.report.comparison.proof import CHANGED
-from tlx.report.comparison.words import change
-from tlx.report.page.tables import Cell, Interval, Table, interval
+from tlx.report.comparison.recommend import NEXT, TODAY, Recommendation
+from tlx.report.comparison.rows import CHANGED
+from tlx.report.comparison.verdict import verdict
+from tlx.report.page.tables import Cell, Interval, Table, interval, plain_table
+
+_DOUBT = "Doubt: "
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence that answers, what speaks for it, what it leaves open, and what to run next."""
+
+    headline: str
+    reasons: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    command: str | None = None
+
+    def __contains__(self, line: object) -> bool:
+        return line == self.headline or line in (*self.reasons, *self.doubts)
+
+
+def answer_of(comparison: Comparison, recommendation: Recommendation) -> Answer:
+    """The recommendation; where there is none, what the test figures say and what to do next."""
+    headline, *others = recommendation.words
+    if recommendation.arm is None:
+        lean, settle = ([line for line in others if line.startswith(w)] for w in (TODAY, NEXT))
+        told = [line for line in verdict(comparison)[:2] if line != headline]
+        return Answer(headline, [*lean, *told, *settle], command=recommendation.command)
+    doubts = [line.removeprefix(_DOUBT) for line in others if line.startswith(_DOUBT)]
+    doubts = [line[:1].upper() + line[1:] for line in doubts]
+    return Answer(headline, [line for line in others if not line.startswith(_DOUBT)], doubts)
+
+
+def refused_table(recommendation: Recommendation) -> Table | None:
+    """Why the other arms were not taken."""
+    limits, quality = recommendation.limits, recommendation.quality
+    chosen = " ".join(limits.as_arguments(quality))
+    rows = [[arm, Cell(why, mark="words")] for arm, why in recommendation.refused.items()]
+    caption = (
+        f"Why other arms are not recommended; accepted loss of test {quality.main.name}: "
+        f"{limits.accepted_loss:g}."
+    )
+    if chosen:
+        caption += f" Limits: {chosen}."
+    return plain_table("refused", caption, ["arm", "why"], rows)
+
 
 _WORDS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "= not shown"}
 
