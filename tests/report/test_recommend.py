@@ -12,8 +12,8 @@ from scipy.stats import t
 from tests.report.helpers_report import compared, make_record
 from tlx.common.errors import ConfigError
 from tlx.report.__main__ import main, parser
+from tlx.report.comparison.candidates import Limits
 from tlx.report.comparison.compare import Comparison
-from tlx.report.comparison.limits import Limits
 from tlx.report.comparison.recommend import Recommendation, recommend
 from tlx.report.comparison.verdict import verdict
 from tlx.report.page.first_screen import answer_of

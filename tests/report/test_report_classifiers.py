@@ -31,11 +31,11 @@ from tlx.records.predictions.classified import f1_leaving_out, macro_f1, read_cl
 from tlx.records.quality import CLASSIFICATION
 from tlx.report import compare, load_records, make_report
 from tlx.report.__main__ import main
-from tlx.report.comparison.again import with_seeds
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.difference import CROSSED
 from tlx.report.comparison.difference import PICTURES as BY_PICTURES
 from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.settle import with_seeds
 from tlx.report.comparison.verdict import verdict
 from tlx.report.gallery.mistakes import Mistakes, make_mistakes
 

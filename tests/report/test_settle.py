@@ -14,9 +14,8 @@ import pytest
 from tests.conftest import tiny_overrides
 from tests.report.helpers_report import make_record
 from tests.test_programs import ENVIRONMENT, program
-from tlx.report.comparison.again import SWEEP, with_seeds
 from tlx.report.comparison.records import Record
-from tlx.report.comparison.settle import Need, needed
+from tlx.report.comparison.settle import SWEEP, Need, needed, with_seeds
 from tlx.report.comparison.statistics import contrast as crossed
 from tlx.report.comparison.statistics import foreseen, paired
 

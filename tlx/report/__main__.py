@@ -66,7 +66,7 @@ from tlx.common.cli import Options
 from tlx.common.console import stdout_console
 from tlx.common.errors import TlxError
 from tlx.report.build import PAGE, advise, read_comparison, write_report
-from tlx.report.comparison.limits import Limits
+from tlx.report.comparison.candidates import Limits
 from tlx.report.from_wandb import fetch
 from tlx.report.show import show
 from tlx.report.to_wandb import mirror_report

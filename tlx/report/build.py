@@ -12,6 +12,7 @@ from typing import Any
 from tlx.common.errors import DataError, first_line, remedy
 from tlx.common.files import write_text
 from tlx.report.charts import Plot, make_charts, write_plots
+from tlx.report.comparison.candidates import Limits
 from tlx.report.comparison.cautions import cautions
 from tlx.report.comparison.compare import Comparison, compare, describe_unfinished
 from tlx.report.comparison.latency import (
@@ -22,7 +23,6 @@ from tlx.report.comparison.latency import (
     unjoined,
 )
 from tlx.report.comparison.levels import Level
-from tlx.report.comparison.limits import Limits
 from tlx.report.comparison.recommend import Recommendation, recommend
 from tlx.report.comparison.records import load_records
 from tlx.report.comparison.verdict import verdict

@@ -7,28 +7,27 @@ next best, so that luck alone recommends nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tlx.records.quality import DETECTION, Quality
-from tlx.report.comparison.again import with_seeds
+from tlx.report.comparison.candidates import (
+    Limits,
+    fit_minutes,
+    over_limits,
+    remedies,
+    too_few,
+    why_unfit,
+)
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference, interval, spelled
-from tlx.report.comparison.differences import chosen_pair, contrast_of
+from tlx.report.comparison.differences import chosen_pair
 from tlx.report.comparison.figures import significant
-from tlx.report.comparison.limits import Limits
-from tlx.report.comparison.overlap import not_alone
-from tlx.report.comparison.rows import CHANGED
-from tlx.report.comparison.settle import MOST_SEEDS, needed
+from tlx.report.comparison.settle import best_other, what_settles
 from tlx.report.comparison.verdict import nothing_has_learned
 
 TODAY = "If you have to choose today,"
-NEXT = "Next:"
-_GIGABYTE = 1e9
-_IDLE = "it has learned nothing"
-_CROWDED = "its fit time is not comparable"
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,15 @@ def _advise(
         return _none(limits, {}, "the runs are of several data sets; report them apart")
     if line := nothing_has_learned(comparison):
         return Recommendation(None, [line], limits, {})
-    unfit = {row.arm.label: why for row in comparison.rows if (why := _unfit(row))}
+    unfit = {row.arm.label: why for row in comparison.rows if (why := why_unfit(row))}
     ranked = sorted(
         (row for row in comparison.rows if row.arm.label not in unfit),
         key=lambda row: -row.test_main.mean if row.test_main else 0.0,
     )
     if len(ranked) < 2:
-        return _none(limits, unfit, _too_few(ranked), _remedies(unfit, quality))
+        return _none(limits, unfit, too_few(ranked), remedies(unfit, quality))
     refused = unfit | {
-        row.arm.label: why for row in ranked if (why := _over(row, limits, latencies))
+        row.arm.label: why for row in ranked if (why := over_limits(row, limits, latencies))
     }
     allowed = [row for row in ranked if row.arm.label not in refused]
     if not allowed:
@@ -102,18 +101,18 @@ def _advise(
             passed[row.arm.label] = difference
         else:
             refused[row.arm.label] = why
-    cheap = min((row for row in allowed if row.arm.label in passed), key=_minutes, default=None)
+    cheap = min((row for row in allowed if row.arm.label in passed), key=fit_minutes, default=None)
     if cheap is None:
         lean = _to_choose_today(comparison, allowed, differences, limits)
-        settle, line = _next(comparison, allowed, ranked, differences, limits)
+        settle, line = what_settles(comparison, allowed, ranked, differences, limits)
         shown = _nothing_shown(ranked, limits, quality)
         return _none(limits, refused, shown, [*lean, settle], line)
     label = cheap.arm.label
-    for other in passed.keys() - {label}:
+    for other in (arm for arm in passed if arm != label):
         refused[other] = "its loss is small enough too, but its fit takes longer"
     difference = passed[label]
     words = [
-        f"Take {label}: the shortest fit ({significant(_minutes(cheap))} min) of the arms whose "
+        f"Take {label}: the shortest fit ({significant(fit_minutes(cheap))} min) of the arms whose "
         f"loss of test {quality.main.name} is shown to be at most {limits.accepted_loss:g}.",
         f"Evidence: its test {quality.main.name} differs from that of {difference.reference}, "
         f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
@@ -165,7 +164,7 @@ def _to_choose_today(
             f"{TODAY} nothing speaks for an arm: of none can a loss of {2 * accepted:g}, twice "
             "what is accepted, be left out."
         ]
-    row = min(left, key=_minutes)
+    row = min(left, key=fit_minutes)
     found = differences[row.arm.label]
     regret = max(0.0, -(found.mean or 0.0))
     told = spelled(found, measure)
@@ -174,139 +173,16 @@ def _to_choose_today(
     else:
         why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest fit"
     return [
-        f"{TODAY} {row.arm.label} ({significant(_minutes(row))} min): {why}. Its {measure.title} "
-        f"differs from that of {found.reference} by {told}; what it seems to lose is {regret:.3f}."
+        f"{TODAY} {row.arm.label} ({significant(fit_minutes(row))} min): {why}. Its "
+        f"{measure.title} differs from that of {found.reference} by {told}; what it seems to lose "
+        f"is {regret:.3f}."
     ]
-
-
-def _next(
-    comparison: Comparison,
-    allowed: Sequence[Row],
-    ranked: Sequence[Row],
-    differences: Mapping[str, Difference],
-    limits: Limits,
-) -> tuple[str, str | None]:
-    """What would settle the question, with its minutes, and the command for it.
-
-    It is said of the arm with the best figure within the limits: the one that more evidence would
-    recommend.
-    """
-    comparable = [row for row in allowed if differences[row.arm.label].mean is not None]
-    if not comparable:
-        return (
-            f"{NEXT} runs that can be compared ({differences[allowed[0].arm.label].reason}).",
-            None,
-        )
-    row, accepted = comparable[0], limits.accepted_loss
-    other = _best_other(row, ranked)
-    contrast = contrast_of(row.arm, other.arm, comparison.main)
-    need = needed(contrast, accepted, leads=row is ranked[0])
-    minutes = sum(_minutes(each) for each in comparison.rows if each.fit_min)
-    if need.pictures:
-        assert contrast is not None
-        more = f", with {_counted(need.seeds, 'more seed')}" if need.seeds else ""
-        share = 100 * (contrast.picture_part or 0.0) / contrast.se**2
-        return (
-            f"{NEXT} more seeds alone cannot settle {accepted:g}: the test pictures make up "
-            f"{share:.0f} % of the variance. About {need.pictures} test pictures instead of "
-            f"{contrast.pictures} would{more} (add pictures and run the study again: about "
-            f"{significant((contrast.pairs + need.seeds) * minutes)} min).",
-            None,
-        )
-    if not need.seeds:
-        seems = contrast.mean if contrast else 0.0
-        why = (
-            f"{row.arm.label} has the best figure within the limits and seems to lose "
-            f"{-seems:.3f}, so more runs would hardly recommend it"
-            if row is not ranked[0] and seems <= -accepted
-            else f"neither {MOST_SEEDS} more seeds nor a hundred times the test pictures would "
-            f"settle {accepted:g}"
-        )
-        option = comparison.quality.accept
-        return f"{NEXT} {why}; a larger loss would have to be accepted ({option}).", None
-    records = [record for each in comparison.rows for record in each.arm.records]
-    known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
-    start = max(known, default=-1) + 1
-    seeds = [*known, *range(start, start + need.seeds)]
-    line = with_seeds(records, seeds)
-    how = "" if line else f", by the command of the study with seed={','.join(map(str, seeds))}"
-    what = (
-        f"{_counted(need.seeds, 'more seed')} would give a first interval"
-        if contrast is None or contrast.pairs < 2
-        else f"about {_counted(need.seeds, 'more seed')} would most likely settle {accepted:g}"
-    )
-    return f"{NEXT} {what}: about {significant(need.seeds * minutes)} min{how}.", line
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number > 1 else ''}"
-
-
-def _unfit(row: Row) -> str | None:
-    """Why an arm could not be taken whatever its figures, None where it could.
-
-    An arm of which runs diverged is none to take: the figures of the others are those of luck.
-    """
-    if not row.arm.learned:
-        return _IDLE
-    if row.arm.fallen:
-        return row.arm.fallen
-    if row.frozen_proof == CHANGED:
-        return "what it froze changed in training"
-    if row.test_main is None:
-        return f"it has no test {row.quality.main.name}"
-    if row.fit_min is None and row.crowded:
-        return f"{_CROWDED} ({not_alone(row.arm.records)})"
-    return "its fit time is not known" if row.fit_min is None else None
-
-
-def _too_few(ranked: Sequence[Row]) -> str:
-    if not ranked:
-        return "none of the arms is fit to be taken"
-    return f"{ranked[0].arm.label} is the only arm fit to be taken, with none to compare it with"
-
-
-def _remedies(unfit: Mapping[str, str], quality: Quality) -> list[str]:
-    """What to do about the reasons why arms could not be taken."""
-    reasons = list(unfit.values())
-    told = []
-    if _IDLE in reasons:
-        told.append(quality.remedy)
-    if any("diverged" in reason for reason in reasons):
-        told.append("lower trainer.base_lr and trainer.head_lr for all arms")
-    if any(reason.startswith(_CROWDED) for reason in reasons):
-        told.append("run the arms one after another, with nothing beside them")
-    return [f"{NEXT} {'; '.join(told)}."] if told else []
-
-
-def _minutes(row: Row) -> float:
-    return row.fit_min.mean if row.fit_min else math.inf
-
-
-def _over(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str | None:
-    """Which limit the arm's worst run does not keep, or is not known to keep."""
-    memory, fit = row.peak_memory_bytes, row.fit_min
-    if limits.train_minutes is not None and fit is not None and fit.high > limits.train_minutes:
-        return f"its fit takes up to {significant(fit.high)} min"
-    if limits.memory_gb is not None:
-        if memory is None:
-            return "its memory was not measured"
-        if memory.high > limits.memory_gb * _GIGABYTE:
-            return f"it needs up to {memory.high / _GIGABYTE:.2f} GB ({row.memory_kind})"
-    latency = latencies.get(row.arm.label)
-    if limits.latency_ms is not None and latency is not None and latency > limits.latency_ms:
-        return f"a picture takes {significant(latency)} ms"
-    return None
 
 
 def _against_best(comparison: Comparison, row: Row, ranked: Sequence[Row]) -> Difference:
     """The arm's difference from the best of the others; uncorrected, as its interval is read."""
-    best = _best_other(row, ranked)
+    best = best_other(row, ranked)
     return chosen_pair(row.arm, best.arm, [row.arm, best.arm], comparison.main)
-
-
-def _best_other(row: Row, ranked: Sequence[Row]) -> Row:
-    return next(other for other in ranked if other is not row)
 
 
 def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tlx.report.charts.chart import looks_of
+from tlx.report.comparison.candidates import NEXT
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import change
 from tlx.report.comparison.figures import ABSENT, NOT_COMPARABLE, significant, three
 from tlx.report.comparison.measures import test_key
 from tlx.report.comparison.overlap import not_alone
-from tlx.report.comparison.recommend import NEXT, TODAY, Recommendation
+from tlx.report.comparison.recommend import TODAY, Recommendation
 from tlx.report.comparison.rows import CHANGED
 from tlx.report.comparison.verdict import verdict
 from tlx.report.page.tables import Cell, Interval, Table, interval, plain_table
