@@ -24,8 +24,8 @@ from tlx.report.comparison.statistics import (
     power,
     seeds_needed,
 )
+from tlx.report.comparison.statistics.contrast import needed_noncentrality
 from tlx.report.comparison.statistics.drift import IN_TURN, INTERLEAVED
-from tlx.report.comparison.statistics.power import needed_noncentrality
 
 
 def test_paired_t_with_two_degrees_of_freedom_has_a_closed_form() -> None:
@@ -240,7 +240,7 @@ def test_an_advisory_number_is_a_number_or_none(
     level: float, broken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SciPy's noncentral t is NaN at some levels and degrees of freedom, others in each version."""
-    module = importlib.import_module("tlx.report.comparison.statistics.power")
+    module = importlib.import_module("tlx.report.comparison.statistics.contrast")
     if broken:
         monkeypatch.setattr(module, "power", lambda *_: math.nan)
     module.needed_noncentrality.cache_clear()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tlx.report.comparison.measures import Measure
 from tlx.report.comparison.statistics import SeedCount
-from tlx.report.comparison.statistics.power import SMALLEST_EFFECT
+from tlx.report.comparison.statistics.contrast import SMALLEST_EFFECT
 
 Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 PAIRED, LOG_RANK = "paired t test", "log-rank test by permutation"

@@ -14,7 +14,7 @@ from tlx.report.comparison.difference import Difference, Verdict, sentence
 from tlx.report.comparison.measures import Measure
 from tlx.report.comparison.outcomes import Outcome, drift_fit, has_figure, outcome_of, pair_up
 from tlx.report.comparison.statistics import ALPHA, Contrast, SeedCount, holm, seeds_needed
-from tlx.report.comparison.statistics.power import MOST_SEEDS, needed_noncentrality
+from tlx.report.comparison.statistics.contrast import MOST_SEEDS, needed_noncentrality
 
 _LARGEST = 700.0  # its exponential is still a number
 

@@ -5,11 +5,20 @@ The definitions and their sources are in `docs/statistics.md`.
 
 from __future__ import annotations
 
-from tlx.report.comparison.statistics.blocks import blocks
-from tlx.report.comparison.statistics.contrast import Contrast, crossed, foreseen, holm, paired
-from tlx.report.comparison.statistics.drift import DriftFit, fit_drift
+from tlx.report.comparison.statistics.contrast import (
+    ALPHA,
+    POWER,
+    Contrast,
+    SeedCount,
+    crossed,
+    foreseen,
+    holm,
+    paired,
+    power,
+    seeds_needed,
+)
+from tlx.report.comparison.statistics.drift import DriftFit, blocks, fit_drift
 from tlx.report.comparison.statistics.estimate import Estimate, estimate
-from tlx.report.comparison.statistics.power import ALPHA, POWER, SeedCount, power, seeds_needed
 from tlx.report.comparison.statistics.survival import LogRank, Times, log_rank, median_time
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf, permutation_test
 
-from tlx.report.comparison.statistics.power import ALPHA
+from tlx.report.comparison.statistics.contrast import ALPHA
 
 _RESAMPLES = 99_999
 
