@@ -15,8 +15,7 @@ from tlx.report.comparison import outcomes
 from tlx.report.comparison.compare import compare
 from tlx.report.comparison.recommend import TODAY, recommend
 from tlx.report.comparison.records import Record
-from tlx.report.comparison.statistics import contrast as crossed
-from tlx.report.comparison.statistics import paired
+from tlx.report.comparison.statistics import crossed, paired
 from tlx.report.comparison.statistics.contrast import Contrast
 
 # Standard deviations of a seed's part and, of one picture, of its part and of the rest. A picture's

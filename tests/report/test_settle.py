@@ -16,8 +16,7 @@ from tests.report.helpers_report import make_record
 from tests.test_programs import ENVIRONMENT, program
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.settle import SWEEP, Need, needed, with_seeds
-from tlx.report.comparison.statistics import contrast as crossed
-from tlx.report.comparison.statistics import foreseen, paired
+from tlx.report.comparison.statistics import crossed, foreseen, paired
 
 ACCEPTED = 0.02
 
