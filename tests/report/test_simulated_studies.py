@@ -18,8 +18,7 @@ from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.differences import against_references, chosen_pair
 from tlx.report.comparison.levels import Levels
 from tlx.report.comparison.measures import measures
-from tlx.report.comparison.statistics import drift as blocks
-from tlx.report.comparison.statistics import holm, paired, power
+from tlx.report.comparison.statistics import blocks, holm, paired, power
 
 ARMS = ("none", "4", "8", "12", "all")
 MEASURES = measures(Levels(None, None))
