@@ -163,15 +163,16 @@ def test_seeds_are_crossed_with_pictures(tmp_path: Path) -> None:
     assert found.picture_share is not None
 
 
-@pytest.mark.parametrize("damage", ["lost", "cut", "altered"])
+@pytest.mark.parametrize("damage", ["lost", "cut", "all cut", "altered"])
 def test_damaged_predictions_leave_the_seeds_alone(tmp_path: Path, damage: str) -> None:
     folder = classifiers.study(tmp_path)
-    for path in folder.glob("freeze=4*/predictions.csv"):
+    runs = "*" if damage == "all cut" else "freeze=4*"
+    for path in folder.glob(f"{runs}/predictions.csv"):
         lines = path.read_text().splitlines()
         if damage == "lost":
             path.unlink()
         else:
-            path.write_text("\n".join(lines[:-2] if damage == "cut" else ["a,b", *lines]))
+            path.write_text("\n".join(["a,b", *lines] if damage == "altered" else lines[:-2]))
     study = compared(folder)
     found = study.difference("freeze=4", "test_accuracy")
     assert found is not None
