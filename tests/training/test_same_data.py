@@ -95,24 +95,54 @@ def stop(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     )  # fmt: skip
 
 
+def as_made(folder: Path) -> Path:
+    """Bring back what a module's fixture has made there: the next test finds it unchanged."""
+    kept = folder.with_name(f"{folder.name}-kept")
+    if kept.is_dir():
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+    else:
+        shutil.copytree(folder, kept)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for a set, an interrupted and a finished run, which are made when asked for."""
+    return tmp_path_factory.mktemp("made") / "here"
+
+
+@pytest.fixture
+def with_runs(made: Path, compose_config: Compose) -> tuple[Path, DictConfig, DictConfig]:
+    """Set, `interrupted` and `finished` as they were made; the configurations of the two."""
+    root = made / "set"
+    one, three = (
+        compose_config(*tiny_overrides(root, made), *overrides(root), f"trainer.epochs={epochs}")
+        for epochs in (1, 3)
+    )
+    if not made.is_dir():
+        made.mkdir()
+        make_set(made)
+        with pytest.MonkeyPatch.context() as patch:
+            stop(patch, 5)
+            with pytest.raises(Interrupted):
+                run(three, made / "interrupted")
+        run(one, made / "finished")
+    return as_made(made), three, one
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_run_does_not_go_on_with_other_data(
-    name: str,
-    config: Callable[..., DictConfig],
-    own_set: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, with_runs: tuple[Path, DictConfig, DictConfig]
 ) -> None:
     change, told = CHANGES[name]
-    with monkeypatch.context() as patch:
-        stop(patch, 5)
-        with pytest.raises(Interrupted):
-            run(config("trainer.epochs=3"), tmp_path / "run")
-    before = json.loads((tmp_path / "run" / "record.json").read_text())
-    change(own_set)
+    folder, cfg, _ = with_runs
+    before = json.loads((folder / "interrupted" / "record.json").read_text())
+    assert before["status"] == "interrupted"
+    change(folder / "set")
     with pytest.raises(DataError, match=told):
-        run(config("trainer.epochs=3"), tmp_path / "run")
-    after = json.loads((tmp_path / "run" / "record.json").read_text())
+        run(cfg, folder / "interrupted")
+    after = json.loads((folder / "interrupted" / "record.json").read_text())
     assert after["status"] == "failed"
     assert (after["loss"], after["resumed"]) == (before["loss"], [])
     assert len(after["loss"]) >= 3
@@ -120,15 +150,17 @@ def test_a_run_does_not_go_on_with_other_data(
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_finished_run_is_not_taken_for_one_of_todays_data(
-    name: str, config: Callable[..., DictConfig], own_set: Path, tmp_path: Path
+    name: str, with_runs: tuple[Path, DictConfig, DictConfig]
 ) -> None:
     change, told = CHANGES[name]
-    record = run(config(), tmp_path / "run")
-    assert run(config(), tmp_path / "run") == record, "with the same data it is finished already"
-    change(own_set)
+    folder, _, cfg = with_runs
+    record = json.loads((folder / "finished" / "record.json").read_text())
+    assert record["status"] == "finished"
+    assert sealed(run(cfg, folder / "finished")) == record, "with the same data it is finished"
+    change(folder / "set")
     with pytest.raises(DataError, match=told):
-        run(config(), tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "record.json").read_text()) == sealed(record)
+        run(cfg, folder / "finished")
+    assert json.loads((folder / "finished" / "record.json").read_text()) == record
 
 
 def test_a_sweep_over_changed_data_fails_and_loses_nothing(own_set: Path, tmp_path: Path) -> None:
