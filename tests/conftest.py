@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +50,9 @@ def pytest_collection_finish() -> None:
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield
+    # Its handler keeps what sys.stderr was, pytest's own file, and closes it when Hydra sets up logging.
+    if absl := sys.modules.get("absl.logging"):  # OpenVINO brings it
+        absl.get_absl_handler().python_handler.stream = sys.__stderr__
     # A forked child of a process that has had several OpenMP threads waits for them for ever.
     torch.set_num_threads(1)
 
