@@ -50,7 +50,7 @@ def pytest_collection_finish() -> None:
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield
-    # Its handler keeps what sys.stderr was, pytest's own file, and closes it when Hydra sets up logging.
+    # Its handler keeps what sys.stderr was, pytest's own file, and Hydra closes every handler.
     if absl := sys.modules.get("absl.logging"):  # OpenVINO brings it
         absl.get_absl_handler().python_handler.stream = sys.__stderr__
     # A forked child of a process that has had several OpenMP threads waits for them for ever.
