@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from PIL import Image
 
 import tests.report.helpers_illustrated as illustrated
 import tests.report.helpers_retrace as retrace
+import tlx.classify.task
 import tlx.config.composition  # noqa: F401  registers the schema and the resolvers
 from tests.data import helpers_data_check
 from tlx.config.check import conf_dir
+from tlx.config.typed import typed
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -95,16 +96,22 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-Compose = Callable[..., DictConfig]
+def composed(*overrides: str) -> Any:
+    """The typed configuration of a command line."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return typed(compose("config", overrides=list(overrides)))
+
+
+Compose = Callable[..., Any]
+"""Gives the typed configuration (`tlx.config.schema`) of a command line."""
 
 
 @pytest.fixture(scope="session")
 def compose_config() -> Compose:
     """Compose the root configuration with overrides, as the command line does."""
 
-    def make(*overrides: Any) -> DictConfig:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", overrides=[str(o) for o in overrides])
+    def make(*overrides: Any) -> Any:
+        return composed(*map(str, overrides))
 
     return make
 
@@ -113,7 +120,7 @@ def compose_config() -> Compose:
 def tiny_config(tiny_set: Path, tmp_path: Path, compose_config: Compose) -> Compose:
     """A configuration that trains on `tiny_set` in a second or two an epoch."""
 
-    def make(*overrides: Any) -> DictConfig:
+    def make(*overrides: Any) -> Any:
         return compose_config(*tiny_overrides(tiny_set, tmp_path), *overrides)
 
     return make

@@ -13,7 +13,6 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 import tlx.classify.export
@@ -31,8 +30,8 @@ from tests.export.helpers_export import write_checkpoint, write_pytorch_ssd, wri
 from tests.report.helpers_illustrated import ARMS, write_study
 from tests.study.helpers_trained import config_of, exported, trained
 from tlx.classify.k210 import check_k210
-from tlx.config.check import check_config, stored_config
-from tlx.config.schema import Config
+from tlx.config.check import check_config
+from tlx.config.typed import plain, stored_config
 from tlx.data.module import build_data
 from tlx.export.contract import check_detectnet, check_labels
 from tlx.inspect.runs import load_runs
@@ -44,7 +43,8 @@ from tlx.report.to_wandb import _study
 from tlx.runtime.source import load_source
 from tlx.study.progress import Planned, progress_line
 from tlx.training.closing import closing, one_line
-from tlx.training.run import build_detector, run
+from tlx.training.detection import build_detector
+from tlx.training.run import run
 from tlx.wandb.service import finish_run, open_run
 
 
@@ -66,16 +66,16 @@ def _cache() -> str:
 
 
 def _resume(folder: Path) -> None:
-    cfg = stored_config(folder / "run" / "config.yaml", Config, str(trained() / "cache"))
+    cfg = stored_config(folder / "run" / "config.yaml", str(trained() / "cache"))
     run(cfg, folder / "run")
 
 
 def _stored(folder: Path) -> None:
     """As far as training's first step."""
-    cfg = stored_config(folder / "run" / "config.yaml", Config, str(trained() / "cache"))
+    cfg = stored_config(folder / "run" / "config.yaml", str(trained() / "cache"))
     check_config(cfg)
     data = build_data(cfg.data, trained() / "cache")
-    build_detector(cfg, data.classes, new_record(cfg))
+    build_detector(cfg, data.classes, new_record(plain(cfg)))
     _study([folder])
 
 
@@ -183,10 +183,10 @@ def _refused(folder: Path) -> None:
 
 def _mirrored(folder: Path) -> None:
     cfg = config_of(trained())
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    values: Any = plain(cfg)
     opened, _ = open_run(
         "offline", upload_s=10, dir=str(folder), name="freeze=8-seed=0", job_type="train",
-        project="p", group="g", config=plain,
+        project="p", group="g", config=values,
     )  # fmt: skip
     for step in range(1, 4):
         opened.log({"step": step, "epoch": 0, "seconds": 1.5 * step, "loss": 9.0 / step})

@@ -10,7 +10,7 @@ import torch
 from tests.conftest import Compose
 from tlx.activations.key import digest, ingredients
 from tlx.data.module import build_data
-from tlx.training.run import build_detector
+from tlx.training.detection import build_detector
 
 
 def test_the_key_follows_all_that_decides_the_activations(

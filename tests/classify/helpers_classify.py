@@ -7,15 +7,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from PIL import Image
 
-import tlx.classify.__main__  # noqa: F401  registers schema and resolvers
+from tests.conftest import composed
 from tlx.classify.checkpoint import classifier_meta
 from tlx.classify.data import build_folders
 from tlx.classify.network import Classifier
-from tlx.config.check import conf_dir
+from tlx.config.schema import ClassifyConfig
+from tlx.config.typed import plain
 from tlx.models.backbones.base import backbone_spec
 
 CLASSES = ["blue", "green", "red"]
@@ -41,19 +40,20 @@ def write_set(root: Path, counts: dict[str, int]) -> Path:
     return root
 
 
-def config(*overrides: str) -> DictConfig:
+def config(*overrides: str) -> ClassifyConfig:
     """What `python -m tlx.classify` composes."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("classify", overrides=list(overrides))
+    cfg = composed("task=classify", *overrides)
+    assert isinstance(cfg, ClassifyConfig)
+    return cfg
 
 
-def tiny(root: Path, folder: Path, *overrides: str) -> DictConfig:
+def tiny(root: Path, folder: Path, *overrides: str) -> ClassifyConfig:
     """A run of seconds on a set of `write_set`."""
     return config(
         f"data.root={root}", "data.group_near_duplicates=false", "data.input_size=32",
         "trainer.epochs=2", "trainer.batch_size=6", "trainer.workers=0", "trainer.warmup_steps=1",
-        "trainer.timer_warmup=1", "trainer.accelerator=cpu", f"runs_dir={folder / 'runs'}",
-        f"cache_dir={folder / 'cache'}", *overrides,
+        "trainer.timer_warmup=1", "trainer.accelerator=cpu", "logger=none",
+        f"runs_dir={folder / 'runs'}", f"cache_dir={folder / 'cache'}", *overrides,
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def write_checkpoint(path: Path, root: Path, name: str = "mobilenet_v1") -> Clas
     """A checkpoint as training on the set in `root` leaves it."""
     classifier = classifier_of(name)
     cfg = config(f"data.root={root}", "data.group_near_duplicates=false")
-    stored = {"data": {key: cfg.data[key] for key in cfg.data}}
+    stored = {"data": plain(cfg)["data"]}
     state = {f"classifier.{key}": value for key, value in classifier.state_dict().items()}
     with TemporaryDirectory() as cache:
         dataset = build_folders(cfg.data, Path(cache)).membership

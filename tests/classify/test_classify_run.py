@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-import tlx.classify.__main__ as program
+import tlx.study.program as program
 import tlx.training.fit
 from tests.classify.helpers_classify import CLASSES, config, tiny, write_picture, write_set
 from tlx.classify.checkpoint import load_classifier
 from tlx.classify.export import read_data
-from tlx.classify.run import run
 from tlx.common.errors import ConfigError, DataError
-from tlx.config.classify_check import check_classify
+from tlx.config.check import check_config
 from tlx.records.digest import sealed
 from tlx.report.comparison.records import load_records
+from tlx.training.run import run
 
 
 class Crash(pl.Callback):
@@ -103,9 +105,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
     [
         ("freeze=heads", "freeze=all leaves a classifier its head"),
         ("freeze=17", "past the last block"),
-        ("policy=auto", "policy.name=auto is none of fixed, two_phase"),
         ("policy=two_phase freeze=none", "deeper"),
-        ("trainer.precision=auto", "none of 32-true"),
         ("trainer.select_by=map_50", "none of accuracy"),
         ("data.least_area=0", "data.least_area=0"),
         ("data.val_fraction=0.6 data.test_fraction=0.5", "leave something"),
@@ -114,23 +114,23 @@ def test_a_killed_run_goes_on_to_the_same_numbers(
 )
 def test_nonsense_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_classify(config(*override.split()))
+        check_config(config(*override.split()))
 
 
 def test_names_follow_the_data() -> None:
     assert config().name == "classify-shapes-efficientnet_lite0"
     cfg = config("data.root=/data/birds", "freeze=all", "policy=two_phase")
     assert cfg.name == "classify-birds-efficientnet_lite0"
-    assert [phase.frozen for phase in check_classify(cfg)] == [17, 0]
+    assert [phase.frozen for phase in check_config(cfg)] == [17, 0]
 
 
 def test_a_wrong_configuration_is_one_readable_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hydra = SimpleNamespace(runtime=SimpleNamespace(output_dir=str(tmp_path)))
+    hydra = SimpleNamespace(runtime=SimpleNamespace(output_dir=str(tmp_path)), mode=RunMode.RUN)
     monkeypatch.setattr(program, "HydraConfig", SimpleNamespace(get=lambda: hydra))
     with pytest.raises(SystemExit) as end:
-        program.job(config("freeze=99"))
+        program.job(OmegaConf.structured(config("freeze=99")))
     assert end.value.code == 2
     assert "ConfigError: freeze=99 goes past the last block" in capsys.readouterr().err
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-import tlx.classify.__main__  # noqa: F401  registers the schema of classifications
-import tlx.config.identity as identity
 from tests.conftest import Compose
-from tlx.config.check import conf_dir
-from tlx.config.classify_schema import ClassifyConfig, FoldersConfig
 from tlx.config.identity import fingerprint, settings
-from tlx.config.schema import Config, TrainerConfig
+from tlx.config.schema import SCHEMAS, ClassifyConfig, Config, FoldersConfig, TrainerConfig
+from tlx.config.typed import plain
 
 # As version 0.2.0 gave them, before there was a rule for later keys.
 PINNED = {
@@ -39,14 +35,15 @@ PINNED_CLASSIFY = {
 def test_fingerprints_are_those_of_earlier_versions(
     overrides: str, compose_config: Compose
 ) -> None:
-    assert fingerprint(compose_config(*overrides.split())) == PINNED[overrides]
+    assert fingerprint(plain(compose_config(*overrides.split()))) == PINNED[overrides]
 
 
 @pytest.mark.parametrize("overrides", PINNED_CLASSIFY)
-def test_fingerprints_of_classifications_are_those_of_earlier_versions(overrides: str) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("classify", overrides=overrides.split())
-    assert fingerprint(cfg) == PINNED_CLASSIFY[overrides]
+def test_fingerprints_of_classifications_are_those_of_earlier_versions(
+    overrides: str, compose_config: Compose
+) -> None:
+    cfg = compose_config("task=classify", *overrides.split())
+    assert fingerprint(plain(cfg)) == PINNED_CLASSIFY[overrides]
 
 
 @dataclass
@@ -68,15 +65,15 @@ class LaterConfig(Config):
 def test_a_later_key_says_nothing_while_it_has_its_default(
     compose_config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity, "Config", LaterConfig)
-    old = compose_config()
+    monkeypatch.setitem(SCHEMAS, "detect", LaterConfig)
+    old = plain(compose_config())
 
-    def later(**values: Any) -> str:
-        plain: Any = OmegaConf.to_container(old, resolve=True)
-        for key, value in values.items():
+    def later(**changes: Any) -> str:
+        values: Any = copy.deepcopy(old)
+        for key, value in changes.items():
             group, _, name = key.partition("_")
-            plain.setdefault(group, {})[name] = value
-        return fingerprint(OmegaConf.create(plain))
+            values.setdefault(group, {})[name] = value
+        return fingerprint(values)
 
     assert later(trainer_nesterov=False, extra_amount=3) == fingerprint(old) == PINNED[""]
     other = {later(trainer_nesterov=True), later(extra_amount=4), later(extra_amount=5)}
@@ -94,20 +91,21 @@ class LaterClassify(ClassifyConfig):
     data: FoldersConfig = field(default_factory=LaterFolders)
 
 
-def test_a_later_key_of_classifications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "ClassifyConfig", LaterClassify)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        plain: Any = OmegaConf.to_container(compose("classify"), resolve=True)
-    plain["data"]["mirror"] = True
-    assert fingerprint(OmegaConf.create(plain)) == PINNED_CLASSIFY[""]
-    plain["data"]["mirror"] = False
-    assert fingerprint(OmegaConf.create(plain)) != PINNED_CLASSIFY[""]
+def test_a_later_key_of_classifications(
+    compose_config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values: Any = plain(compose_config("task=classify"))
+    monkeypatch.setitem(SCHEMAS, "classify", LaterClassify)
+    values["data"]["mirror"] = True
+    assert fingerprint(values) == PINNED_CLASSIFY[""]
+    values["data"]["mirror"] = False
+    assert fingerprint(values) != PINNED_CLASSIFY[""]
 
 
 def test_every_key_of_a_policy_that_is_not_tlx_s_own_counts(compose_config: Compose) -> None:
-    plain: Any = OmegaConf.to_container(compose_config(), resolve=True)
+    values: Any = plain(compose_config())
     prints = set()
     for every in (1, 2):
-        plain["policy"] = {"name": "gradual", "every": every}
-        prints.add(fingerprint(OmegaConf.create(plain)))
+        values["policy"] = {"name": "gradual", "every": every}
+        prints.add(fingerprint(values))
     assert len(prints) == 2

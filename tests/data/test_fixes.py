@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from tests.conftest import Compose
 from tlx.common.errors import DataError
 from tlx.config.identity import fingerprint
+from tlx.config.typed import plain
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import FOUND, TRUTH, Fix, apply_fixes, read_fixes, write_fixes
 from tlx.data.formats.annotations import Item
@@ -161,7 +161,7 @@ def test_training_reads_the_list_and_reports_what_it_did(
 ) -> None:
     path = tmp_path / "fixes.csv"
     write_fixes(path, [Fix("test/000.png", "remove"), Fix("train/003.png", "missing object")])
-    plain, fixed = tiny_config(), tiny_config(f"data.fixes={path}")
+    unfixed, fixed = tiny_config(), tiny_config(f"data.fixes={path}")
     data = build_data(fixed.data, tmp_path / "cache")
     assert [i.image.name for i in data.splits["test"]].count("000.png") == 0
     assert data.report["counts"]["test"]["images"] == 5
@@ -169,13 +169,13 @@ def test_training_reads_the_list_and_reports_what_it_did(
     rows = {row["kind"]: row for row in data.faults.to_rows()}
     assert rows["fix-image"]["where"] == f"{path}:2"
     assert rows["fix-image"]["detail"] == "remove: picture"
-    assert fingerprint(plain) != fingerprint(fixed)
+    assert fingerprint(plain(unfixed)) != fingerprint(plain(fixed))
 
 
 def test_without_a_list_a_run_is_the_one_it_was_before_there_were_lists(
     tiny_config: Compose,
 ) -> None:
     now = tiny_config()
-    earlier = OmegaConf.to_container(now, resolve=True)
+    earlier = plain(now)
     del earlier["data"]["fixes"]
-    assert fingerprint(OmegaConf.create(earlier)) == fingerprint(now)
+    assert fingerprint(earlier) == fingerprint(plain(now))

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from tests.conftest import Compose
 from tests.export.helpers_deploy import CLASSES, ColourRuntime, save_tiny_checkpoint
 from tests.export.helpers_export import written
 from tlx.common.errors import ConfigError, DataError
 from tlx.config.schema import DetectorConfig
+from tlx.config.typed import plain
 from tlx.data.module import DetectionData, build_data
 from tlx.evaluate import EvaluateConfig, evaluate, main
 from tlx.evaluation.deployed import evaluate_deployed
@@ -70,7 +70,7 @@ def test_the_program_shows_the_steps_to_detectnet(
 
 def subject(config: Any, tmp_path: Path) -> tuple[DetectionData, DetectorConfig]:
     dataset = build_data(config.data, tmp_path / "cache").membership.as_lists()
-    stored: Any = OmegaConf.to_container(config, resolve=True)
+    stored: Any = plain(config)
     found = read_subject(stored, CLASSES, dataset, tmp_path / "cache", where="the run")
     return found.data, found.detector
 

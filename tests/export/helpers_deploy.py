@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from tests.models.helpers_engine import detector_of
+from tlx.config.schema import RunConfig
+from tlx.config.typed import plain
 from tlx.data.membership import Membership
 from tlx.data.module import build_data
 from tlx.models.detectors.ssd.ssd import SSD
@@ -26,10 +27,10 @@ _FILLS = {"blue": (30, 30, 220), "red": (220, 30, 30)}
 def save_tiny_checkpoint(path: Path, config: Any, seed: int = 0) -> SSD:
     """A detector of random weights in the state in which a run on the tiny set leaves its own."""
     detector = detector_of("mobilenet_v1", seed=seed)
-    plain = OmegaConf.to_container(config, resolve=True) if config else {}
+    values = plain(config) if config else {}
     state = {f"detector.{key}": value for key, value in detector.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    meta = checkpoint_meta(detector, Membership(tuple(CLASSES), _members(config)), plain)
+    meta = checkpoint_meta(detector, Membership(tuple(CLASSES), _members(config)), values)
     torch.save({"tlx": meta, "state_dict": state}, path)
     return detector
 
@@ -47,9 +48,9 @@ class ColourRuntime(Runtime):
 
     backend = "colour"
 
-    def __init__(self, config: DictConfig, score: float = 0.9) -> None:
-        plain: Any = OmegaConf.to_container(config, resolve=True)
-        meta = ModelMeta(tuple(CLASSES), SIDE, (127.5,) * 3, (127.5,) * 3, config=plain,
+    def __init__(self, config: RunConfig, score: float = 0.9) -> None:
+        values: Any = plain(config)
+        meta = ModelMeta(tuple(CLASSES), SIDE, (127.5,) * 3, (127.5,) * 3, config=values,
                          dataset=_members(config))  # fmt: skip
         super().__init__(meta, batch=None)
         self.score = score

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 import tlx.models.backbones  # noqa: F401
 from tests.models.helpers_engine import detector_of
 from tlx.config.schema import DataConfig
+from tlx.config.typed import from_plain
 from tlx.data.membership import Membership
 from tlx.data.module import build_data
 from tlx.export import Exported, Options, write
@@ -59,7 +59,7 @@ def write_checkpoint(
 def _members(classes: list[str], config: dict) -> Membership:
     if "data" not in config:
         return Membership(tuple(classes), {})
-    cfg: Any = OmegaConf.merge(OmegaConf.structured(DataConfig), config["data"])
+    cfg = from_plain(config["data"], DataConfig, "the test")
     with TemporaryDirectory() as cache:
         return build_data(cfg, Path(cache)).membership
 

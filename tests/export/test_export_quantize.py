@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from tests.conftest import tiny_overrides
 from tests.export.helpers_export import (
@@ -20,6 +19,7 @@ from tests.export.helpers_export import (
     written,
 )
 from tlx.common.errors import ConfigError, DataError
+from tlx.config import typed
 from tlx.export.calibration_cache import read_calibration_cache, write_calibration_cache
 from tlx.export.contract import check_detectnet
 from tlx.export.network import ExportNetwork
@@ -128,7 +128,7 @@ def test_calibration_cache_has_a_scale_for_every_convolution(
 @pytest.fixture
 def config(tiny_set: Path, tmp_path: Path, compose_config) -> dict:  # type: ignore[no-untyped-def]
     cfg = compose_config(*tiny_overrides(tiny_set, tmp_path), "backbone=mobilenet_v1")
-    return OmegaConf.to_container(cfg, resolve=False)
+    return typed.plain(cfg)
 
 
 def test_calibrates_on_val_of_the_run(config: dict, tiny_set: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.conftest import Compose, tiny_overrides
 from tests.helpers_process import run_program
 from tests.report.helpers_report import compared, make_record, rows_of, write_runs
 from tlx.config.identity import run_label
+from tlx.config.typed import plain, to_yaml
 from tlx.records.arms import arm_labels, arm_settings, natural
 from tlx.report import compare, load_records
 from tlx.report.comparison.recommend import recommend
@@ -23,7 +24,7 @@ from tlx.study.report_callback import SweepReport
 
 def labels(compose_config: Compose, *lines: str) -> list[str]:
     """The label of every command line, in one study."""
-    return arm_labels([arm_settings(compose_config(*line.split())) for line in lines])
+    return arm_labels([arm_settings(plain(compose_config(*line.split()))) for line in lines])
 
 
 @pytest.mark.parametrize(
@@ -67,10 +68,10 @@ def test_labels_say_what_was_swept(
 
 
 def test_one_and_one_point_zero_are_one_value(compose_config: Compose) -> None:
-    plain: Any = OmegaConf.to_container(compose_config(), resolve=True)
-    again = json.loads(json.dumps(plain).replace("10.0", "10"))
-    assert again["trainer"]["clip_norm"] is not plain["trainer"]["clip_norm"]
-    assert len(set(arm_labels([arm_settings(plain), arm_settings(again)]))) == 1
+    values: Any = plain(compose_config())
+    again = json.loads(json.dumps(values).replace("10.0", "10"))
+    assert again["trainer"]["clip_norm"] is not values["trainer"]["clip_norm"]
+    assert len(set(arm_labels([arm_settings(values), arm_settings(again)]))) == 1
 
 
 def test_arms_that_nothing_known_tells_apart_have_names_of_their_own() -> None:
@@ -85,10 +86,10 @@ def test_reading_order_goes_by_numbers() -> None:
 
 def configured(cfg: Any, **changes: Any) -> dict[str, Any]:
     """A finished run of a configuration, its figures made up."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    weights = {"source": plain["backbone"]["weights"], "sha256": None}
+    values: Any = plain(cfg)
+    weights = {"source": values["backbone"]["weights"], "sha256": None}
     return make_record(
-        str(cfg.freeze), cfg.seed, config=plain, weights=weights, policy=cfg.policy.name,
+        str(cfg.freeze), cfg.seed, config=values, weights=weights, policy=cfg.policy["name"],
         **changes,
     )  # fmt: skip
 
@@ -169,7 +170,7 @@ def test_earlier_records_are_read_with_the_configuration_beside_them(
         del record["config"]
     write_runs(tmp_path, *records)
     for place, cfg in enumerate(cfgs):
-        text = OmegaConf.to_yaml(cfg, resolve=True)
+        text = to_yaml(cfg)
         (tmp_path / "nested" / f"{place:02d}" / "config.yaml").write_text(text)
     study = compare(load_records([tmp_path]).records)
     assert [(row.arm.label, len(row.arm.records)) for row in study.rows] == [
@@ -245,7 +246,7 @@ def test_a_sweep_of_what_changes_no_number_is_said(compose_config: Compose) -> N
     jobs = []
     for workers in (0, 1):
         cfg = compose_config(f"trainer.workers={workers}")
-        jobs.append((cfg, Path("runs", run_label(cfg))))
+        jobs.append((cfg, Path("runs", run_label(plain(cfg)))))
     (line,) = repeats(planned(jobs))
     assert line.startswith("2 jobs of this sweep are one run, runs/freeze=none-seed=0-")
 

@@ -9,13 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
 import tlx.training.fit
-from tests.conftest import tiny_overrides, write_set
+from tests.conftest import composed, tiny_overrides, write_set
 from tests.export.helpers_export import written
-from tlx.config.check import conf_dir
+from tlx.config.schema import RunConfig
 from tlx.training.run import run
 
 _KEEP: list[TemporaryDirectory[str]] = []  # until the process ends
@@ -27,10 +25,9 @@ class _Crash(pl.Callback):
             raise RuntimeError("killed")
 
 
-def config_of(folder: Path, *overrides: str) -> DictConfig:
+def config_of(folder: Path, *overrides: str) -> RunConfig:
     every = [*tiny_overrides(folder / "set", folder), "freeze=8", "trainer.checkpoint_minutes=0"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("config", overrides=[*every, *overrides])
+    return composed(*every, *overrides)
 
 
 @functools.cache

@@ -14,13 +14,13 @@ from typing import Any
 
 import psutil
 import pytest
-from omegaconf import DictConfig
 
 import tlx.common.lock
 import tlx.training.run
 from tests.conftest import Compose
 from tlx.common.errors import BusyError
 from tlx.common.lock import run_lock
+from tlx.config.schema import RunConfig
 from tlx.study.attempt import attempt
 from tlx.study.isolate import run_in_child
 from tlx.training.interrupt import Interrupted
@@ -98,7 +98,7 @@ def test_a_stop_is_passed_on_once(family: Family, number: int, tmp_path: Path) -
 def test_a_killed_child_is_recorded_and_raises_nothing(
     tiny_config: Compose, tmp_path: Path
 ) -> None:
-    def start(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    def start(cfg: RunConfig, folder: Path) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
         return {}
 

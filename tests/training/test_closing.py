@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from tests.conftest import Compose, tiny_overrides
 from tlx.common.cli import hydra_command
 from tlx.common.errors import ConfigError, WeightsError
-from tlx.config.check import conf_dir, stored_config
-from tlx.config.schema import Config
+from tlx.config.check import conf_dir
+from tlx.config.typed import stored_config, to_yaml
 from tlx.export.commands import commands
 from tlx.records.learned import diverged
 from tlx.report.comparison.cautions import cautions
@@ -172,9 +171,9 @@ def test_advice_that_names_a_place_can_be_pasted(tmp_path: Path) -> None:
 def test_a_foreign_cache_of_a_run_can_be_pasted(tiny_config: Compose, tmp_path: Path) -> None:
     cfg = tiny_config()
     cfg.cache_dir = str(tmp_path / "it's a=b")
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    (tmp_path / "config.yaml").write_text(to_yaml(cfg))
     with pytest.raises(ConfigError) as raised:
-        stored_config(tmp_path / "config.yaml", Config, "elsewhere")
+        stored_config(tmp_path / "config.yaml", "elsewhere")
     (word,) = shlex.split(re.search("add (.*) if that", str(raised.value))[1])
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         assert compose("config", overrides=[word]).cache_dir == cfg.cache_dir

@@ -19,19 +19,18 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 import tlx.training.fit
 from tests.conftest import Compose, tiny_overrides
 from tests.helpers_process import run_program
 from tlx.activations.plan import Forecast
 from tlx.common.errors import ConfigError, StorageError, WeightsError
-from tlx.config.check import stored_config
-from tlx.config.schema import Config
+from tlx.config.schema import RunConfig
+from tlx.config.typed import stored_config, to_yaml
 from tlx.data.dataset import EpochBatches
+from tlx.training.detection import DetectionTask
 from tlx.training.interrupt import Interrupted
 from tlx.training.run import run
-from tlx.training.task import DetectionTask
 
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # other tests run beside this one
 STEPS = 6  # two epochs of three batches
@@ -108,7 +107,7 @@ def assert_equal_runs(a: Path, b: Path) -> None:
 
 
 def assert_resumed(
-    cfg: DictConfig, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+    cfg: RunConfig, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that will be stopped in a step goes on to the numbers of `tmp_path/whole`."""
     folder = tmp_path / f"stopped{step}"
@@ -253,7 +252,7 @@ def test_crash_loses_only_the_steps_since_the_last_checkpoint(
     stopped: Callable[[int, bool], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cfg: DictConfig = tiny_config("freeze=4", "trainer.checkpoint_minutes=0")
+    cfg: RunConfig = tiny_config("freeze=4", "trainer.checkpoint_minutes=0")
     run(cfg, tmp_path / "whole")
     stopped(step, True)
     with pytest.raises(RuntimeError, match="killed"):
@@ -311,7 +310,7 @@ def test_a_batch_out_of_order_stops_the_training(
 @pytest.fixture(scope="module")
 def two_runs(
     tiny_set: Path, tmp_path_factory: pytest.TempPathFactory, compose_config: Compose
-) -> tuple[Path, DictConfig]:
+) -> tuple[Path, RunConfig]:
     """A folder with `run`, which was stopped in its second epoch, and the undisturbed `whole`."""
     folder = tmp_path_factory.mktemp("two_runs")
     cfg = compose_config(*tiny_overrides(tiny_set, folder), "freeze=8", "trainer.workers=1")
@@ -325,7 +324,7 @@ def two_runs(
 
 
 @pytest.fixture
-def interrupted(two_runs: tuple[Path, DictConfig], tmp_path: Path) -> DictConfig:
+def interrupted(two_runs: tuple[Path, RunConfig], tmp_path: Path) -> RunConfig:
     """Those runs in `tmp_path`, with their configuration."""
     shutil.copytree(two_runs[0], tmp_path, dirs_exist_ok=True)
     return deepcopy(two_runs[1])
@@ -353,7 +352,7 @@ def test_damage_to_one_checkpoint_leaves_the_other(tiny_config: Compose, tmp_pat
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_last_checkpoint_gives_way_to_the_best(
-    damage: str, interrupted: DictConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: str, interrupted: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints = tmp_path / "run" / "checkpoints"
     last = checkpoints / "last.ckpt"
@@ -366,7 +365,7 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_best(
 
 
 def test_where_every_checkpoint_is_damaged_the_way_on_is_said(
-    interrupted: DictConfig, tmp_path: Path
+    interrupted: RunConfig, tmp_path: Path
 ) -> None:
     checkpoints = tmp_path / "run" / "checkpoints"
     for path in checkpoints.glob("*.ckpt"):
@@ -378,7 +377,7 @@ def test_where_every_checkpoint_is_damaged_the_way_on_is_said(
 
 
 def test_checkpoints_of_another_configuration_are_not_continued(
-    interrupted: DictConfig, tmp_path: Path
+    interrupted: RunConfig, tmp_path: Path
 ) -> None:
     interrupted.trainer.head_lr = 0.5
     with pytest.raises(ConfigError, match="belongs to a run of another configuration"):
@@ -442,11 +441,11 @@ def test_a_stored_configuration_is_read_as_a_strangers(
 ) -> None:
     cfg = tiny_config()
     path = tmp_path / "config.yaml"
-    text = OmegaConf.to_yaml(cfg, resolve=True)
+    text = to_yaml(cfg)
     old, new, message = STORED[name]
     path.write_text(text.replace(old, new, 1) if old else new or text[: len(text) // 2] + "\n :")
     with pytest.raises(ConfigError, match=message) as raised:
-        stored_config(path, Config, cache_dir=str(cfg.cache_dir))
+        stored_config(path, cache_dir=str(cfg.cache_dir))
     assert "\n" not in str(raised.value)
     path.write_text(text)
-    assert stored_config(path, Config, cache_dir=str(cfg.cache_dir)) == cfg
+    assert stored_config(path, cache_dir=str(cfg.cache_dir)) == cfg

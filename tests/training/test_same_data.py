@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
 from PIL import Image
 
 import tlx.training.fit
 from tests.conftest import Compose, tiny_overrides, write_set, write_voc
 from tests.helpers_process import run_program
 from tlx.common.errors import DataError, WeightsError
+from tlx.config.schema import RunConfig
 from tlx.data.module import build_data
 from tlx.evaluate import EvaluateConfig, evaluate
 from tlx.records.digest import sealed
@@ -47,7 +47,7 @@ def overrides(root: Path) -> list[str]:
 
 
 @pytest.fixture
-def config(tiny_config: Compose, own_set: Path) -> Callable[..., DictConfig]:
+def config(tiny_config: Compose, own_set: Path) -> Callable[..., RunConfig]:
     return lambda *more: tiny_config(*overrides(own_set), *more)
 
 
@@ -113,7 +113,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def with_runs(made: Path, compose_config: Compose) -> tuple[Path, DictConfig, DictConfig]:
+def with_runs(made: Path, compose_config: Compose) -> tuple[Path, RunConfig, RunConfig]:
     """Set, `interrupted` and `finished` as they were made; the configurations of the two."""
     root = made / "set"
     one, three = (
@@ -133,7 +133,7 @@ def with_runs(made: Path, compose_config: Compose) -> tuple[Path, DictConfig, Di
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_run_does_not_go_on_with_other_data(
-    name: str, with_runs: tuple[Path, DictConfig, DictConfig]
+    name: str, with_runs: tuple[Path, RunConfig, RunConfig]
 ) -> None:
     change, told = CHANGES[name]
     folder, cfg, _ = with_runs
@@ -150,7 +150,7 @@ def test_a_run_does_not_go_on_with_other_data(
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_finished_run_is_not_taken_for_one_of_todays_data(
-    name: str, with_runs: tuple[Path, DictConfig, DictConfig]
+    name: str, with_runs: tuple[Path, RunConfig, RunConfig]
 ) -> None:
     change, told = CHANGES[name]
     folder, _, cfg = with_runs
@@ -178,7 +178,7 @@ def test_a_sweep_over_changed_data_fails_and_loses_nothing(own_set: Path, tmp_pa
 
 
 def test_a_finished_run_without_its_data_stays_finished(
-    config: Callable[..., DictConfig],
+    config: Callable[..., RunConfig],
     own_set: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -190,7 +190,7 @@ def test_a_finished_run_without_its_data_stays_finished(
 
 
 def test_records_of_earlier_versions_are_not_taken_for_todays(
-    config: Callable[..., DictConfig], tmp_path: Path
+    config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     run(config(), tmp_path / "run")
     path = tmp_path / "run" / "record.json"
@@ -202,7 +202,7 @@ def test_records_of_earlier_versions_are_not_taken_for_todays(
 
 
 def test_a_pilots_choice_holds_for_its_own_data(
-    config: Callable[..., DictConfig], own_set: Path, tmp_path: Path
+    config: Callable[..., RunConfig], own_set: Path, tmp_path: Path
 ) -> None:
     from tlx.study.pilot import pilot, start
 
@@ -216,7 +216,7 @@ def test_a_pilots_choice_holds_for_its_own_data(
 
 
 def test_a_pilot_that_was_interrupted_goes_on_with_its_own_data_only(
-    config: Callable[..., DictConfig], own_set: Path, tmp_path: Path
+    config: Callable[..., RunConfig], own_set: Path, tmp_path: Path
 ) -> None:
     from tlx.study.pilot import pilot
 
@@ -298,7 +298,7 @@ def write_other(root: Path, counts: dict[str, int]) -> Path:
 
 def test_another_set_is_evaluated_whole_without_what_was_trained_on(
     trained: dict[str, Any],
-    config: Callable[..., DictConfig],
+    config: Callable[..., RunConfig],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -315,7 +315,7 @@ def test_another_set_is_evaluated_whole_without_what_was_trained_on(
     assert "4 pictures are left out, because the model was trained" in caplog.text
 
 
-def splits_of(record: dict[str, Any], config: DictConfig, tmp_path: Path) -> dict[str, list[Any]]:
+def splits_of(record: dict[str, Any], config: RunConfig, tmp_path: Path) -> dict[str, list[Any]]:
     """The run's items, as long as its data are what they were."""
     data = build_data(config.data, tmp_path / "cache")
     assert data.membership.summary() == record["dataset"]

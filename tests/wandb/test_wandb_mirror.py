@@ -12,6 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.conftest import Compose, tiny_overrides
+from tlx.config.typed import plain
 from tlx.records.digest import is_altered
 from tlx.records.predictions import SHOWN, read_predictions
 from tlx.report.__main__ import main
@@ -58,7 +59,7 @@ def mirrored(
     assert len(runs) == 1
     assert warnings == []
     file = next(folder.glob("wandb/offline-run-*/run-*.wandb"))
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = plain(cfg)
     return Mirrored(folder, config, record, runs[0], inspect(file)[0])  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,12 +14,12 @@ from tlx.activations.store import VERSION
 from tlx.data import augment
 from tlx.data.formats.annotations import Item
 from tlx.freeze.proof import frozen_hash
-from tlx.models.detector import Detector
+from tlx.models.trunk import TrunkNetwork
 
 
 def ingredients(
-    detector: Detector, blocks: int, items: list[Item], *, views: int, seed: int, zoom_out: float,
-    dtype: str,
+    network: TrunkNetwork, blocks: int, items: list[Item], *, views: int, seed: int,
+    augmentation: Mapping[str, Any], dtype: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Plain values: equal for two runs only if their prefix sees and computes the same.
 
@@ -34,17 +35,17 @@ def ingredients(
         "store": VERSION,
         "augmentation": augment.VERSION,
         "torch": torch.__version__,
-        "backbone": detector.spec.name,
-        "conventions": asdict(detector.conventions),
+        "backbone": network.spec.name,
+        "conventions": asdict(network.conventions),
         "blocks": blocks,
-        "weights": frozen_hash(detector, blocks),
-        "input_size": detector.input_size,
+        "weights": frozen_hash(network, blocks),
+        "input_size": network.input_size,
         "pictures": pictures.hexdigest(),
         "count": len(items),
         "views": views,
         "seed": seed,
-        "zoom_out": zoom_out,
         "dtype": dtype,
+        **augmentation,
     }
 
 

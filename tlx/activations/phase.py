@@ -10,7 +10,7 @@ from torch import Tensor
 from tlx.activations.codec import Codec
 from tlx.activations.store import ActivationStore
 from tlx.data.dataset import Batch
-from tlx.models.detector import Detector
+from tlx.models.trunk import TrunkNetwork
 
 
 @dataclass
@@ -26,8 +26,8 @@ class PhaseCache:
         return [view * self.pictures + index for index in indices]
 
     @torch.no_grad()
-    def outputs(self, batch: Batch, detector: Detector) -> list[Tensor]:
-        """What `detector.prefix` gives for the batch, read back or computed and stored.
+    def outputs(self, batch: Batch, network: TrunkNetwork) -> list[Tensor]:
+        """What `network.prefix` gives for the batch, read back or computed and stored.
 
         Computed ones make the same round trip as stored ones, so that a step's numbers do not
         depend on whether its slots were filled before.
@@ -36,9 +36,9 @@ class PhaseCache:
         if len(batch.images) == 0:
             fields = self.store.read(slots)
         else:
-            fields = self.codec.encode(detector.prefix(detector.normalize(batch.images)))
+            fields = self.codec.encode(network.prefix(network.normalize(batch.images)))
             self.store.write(slots, fields)
-        return self.codec.decode(fields, detector.priors.device)
+        return self.codec.decode(fields, network.mean.device)
 
 
 @dataclass

@@ -17,7 +17,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor
 
 import tlx.config.composition  # noqa: F401  registers the schema and the resolvers
@@ -31,6 +31,8 @@ from tlx.benchmark.step import LEARNING_RATE, Stepper
 from tlx.benchmark.usual_loader import usual_loader
 from tlx.common.errors import TlxError
 from tlx.config.check import conf_dir
+from tlx.config.schema import Config
+from tlx.config.typed import typed
 from tlx.data.dataset import Batch, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders
 from tlx.records.checkpoint import checkpoint_meta
@@ -112,7 +114,7 @@ def _bare(stepper: Stepper, cfg: TrainBenchmark) -> np.ndarray:
     return np.array(seconds[cfg.warmup :])
 
 
-def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) -> DictConfig:
+def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) -> Config:
     cached = slot.arm in CACHED
     steps_an_epoch = batches_per_epoch(len(data.splits["train"]), cfg.batch_size)
     values = {
@@ -141,7 +143,9 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = compose("config", overrides=[f"{k}={v}" for k, v in values.items()])
     composed.data = OmegaConf.structured(data_config(cfg))
-    return composed
+    found = typed(composed)
+    assert isinstance(found, Config)
+    return found
 
 
 def _tlx_run(

@@ -1,30 +1,27 @@
-"""`python -m tlx.classify`: one run, several (`-m`), or the continuation of a run (`resume=`)."""
+"""`python -m tlx.classify`: short for `python -m tlx.train task=classify`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from tlx.classify.run import run
-from tlx.config.classify_schema import ClassifyConfig
-from tlx.config.composition import run_composed
-from tlx.training.job import finish, resumed_config
-
-
-def job(cfg: DictConfig) -> None:
-    """One Hydra job."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    finish(
-        lambda: run(resumed_config(cfg, folder, ClassifyConfig), folder),
-        "tlx.classify", cfg, folder,
-    )  # fmt: skip
+import tlx.classify.task
+import tlx.study.program
 
 
 def main() -> None:
     """Entry point."""
-    run_composed(job, "classify", ClassifyConfig)
+    sys.argv[1:] = with_task(sys.argv[1:])
+    tlx.study.program.main()
+
+
+def with_task(arguments: list[str]) -> list[str]:
+    """The command line with `task=classify`, beside its first `KEY=VALUE`: Hydra takes these only
+    where no option stands between them."""
+    keys = [a.partition("=")[0] if "=" in a and a[0] != "-" else None for a in arguments]
+    if "task" in keys:
+        return arguments
+    place = next((place for place, key in enumerate(keys) if key), len(arguments))
+    return [*arguments[:place], "task=classify", *arguments[place:]]
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from tlx.common.version import __version__
 from tlx.data.membership import Membership
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
+from tlx.records.record import CLASSIFICATION
 
-TASK = "classification"
+TASK = CLASSIFICATION
 
 
 def classifier_meta(

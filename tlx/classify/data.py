@@ -14,7 +14,7 @@ from torch import Tensor
 from tlx.classify.folders import read_folders, refuse_empty
 from tlx.classify.shapes import ensure_shapes
 from tlx.common.errors import DataError
-from tlx.config.classify_schema import FoldersConfig
+from tlx.config.schema import FoldersConfig
 from tlx.data.augment import TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.duplicates import near_duplicate_groups

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 
 from tlx.classify.checkpoint import TASK, load_classifier
 from tlx.classify.data import build_folders
@@ -40,8 +40,8 @@ from tlx.common.cli import parse, run_program
 from tlx.common.errors import ConfigError, DataError, ExportError
 from tlx.common.files import write_json, write_text
 from tlx.common.version import __version__
-from tlx.config.check import plain_config
-from tlx.config.classify_schema import FoldersConfig
+from tlx.config.schema import FoldersConfig
+from tlx.config.typed import from_plain
 from tlx.data.membership import Membership, drift
 from tlx.data.module import DetectionData
 from tlx.export.job import choose_normalisation, choose_opset
@@ -119,11 +119,10 @@ def export(cfg: ExportConfig) -> Exported:
 def read_data(meta: dict[str, Any], root: str | None, cache_dir: Path) -> DetectionData:
     """The set that a checkpoint was trained on, split as then; `root`: its place today."""
     where = "the configuration in the checkpoint"
-    plain = plain_config(meta["config"].get("data"), FoldersConfig, where)
-    plain.classes = list(meta["classes"])
+    cfg = from_plain(meta["config"].get("data"), FoldersConfig, where)
+    cfg.classes = list(meta["classes"])
     if root is not None:
-        plain.root = root
-    cfg: Any = OmegaConf.to_object(plain)
+        cfg.root = root
     had = Membership.read(meta["classes"], meta.get("dataset"), "the checkpoint")
     data = build_folders(cfg, cache_dir, had)
     if had is None and len(data.report["named"]) < len(data.splits):

@@ -42,15 +42,18 @@ class Tally:
         """What a validation needs.
 
         accuracy: top-1. macro_accuracy: mean over the classes that have pictures, so that a rare
-        class counts as much as a frequent one. cross_entropy: in nats.
+        class counts as much as a frequent one. macro_f1: the same mean of F1. cross_entropy: in
+        nats.
         """
         found, targets = self.probabilities, self.targets
         count = len(self.classes)
         recalls = multiclass_accuracy(found, targets, count, average="none")
+        f1 = multiclass_f1_score(found, targets, count, average="none")
         present = torch.bincount(targets, minlength=count) > 0
         return {
             "accuracy": float(multiclass_accuracy(found, targets, count, average="micro")),
             "macro_accuracy": float(recalls[present].mean()),
+            "macro_f1": float(f1[present].mean()),
             "cross_entropy": float(F.nll_loss(found.clamp_min(1e-12).log(), targets)),
         }
 

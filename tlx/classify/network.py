@@ -62,6 +62,12 @@ class Classifier(TrunkNetwork):
         return self.heads(self.features(x))
 
     @torch.no_grad()
+    def probabilities_from(self, outputs: list[Tensor]) -> Tensor:
+        """`probabilities`, from what `eval_outputs` returned for the normalised images."""
+        with torch.autocast(outputs[-1].device.type, enabled=False):
+            return self.heads(self.eval_maps(outputs)).float().softmax(1)
+
+    @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """RGB (N, 3, S, S) in 0..255 -> softmax (N, classes).
 

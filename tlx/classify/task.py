@@ -1,34 +1,64 @@
-"""The Lightning module of classification: a classifier under a freeze schedule."""
+"""Classification as a task: its network, the Lightning module that trains and evaluates it."""
 
 from __future__ import annotations
 
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tlx.activations.phase import PhaseCaches
+from tlx.classify.checkpoint import classifier_meta, fill
+from tlx.classify.data import FolderLoaders, build_folders
 from tlx.classify.figures import Figures, Tally
 from tlx.classify.network import Classifier
-from tlx.config.classify_schema import ClassifierConfig
-from tlx.config.schema import TrainerConfig
+from tlx.common.drawing import evenly_spaced
+from tlx.common.files import path_below, write_text
+from tlx.config.schema import ClassifierConfig, ClassifyConfig, TrainerConfig
+from tlx.config.typed import plain
 from tlx.data.dataset import Batch
+from tlx.data.membership import Membership
+from tlx.data.module import DetectionData
+from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import read_torch, resolve
+from tlx.records.record import Record
+from tlx.training.closing import shortages
 from tlx.training.freeze_task import FreezeTask
+from tlx.training.kinds import TaskKind, channels_last, register
 from tlx.training.plan import EnginePlan
-from tlx.training.recorder import Recorder
+from tlx.wandb.media import captioned
+
+log = logging.getLogger(__name__)
+
+PREDICTIONS = "predictions.csv"
+MARGIN = 0.05  # that a mean accuracy must be above chance, to have learned anything
 
 
 class ClassificationTask(FreezeTask):
-    """Train and evaluate `classifier`; plan and meta: see `FreezeTask`; `seed`: of dropout."""
+    """Train and evaluate `classifier`.
+
+    Args:
+        plan, meta: see `FreezeTask`. seed: of dropout.
+        remembered: bytes that may be kept of the frozen blocks' outputs on "val".
+    """
 
     def __init__(
         self, classifier: Classifier, plan: EnginePlan, trainer_cfg: TrainerConfig,
         classifier_cfg: ClassifierConfig, classes: list[str], meta: dict[str, Any], seed: int = 0,
+        remembered: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(plan, trainer_cfg, meta)
         self.classifier, self.classifier_cfg, self.classes = classifier, classifier_cfg, classes
         self.seed = seed
         self.tally = Tally(classes)
+        self.memory = PrefixMemory(remembered)
         self.figures: Figures = {}
 
     @property
@@ -38,7 +68,11 @@ class ClassificationTask(FreezeTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The cross entropy of a batch."""
-        outputs = self.classifier.prefix(self.classifier.normalize(batch.images))
+        cache = self.plan.caches.at(self.current_epoch)
+        if cache is not None:
+            outputs = cache.outputs(batch, self.classifier)
+        else:
+            outputs = self.classifier.prefix(self.classifier.normalize(batch.images))
         maps = self.classifier.tail(outputs)
         # What is dropped follows from seed and step, so that a resumed run drops the same.
         devices = [self.device] if self.device.type == "cuda" else []
@@ -51,16 +85,14 @@ class ClassificationTask(FreezeTask):
             self.log("loss", loss, prog_bar=True, logger=False)
         return {"loss": loss}
 
-    def _update(self, batch: Batch) -> None:
-        self.tally.update(self.classifier.probabilities(batch.images), targets_of(batch))
-
     def on_validation_epoch_start(self) -> None:
         """Forget the previous validation."""
         self.tally = Tally(self.classes)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect probabilities on `val`."""
-        self._update(batch)
+        """Collect probabilities on `val`, which comes again."""
+        outputs = self.memory.outputs(self.classifier, batch)
+        self.tally.update(self.classifier.probabilities_from(outputs), targets_of(batch))
 
     def on_validation_epoch_end(self) -> None:
         """The figures that select a checkpoint."""
@@ -72,7 +104,7 @@ class ClassificationTask(FreezeTask):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect probabilities on the split under test."""
-        self._update(batch)
+        self.tally.update(self.classifier.probabilities(batch.images), targets_of(batch))
 
     def on_test_epoch_end(self) -> None:
         """All figures of the whole split at once."""
@@ -84,10 +116,104 @@ def targets_of(batch: Batch) -> Tensor:
     return batch.targets.labels[:, 0] - 1
 
 
-class Course(Recorder):
-    """The columns of a classification's course."""
+@register
+class Classify(TaskKind[ClassifyConfig, Classifier]):
+    """`task=classify`."""
 
-    losses = ("loss",)
-    val = ("accuracy", "macro_accuracy", "cross_entropy")
-    curves = ("accuracy", "macro_accuracy")
-    shown = {"accuracy": "accuracy", "cross entropy": "cross_entropy"}  # noqa: RUF012  constant
+    name = "classify"
+    program = "tlx.classify"
+    score = ("macro_accuracy", "mean accuracy of the classes")
+
+    def read_data(self, cfg: ClassifyConfig) -> DetectionData:
+        """Pictures in class folders."""
+        return build_folders(cfg.data, Path(cfg.cache_dir).expanduser())
+
+    def network(self, cfg: ClassifyConfig, classes: list[str], record: Record) -> Classifier:
+        """The configured classifier."""
+        spec = backbone_spec(cfg.backbone.name)
+        pretrained = resolve(spec, cfg.backbone.weights)
+        record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
+        torch.manual_seed(cfg.seed)
+        settings = cfg.classifier
+        classifier = Classifier(
+            spec, pretrained.conventions, len(classes), settings.input_size, settings.dropout
+        )
+        classifier.load_pretrained(pretrained)
+        return channels_last(classifier)
+
+    def loss(self, network: Classifier, maps: list[Tensor]) -> Tensor:
+        """Every picture is of the first class."""
+        logits = network.heads(maps).float()
+        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
+
+    def augmentation(self, cfg: ClassifyConfig) -> Mapping[str, Any]:
+        """Random crops."""
+        return {"least_area": cfg.data.least_area}
+
+    def loaders(
+        self, cfg: ClassifyConfig, data: DetectionData, caches: PhaseCaches
+    ) -> FolderLoaders:
+        """Random crops, mirrored and discoloured (`CropAugment`)."""
+        return FolderLoaders(
+            data, cfg.classifier.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
+            seed=cfg.seed, views=cfg.cache.views, cached=caches, least_area=cfg.data.least_area,
+        )  # fmt: skip
+
+    def module(
+        self, cfg: ClassifyConfig, network: Classifier, plan: EnginePlan, data: DetectionData,
+        members: Membership, device: torch.device,
+    ) -> ClassificationTask:  # fmt: skip
+        """See `ClassificationTask`."""
+        return ClassificationTask(
+            network, plan, cfg.trainer, cfg.classifier, data.classes,
+            classifier_meta(network, members, plain(cfg)), cfg.seed,
+            memory_budget(cfg.cache, device),
+        )  # fmt: skip
+
+    def fill(self, network: Classifier, path: Path) -> None:
+        """As `tlx.classify.checkpoint` reads them."""
+        fill(network, read_torch(path), path)
+
+    def keep(
+        self, cfg: ClassifyConfig, module: FreezeTask, data: DetectionData, run_dir: Path
+    ) -> None:
+        """`predictions.csv`."""
+        assert isinstance(module, ClassificationTask)
+        write_text(run_dir / PREDICTIONS, predictions_csv(module, data))
+        log.info(
+            "test: accuracy %.3f, mean over classes %.3f, %d pictures",
+            *(module.figures[key] for key in ("accuracy", "macro_accuracy", "pictures")),
+        )
+
+    def pictures(self, data: DetectionData, run_dir: Path, count: int) -> Sequence[Any]:
+        """With the true and the found class."""
+        rows = list(csv.DictReader(io.StringIO((run_dir / PREDICTIONS).read_text("utf-8"))))
+        items = data.splits["test"]
+        return captioned(
+            [
+                (data.cache[items[i].digest], "{picture}: {class}, found {found} ({probability})"
+                 .format_map(rows[i]))
+                for i in evenly_spaced(len(items), count)
+            ]
+        )  # fmt: skip
+
+    def shortages(self, steps: int, data: DetectionData) -> list[str]:
+        """Too few steps."""
+        return shortages(steps, None)
+
+    def floor(self, classes: int) -> float:
+        """A little above chance, which is the same for every class distribution."""
+        return 1 / classes + MARGIN if classes else MARGIN
+
+
+def predictions_csv(task: ClassificationTask, data: DetectionData) -> str:
+    """A line for each test picture: file below the root, true class, found class, probability."""
+    best, found = task.tally.probabilities.max(1)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["picture", "class", "found", "probability"])
+    root = Path(data.report["root"])
+    for row, item in enumerate(data.splits["test"]):
+        names = data.classes[int(item.labels[0]) - 1], data.classes[int(found[row])]
+        writer.writerow([path_below(item.image, root), *names, f"{float(best[row]):.4f}"])
+    return text.getvalue()

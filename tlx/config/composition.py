@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,19 +20,26 @@ from tlx.common.cli import FAILED, fail, refuse_empty
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
 from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import check_config, conf_dir
-from tlx.config.classify_check import check_classify
-from tlx.config.classify_schema import ClassifyConfig, set_name
 from tlx.config.identity import as_written, flat, run_dir, run_subdir
-from tlx.config.schema import Config
+from tlx.config.schema import SCHEMAS, RunConfig
+from tlx.config.typed import schema_of, typed
 from tlx.freeze.policies.base import POLICIES
 
-ConfigStore.instance().store(name="schema", node=Config)
-ConfigStore.instance().store(name="classify_schema", node=ClassifyConfig)
+SAMPLE_FOLDERS = "shapes"
+
+
+def set_name(root: str | None) -> str:
+    """What a set of class folders is called: its folder, or the embedded sample's name."""
+    return SAMPLE_FOLDERS if root is None else Path(root).expanduser().absolute().name
+
+
+for task, schema in SCHEMAS.items():
+    ConfigStore.instance().store(name=f"{task}_schema", node=schema)
 for name, resolver in (("run_dir", run_dir), ("run_subdir", run_subdir), ("set_name", set_name)):
     OmegaConf.register_new_resolver(f"tlx.{name}", resolver, replace=True)
 
 
-def run_composed(job: Callable[[DictConfig], Any], config_name: str, schema: type = Config) -> None:
+def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") -> None:
     """Compose `config_name` of `conf/` with the command line, and do the job, or the sweep.
 
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
@@ -46,7 +54,7 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str, schema: typ
     def noted(cfg: DictConfig) -> Any:
         nonlocal begun
         try:
-            check_known(cfg, schema)
+            check_known(cfg)
         except ConfigError as error:
             fail(error)
         begun = True
@@ -58,7 +66,7 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str, schema: typ
     except Exception as error:
         if begun:
             raise
-        print(f"ConfigError: {in_words(error, sys.argv[1:], schema)}", file=sys.stderr)
+        print(f"ConfigError: {in_words(error, sys.argv[1:])}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
@@ -68,14 +76,15 @@ def _main(job: Callable[[DictConfig], Any], config_name: str) -> None:
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
 
 
-def check_known(cfg: DictConfig, schema: type = Config) -> None:
+def check_known(cfg: DictConfig) -> None:
     """Refuse a key that was added to the configuration (`+trainer.epoch=3`): nothing would read it;
     and one that is empty.
 
     Raises:
         ConfigError: it names the key and the one that may have been meant.
     """
-    known, values = _known_keys(schema), as_written(cfg)
+    values = as_written(cfg)
+    known = _known_keys([schema_of(cfg)])
     refuse_empty(values)
     for key in values:
         if not key.startswith("policy") and key not in known:
@@ -88,13 +97,12 @@ def check_job(cfg: DictConfig) -> None:
     Raises:
         ConfigError: as `check_known`, and as the program's own check.
     """
-    classifies = "classifier" in cfg
-    check_known(cfg, ClassifyConfig if classifies else Config)
+    check_known(cfg)
     if cfg.resume is None:  # the folder's configuration takes the place of this one
-        (check_classify if classifies else check_config)(cfg)
+        check_config(typed(cfg))
 
 
-def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) -> str:
+def in_words(error: Exception, overrides: Sequence[str]) -> str:
     """What is wrong with a command line or a file of `conf/`, in one line.
 
     A key or choice that there is none of comes with the nearest one.
@@ -115,7 +123,9 @@ def in_words(error: Exception, overrides: Sequence[str], schema: type = Config) 
         given = [o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key]
         file = first_line(error).partition(":")[0]
         where = f"{file}: " if file.startswith("In '") else ""
-        return where + unknown_key(key, _known_keys(schema), given[-1] if given else None)
+        return where + unknown_key(
+            key, _known_keys(_schemas_asked(overrides)), given[-1] if given else None
+        )
     told = " ".join(str(error).split()) or type(error).__name__
     return told if first_line(cause) in told else f"{told}: {first_line(cause)}"
 
@@ -128,11 +138,24 @@ def _of_a_resolver(error: BaseException) -> TlxError | None:
     return below
 
 
-def _known_keys(schema: type) -> list[str]:
+def _schemas_asked(overrides: Sequence[str]) -> list[type]:
+    """Of the task that a command line asks for; without a word of it, of the default."""
+    asked = [o.partition("=")[2] for o in overrides if o.partition("=")[0] == "task"]
+    named = asked[-1].split(",") if asked else ["detect"]
+    return [schema for task, schema in SCHEMAS.items() if task in named] or [*SCHEMAS.values()]
+
+
+def _known_keys(schemas: Sequence[type]) -> list[str]:
     """Full keys, groups and keys of policies; of two with one end the more usual one comes last."""
-    plain = OmegaConf.to_container(OmegaConf.structured(schema))
-    assert isinstance(plain, dict)
-    keys = [str(key) for key in flat({str(key): value for key, value in plain.items()})]
+    keys: list[str] = []
+    shared = {f.name for f in fields(RunConfig)}
+    for schema in schemas:
+        plain = OmegaConf.to_container(OmegaConf.structured(schema))
+        assert isinstance(plain, dict)
+        # A task's own groups come first: `epochs` is rather `trainer.epochs` than `data.epochs`.
+        own = {f.name: f.name not in shared for f in fields(schema)}
+        groups = sorted(plain.items(), key=lambda pair: not own[str(pair[0])])
+        keys += [str(key) for key in flat({str(key): value for key, value in groups})]
     policies = {f"policy.{f.name}" for policy in POLICIES.values() for f in fields(policy)}  # type: ignore[arg-type]
-    groups = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
-    return [*sorted(policies), *keys, *groups]
+    choices = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+    return [*sorted(policies), *keys, *choices]

@@ -14,13 +14,12 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from tlx.common.cli import refuse_empty
-from tlx.config.classify_schema import ClassifyConfig
-from tlx.config.schema import Config
+from tlx.config.typed import schema_of
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.base import POLICIES
 
 # What may differ between two runs of the same experiment without changing a number of it.
-_NOT_IDENTITY = {"runs_dir", "cache_dir", "resume", "name", "logger", "hydra"} | {
+_NOT_IDENTITY = {"runs_dir", "cache_dir", "resume", "name", "logger", "hydra", "task"} | {
     f"trainer.{key}" for key in ("workers", "progress", "checkpoint_minutes", "timer_warmup")
 }
 # The keys that were in the schema when fingerprints were first taken: they always count. A key that
@@ -48,18 +47,22 @@ _FIRST_GROUPS = {
 _FIRST_KEYS = {"freeze", "seed"} | {
     f"{group}.{key}" for group, keys in _FIRST_GROUPS.items() for key in keys
 }
+_LATER_FOR_CLASSIFIERS = ("cache.",)  # a group that they had not
 _FIRST_POLICIES = ("fixed", "two_phase", "auto")  # of any other policy all keys always count
 
 
-def fingerprint(cfg: DictConfig) -> str:
+def fingerprint(cfg: Mapping[Any, Any]) -> str:
     """sha256 (12 digits) of all that decides a run's numbers; equal runs share their folder."""
     plain = identity(cfg)
     policy = plain.get("policy")
     pinned = isinstance(policy, dict) and policy.get("name") in _FIRST_POLICIES
+    first = _FIRST_KEYS
+    if "classifier" in plain:
+        first = {key for key in first if not key.startswith(_LATER_FOR_CLASSIFIERS)}
     later = {
         key: value
         for key, value in default_settings(plain).items()
-        if key not in _FIRST_KEYS and (pinned or not key.startswith("policy."))
+        if key not in first and (pinned or not key.startswith("policy."))
     }
     text = json.dumps(_without(plain, later), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -104,7 +107,7 @@ def flat(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults of the schema and of the policy that a configuration follows, by full key."""
-    found = _defaults(ClassifyConfig if "classifier" in config else Config)
+    found = _defaults(schema_of(config))  # type: ignore[arg-type]
     policy = config.get("policy")
     known = POLICIES.get(str(policy.get("name"))) if isinstance(policy, Mapping) else None
     if known is None:
@@ -148,14 +151,14 @@ def _without(
     return kept
 
 
-def run_label(cfg: DictConfig) -> str:
+def run_label(cfg: Mapping[Any, Any]) -> str:
     """The name of a run's folder: what a person wants to read, and digits that keep it unique."""
-    policy = cfg.policy.get("name")
-    depth = "auto" if policy == "auto" else freeze_label(cfg.freeze)
-    parts = [f"freeze={depth}", f"seed={cfg.seed}"]
+    policy = cfg["policy"].get("name")
+    depth = "auto" if policy == "auto" else freeze_label(cfg["freeze"])
+    parts = [f"freeze={depth}", f"seed={cfg['seed']}"]
     if policy not in ("fixed", "auto"):
         parts.append(str(policy))
-    if cfg.backbone.weights == "scratch":
+    if cfg["backbone"]["weights"] == "scratch":
         parts.append("scratch")
     return "-".join([*parts, fingerprint(cfg)[:6]])
 

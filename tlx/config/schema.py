@@ -1,4 +1,4 @@
-"""The schema: names, types and defaults; `conf/` fills it in, `config.py` checks the outcome."""
+"""The schema: names, types and defaults; `conf/` fills it in, `check.py` checks the outcome."""
 
 from __future__ import annotations
 
@@ -89,17 +89,68 @@ class LoggerConfig:
 
 
 @dataclass
-class Config:
+class RunConfig:
+    """What the configurations of all tasks hold; each adds its `data` and its network."""
+
+    task: str = MISSING
     freeze: Any = "none"
     seed: int = 0
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    policy: dict[str, Any] = field(default_factory=dict)
-    data: DataConfig = field(default_factory=DataConfig)
-    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    policy: dict[str, Any] = field(default_factory=dict)  # its schema is the policy's own class
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
-    name: str = "${data.name}-${backbone.name}"
+    name: str = MISSING
     runs_dir: str = "runs"
     cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"
     resume: str | None = None
+
+
+@dataclass
+class Config(RunConfig):
+    """Of `task=detect`."""
+
+    task: str = "detect"
+    name: str = "${data.name}-${backbone.name}"
+    data: DataConfig = field(default_factory=DataConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+
+
+@dataclass
+class FoldersConfig:
+    """The data of a classification: pictures in folders of their class."""
+
+    name: str = MISSING
+    root: str | None = None  # None: the embedded sample
+    classes: list[str] | None = None  # default: the sorted names of the folders
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    split_seed: int = 0
+    group_near_duplicates: bool = True  # frames of one series stay in one split
+    strict: bool = False  # every fault is an error
+    least_area: float = 0.35  # of a training crop, relative to the picture
+    max_side: int = 320  # longest side kept in the decoded-image cache, pixels
+    input_size: int = 224  # pixels
+    epochs: int = 12
+    batch_size: int = 24
+
+
+@dataclass
+class ClassifierConfig:
+    input_size: int = MISSING
+    dropout: float = 0.2  # before the linear layer
+    label_smoothing: float = 0.0
+
+
+@dataclass
+class ClassifyConfig(RunConfig):
+    """Of `task=classify`."""
+
+    task: str = "classify"
+    name: str = "classify-${data.name}-${backbone.name}"
+    data: FoldersConfig = field(default_factory=FoldersConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+
+
+SCHEMAS: dict[str, type[RunConfig]] = {"detect": Config, "classify": ClassifyConfig}
+"""By `task=`."""

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import psutil
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
+from tlx.config.schema import CacheConfig
 from tlx.data.dataset import Batch
-from tlx.models.detector import Detector
+from tlx.models.trunk import TrunkNetwork
 
 FREE_SHARE = 0.25  # of what is free may be used
 
 
-def memory_budget(cfg: DictConfig, device: torch.device) -> int:
-    """Bytes that may be kept: `cache.max_gb`, and no more than a share of what is free."""
-    if cfg.cache.mode == "off":
+def memory_budget(cfg: CacheConfig, device: torch.device) -> int:
+    """Bytes that may be kept: `max_gb`, and no more than a share of what is free."""
+    if cfg.mode == "off":
         return 0
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:
         free = psutil.virtual_memory().available
-    return int(min(1e9 * cfg.cache.max_gb, FREE_SHARE * free))
+    return int(min(1e9 * cfg.max_gb, FREE_SHARE * free))
 
 
 class PrefixMemory:
@@ -38,17 +38,17 @@ class PrefixMemory:
         self._made_from: object = None
 
     @torch.no_grad()
-    def outputs(self, detector: Detector, batch: Batch) -> list[Tensor]:
-        """`detector.eval_outputs` of the batch's pictures."""
-        made_from = detector.eval_prefix.versions()
+    def outputs(self, network: TrunkNetwork, batch: Batch) -> list[Tensor]:
+        """`network.eval_outputs` of the batch's pictures."""
+        made_from = network.eval_prefix.versions()
         if made_from != self._made_from:  # another phase, or other weights
             self._kept, self._bytes, self._made_from = {}, 0, made_from
         key = tuple(batch.indices.tolist())
         if key in self._kept:
             return self._kept[key]
-        outputs = detector.eval_outputs(detector.normalize(batch.images))
+        outputs = network.eval_outputs(network.normalize(batch.images))
         size = sum(y.nbytes for y in outputs)
-        if detector.frozen and self._bytes + size <= self.budget:
+        if network.frozen and self._bytes + size <= self.budget:
             self._kept[key] = outputs
             self._bytes += size
         return outputs

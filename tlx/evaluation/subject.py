@@ -11,8 +11,8 @@ from typing import Any
 from tlx.common.errors import ConfigError, DataError
 from tlx.common.files import path_below
 from tlx.common.typos import unknown_choice
-from tlx.config.check import plain_config
 from tlx.config.schema import DataConfig, DetectorConfig
+from tlx.config.typed import from_plain
 from tlx.data.formats import AUTO, READERS
 from tlx.data.formats.annotations import Item
 from tlx.data.membership import UNSEEN, Membership, drift
@@ -78,8 +78,8 @@ def read_subject(
     name = split or (ALL if root is not None else "test")
     if name not in _SPLITS:
         raise ConfigError(unknown_choice("split", name, _SPLITS))
-    data_cfg = plain_config(config.get("data"), DataConfig, f"{where}: config.data")
-    detector = plain_config(config.get("detector"), DetectorConfig, f"{where}: config.detector")
+    data_cfg = from_plain(config.get("data"), DataConfig, f"{where}: config.data")
+    detector = from_plain(config.get("detector"), DetectorConfig, f"{where}: config.detector")
     _point_to(data_cfg, root, format, fixes)
     # The classes, and so the labels, are the model's, whatever this copy of the data names.
     if data_cfg.format != "sample":
@@ -91,13 +91,13 @@ def read_subject(
             "%s does not say which pictures it was trained on (an earlier version of tlx made it): "
             "those of them that are in %s are counted as well", where, root,
         )  # fmt: skip
-    data = build_data(data_cfg, cache_dir, detector.input_size, stored)  # type: ignore[arg-type]
+    data = build_data(data_cfg, cache_dir, detector.input_size, stored)
     if stored is None:
         _refuse_unknown(data, where)
         about: dict[str, Any] = {}
     else:
         about = _choose(data, stored, name, split, root)
-    return Subject(data, detector, name, about)  # type: ignore[arg-type]
+    return Subject(data, detector, name, about)
 
 
 def _point_to(cfg: Any, root: str | None, format: str | None, fixes: str | None) -> None:

@@ -18,7 +18,7 @@ from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
 from tlx.models.detector import Detector, detector_class
 from tlx.records.digest import BEST, LAST
-from tlx.records.record import read_record
+from tlx.records.record import CLASSIFICATION, read_record
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def load_detector(path: Path) -> tuple[Detector, dict[str, Any]]:
             "`python -m tlx.train backbone.weights=…`"
         )
     meta = own_meta(checkpoint, path)
-    if meta.get("task") == "classification":
+    if meta.get("task") == CLASSIFICATION:
         raise WeightsError(
             f"{path} is a classifier, not a detector: python -m tlx.classify.export exports it"
         )

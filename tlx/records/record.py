@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from tlx.common.errors import TlxError
 from tlx.common.files import read_json, write_json
@@ -17,12 +16,15 @@ from tlx.config.identity import fingerprint, run_label
 from tlx.freeze.bound import Cost
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.base import Phase
+from tlx.records.columns import CLASSIFY, DETECT
 from tlx.records.digest import ALTERED, SEAL, is_altered, sealed
 from tlx.records.environment import boot_id
 
 log = logging.getLogger(__name__)
 VERSION = 1
 RECORD = "record.json"
+CLASSIFICATION = "classification"
+"""The `task` of a classification's record and checkpoint; those of detections have none."""
 Record = dict[str, Any]
 # Of the process, whatever went before it.
 NEW = {"version", "status", "error", "finished", "config"}
@@ -34,30 +36,34 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
+def new_record(config: Mapping[str, Any]) -> Record:
     """A record of a run that has started and knows nothing yet but its configuration.
 
     Args:
-        input_size: None takes the detector's.
+        config: plain values (`tlx.config.typed.plain`).
     """
+    classifies = "classifier" in config
+    network = config["classifier" if classifies else "detector"]
+    columns = CLASSIFY if classifies else DETECT
     return {
+        **({"task": CLASSIFICATION} if classifies else {}),  # detections do not name theirs
         "version": VERSION,
         "status": "running",
         "error": None,
-        "name": run_label(cfg),
-        "fingerprint": fingerprint(cfg),
-        "backbone": cfg.backbone.name,
-        "detector": OmegaConf.select(cfg, "detector.name"),
+        "name": run_label(config),
+        "fingerprint": fingerprint(config),
+        "backbone": config["backbone"]["name"],
+        "detector": None if classifies else network.get("name"),
         "weights": None,
-        "freeze": freeze_label(cfg.freeze),
-        "policy": cfg.policy.name,
-        "data": cfg.data.name,
-        "seed": cfg.seed,
-        "epochs": cfg.trainer.epochs,
-        "batch_size": cfg.trainer.batch_size,
-        "input_size": input_size or cfg.detector.input_size,
-        "precision": cfg.trainer.precision,
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "freeze": freeze_label(config["freeze"]),
+        "policy": config["policy"]["name"],
+        "data": config["data"]["name"],
+        "seed": config["seed"],
+        "epochs": config["trainer"]["epochs"],
+        "batch_size": config["trainer"]["batch_size"],
+        "input_size": network["input_size"],
+        "precision": config["trainer"]["precision"],
+        "config": dict(config),
         "engine": None,
         "classes": None,
         "started": now(),
@@ -78,8 +84,7 @@ def new_record(cfg: DictConfig, input_size: int | None = None) -> Record:
         "energy": None,
         "pilot": None,
         "loss": [],
-        "map": [],
-        "map_50": [],
+        **{name: [] for name in columns.curves},
         "dataset": None,
         "data_report": None,
         "environment": None,

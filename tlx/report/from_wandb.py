@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from tlx.common.errors import DataError, TlxError
 from tlx.common.files import write_json, write_text
-from tlx.records.columns import COLUMNS
+from tlx.records.columns import DETECT
 from tlx.records.digest import sealed
 from tlx.records.quality import quality_of
 from tlx.wandb.offline import read_offline
@@ -93,14 +92,14 @@ def to_record(run: MirroredRun) -> dict[str, Any]:
     Raises:
         DataError: the configuration is not one of tlx.
     """
-    from tlx.config.check import interpolation  # these import torch
+    from tlx.config.typed import interpolation  # these import torch
     from tlx.records.record import VERSION, new_record
 
     if (found := interpolation(run.config)) is not None:
         raise DataError(f"its configuration holds an interpolation, {found!r}")
     try:
-        blank = new_record(OmegaConf.create(run.config))
-    except (AttributeError, OmegaConfBaseException, TypeError, ValueError, TlxError) as error:
+        blank = new_record(run.config)
+    except (AttributeError, LookupError, TypeError, ValueError, TlxError) as error:
         raise DataError(f"its configuration is not one of tlx ({error})") from error
     record = dict.fromkeys(blank) | {key: blank[key] for key in _FROM_CONFIG if key in blank}
     record |= {"version": VERSION, "status": _status(run), "name": run.name or blank["name"]}
@@ -123,7 +122,7 @@ def _series(rows: Sequence[Mapping[str, Any]], column: str) -> list[list[float]]
 
 def _write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
+    writer = csv.DictWriter(text, DETECT.names, restval="", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from tlx.common.errors import BusyError, TlxError
+from tlx.config.schema import RunConfig
+from tlx.config.typed import plain
 from tlx.records.record import Record, describe_error, new_record, now, read_record, save_record
 from tlx.study.isolate import run_in_child
 from tlx.training.closing import one_line
@@ -20,10 +20,10 @@ from tlx.training.interrupt import Interrupted
 log = logging.getLogger(__name__)
 
 _REFUSED = 3  # exit code of a child
-Start = Callable[[DictConfig, Path], Record]
+Start = Callable[[RunConfig, Path], Record]
 
 
-def attempt(start: Start, cfg: DictConfig, folder: Path) -> bool:
+def attempt(start: Start, cfg: RunConfig, folder: Path) -> bool:
     """Call `start(cfg, folder)` in a child process; a failure is recorded and logged, not raised.
 
     Returns:
@@ -40,7 +40,7 @@ def attempt(start: Start, cfg: DictConfig, folder: Path) -> bool:
     return code != _REFUSED
 
 
-def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
+def _recorded(start: Start, cfg: RunConfig, folder: Path) -> None:
     try:
         log.info("%s", one_line(start(cfg, folder)))
     except BusyError as error:  # the record is the other process's
@@ -56,9 +56,9 @@ def _recorded(start: Start, cfg: DictConfig, folder: Path) -> None:
         log.exception("%s failed", folder.name)
 
 
-def _save_failure(cfg: DictConfig, folder: Path, error: dict[str, Any]) -> bool:
+def _save_failure(cfg: RunConfig, folder: Path, error: dict[str, Any]) -> bool:
     """Record a failure; False where the run had finished before, whose record is left alone."""
-    record = read_record(folder) or new_record(cfg)
+    record = read_record(folder) or new_record(plain(cfg))
     if record["status"] == "finished":  # it has been refused for what came after it, and stands
         return False
     record["status"], record["finished"], record["error"] = "failed", now(), error

@@ -21,21 +21,24 @@ ACCEPTED = 0.02  # val mAP that the deeper of two may seem to lose where noise h
 
 @dataclass(frozen=True)
 class Rung:
-    """Scores (validation mAP of the best epoch, 0..1) of depths that trained equally long.
+    """Scores (0..1, a validation figure of the best epoch) of depths that trained equally long.
 
     Attributes:
         epochs: of every run.
+        floor: what scores of runs that found nothing stay below. figure: what a score is called.
         scores: for each depth, from the shallowest to the deepest, one score a seed, the seeds in
             the same order for all; None where the training of a seed diverged.
     """
 
     epochs: int
     scores: dict[str, list[float] | None]
+    floor: float = FLOOR
+    figure: str = "mAP"
 
     @property
     def learned(self) -> bool:
         """Whether some run found anything at all."""
-        return any(max(scores) >= FLOOR for scores in self.scores.values() if scores)
+        return any(max(scores) >= self.floor for scores in self.scores.values() if scores)
 
     def sound(self) -> list[str]:
         """Depths that did not diverge, from the shallowest to the deepest."""
@@ -93,9 +96,9 @@ def decide(rungs: Sequence[Rung]) -> Decision:
         return Decision(
             choice,
             False,
-            f"nothing has learned: no depth reaches {FLOOR:g} val mAP after {last.epochs} epochs, "
-            f"so none can be preferred; freeze={choice}, the shallowest, is taken because it gives "
-            "nothing up. Give the pilot more epochs (policy.epochs)",
+            f"nothing has learned: no depth reaches {last.floor:g} val {last.figure} after "
+            f"{last.epochs} epochs, so none can be preferred; freeze={choice}, the shallowest, is "
+            "taken because it gives nothing up. Give the pilot more epochs (policy.epochs)",
             choice,
         )
     if not others:
@@ -111,8 +114,9 @@ def decide(rungs: Sequence[Rung]) -> Decision:
     cheap = not told and difference <= ACCEPTED and difference + noise <= 2 * ACCEPTED
     choice = deeper if cheap else best
     figures = (
-        f"{fmean(one):.3f} against {fmean(other):.3f} val mAP after {last.epochs} epochs with "
-        f"{len(one)} paired seeds, a difference of {difference:.3f} against a noise of {noise:.3f}"
+        f"{fmean(one):.3f} against {fmean(other):.3f} val {last.figure} after {last.epochs} "
+        f"epochs with {len(one)} paired seeds, a difference of {difference:.3f} against a noise of "
+        f"{noise:.3f}"
     )
     if best == deeper:
         why = f"freeze={best}, the best seen and the deeper one, is taken"

@@ -14,13 +14,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from tlx.common.errors import DataError, DivergenceError, TlxError
 from tlx.common.files import write_json, write_text
 from tlx.common.lock import run_lock
 from tlx.config.check import check_config, make_policy
 from tlx.config.identity import fingerprint, run_label
+from tlx.config.schema import RunConfig
+from tlx.config.typed import plain, to_yaml
 from tlx.data.membership import Summary, changes
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.auto import Auto
@@ -29,6 +29,7 @@ from tlx.records.record import Record, read_record
 from tlx.study.attempt import attempt
 from tlx.study.decision import Rung, decide
 from tlx.training.fit import CHECKPOINTS
+from tlx.training.kinds import kind_of
 from tlx.training.run import run
 
 log = logging.getLogger(__name__)
@@ -38,15 +39,15 @@ _SHARE = 20  # the first rung's epochs: this part of the run's
 _IN_VAIN = 4  # no more than this part of the run's epochs are spent on runs that find nothing
 
 
-def start(cfg: DictConfig, run_dir: Path) -> Record:
+def start(cfg: RunConfig, run_dir: Path) -> Record:
     """Run a configuration in `run_dir`; with `policy=auto` let a pilot choose the depth first."""
-    if cfg.policy.name == "auto":
+    if cfg.policy["name"] == "auto":
         check_config(cfg)
         cfg = at_depth(cfg, pilot(cfg, run_dir)["choice"])
     return run(cfg, run_dir)
 
 
-def at_depth(cfg: DictConfig, depth: Any) -> DictConfig:
+def at_depth(cfg: RunConfig, depth: Any) -> RunConfig:
     """The same configuration with a fixed depth."""
     fixed = copy.deepcopy(cfg)
     fixed.policy = {"name": "fixed"}
@@ -54,7 +55,7 @@ def at_depth(cfg: DictConfig, depth: Any) -> DictConfig:
     return fixed
 
 
-def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
+def pilot(cfg: RunConfig, run_dir: Path) -> dict[str, Any]:
     """Find a depth with runs below `run_dir/pilot`; the decision and its numbers (`pilot.json`).
 
     Finished pilot runs are not repeated and a decision stands, so that a kill costs little. The
@@ -73,9 +74,9 @@ def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     remaining = {freeze_label(depth): depth for depth in depths}
     with run_lock(run_dir):
         known = read_decision(run_dir)
-        if known is not None and known.get("fingerprint") == fingerprint(cfg):
+        if known is not None and known.get("fingerprint") == fingerprint(plain(cfg)):
             return known
-        write_text(run_dir / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        write_text(run_dir / "config.yaml", to_yaml(cfg))
         epochs = policy.epochs or math.ceil(cfg.trainer.epochs / _SHARE)
         rungs: list[Rung] = []
         runs: list[Record] = []
@@ -93,7 +94,7 @@ def pilot(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
             epochs *= 2
         decision = {
             "version": 1,
-            "fingerprint": fingerprint(cfg),
+            "fingerprint": fingerprint(plain(cfg)),
             **decide(rungs).as_dict(),
             "seeds": seeds,
             "seconds": sum(_seconds(record) for record in runs),
@@ -122,7 +123,7 @@ def _shared_dataset(runs: list[Record], folder: Path) -> Summary | None:
 
 
 def _climb(
-    cfg: DictConfig, folder: Path, depths: dict[str, Any], seeds: list[int], epochs: int
+    cfg: RunConfig, folder: Path, depths: dict[str, Any], seeds: list[int], epochs: int
 ) -> tuple[Rung, list[Record]]:
     """Run every depth with every seed; the scores, and the records behind them."""
     scores: dict[str, list[float | None]] = {label: [] for label in depths}
@@ -132,16 +133,22 @@ def _climb(
         for label, depth in depths.items():
             count += 1
             job = _pilot_config(cfg, depth, seed, epochs)
-            target = folder / run_label(job)
+            target = folder / run_label(plain(job))
             log.info(
                 "pilot run %d of %d at %d epochs: freeze=%s seed=%d",
                 count, len(depths) * len(seeds), epochs, label, seed,
             )  # fmt: skip
             record = _run(job, target)
-            scores[label].append(None if _diverged(record) else float(record["best"]["map"]))
+            scores[label].append(
+                None if _diverged(record) else float(record["best"][kind_of(cfg).score[0]])
+            )
             records.append(record)
     known = {label: [s for s in row if s is not None] for label, row in scores.items()}
-    rung = Rung(epochs, {k: row if len(row) == len(seeds) else None for k, row in known.items()})
+    kind, classes = kind_of(cfg), len(records[0].get("classes") or ())
+    rung = Rung(
+        epochs, {k: row if len(row) == len(seeds) else None for k, row in known.items()},
+        kind.floor(classes), kind.score[1],
+    )  # fmt: skip
     if not rung.ranking():
         raise DivergenceError(
             f"the loss diverged at every depth ({', '.join(depths)}): lower trainer.base_lr and "
@@ -149,11 +156,11 @@ def _climb(
         )
     for label, row in rung.scores.items():
         told = "diverged" if row is None else " ".join(f"{score:.3f}" for score in row)
-        log.info("pilot: freeze=%s val mAP %s", label, told)
+        log.info("pilot: freeze=%s val %s %s", label, kind.score[1], told)
     return rung, records
 
 
-def _pilot_config(cfg: DictConfig, depth: Any, seed: int, epochs: int) -> DictConfig:
+def _pilot_config(cfg: RunConfig, depth: Any, seed: int, epochs: int) -> RunConfig:
     """An ordinary, short run; Weights & Biases is for the run that the pilot prepares."""
     job = at_depth(cfg, depth)
     job.seed = seed
@@ -164,8 +171,8 @@ def _pilot_config(cfg: DictConfig, depth: Any, seed: int, epochs: int) -> DictCo
     return job
 
 
-def _run(job: DictConfig, folder: Path) -> Record:
-    """The record of a pilot run, which has a validation mAP or diverged."""
+def _run(job: RunConfig, folder: Path) -> Record:
+    """The record of a pilot run, which has the score of a validation or diverged."""
     record = read_record(folder) or {}
     if record.get("status") != "finished" and not _diverged(record):
         attempt(functools.partial(run, test=False), job, folder)
@@ -177,7 +184,7 @@ def _run(job: DictConfig, folder: Path) -> Record:
         reason = error.get("message") or f"its status is {record.get('status')}"
         raise TlxError(f"pilot run {folder} did not finish: {reason}")
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished run needs none
-    if record["best"] is None or record["best"]["map"] is None:
+    if record["best"] is None or record["best"][kind_of(job).score[0]] is None:
         raise DataError(f"pilot run {folder}: val holds no object, so depths cannot be compared")
     return record
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+if TYPE_CHECKING:
+    from tlx.config.schema import RunConfig
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,13 @@ class Planned:
     folder: Path
 
 
-def planned(jobs: Sequence[tuple[DictConfig, Path]]) -> list[Planned]:
+def planned(jobs: Sequence[tuple[RunConfig, Path]]) -> list[Planned]:
     """The runs that composed configurations stand for, each with its folder."""
-    from tlx.records.arms import (  # here: Hydra loads this module in every program
-        arm_labels,
-        arm_settings,
-    )
+    # Here: Hydra loads this module in every program.
+    from tlx.config.typed import plain
+    from tlx.records.arms import arm_labels, arm_settings
 
-    labels = arm_labels([arm_settings(cfg) for cfg, _ in jobs])
+    labels = arm_labels([arm_settings(plain(cfg)) for cfg, _ in jobs])
     return [
         Planned(label, cfg.seed, folder) for label, (cfg, folder) in zip(labels, jobs, strict=True)
     ]

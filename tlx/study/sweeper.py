@@ -7,7 +7,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +18,9 @@ from omegaconf import DictConfig, open_dict
 
 from tlx.study.order import Job, arrange, key_of
 from tlx.study.progress import Planned, planned, progress_line, repeats
+
+if TYPE_CHECKING:
+    from tlx.config.schema import RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class CheckedSweeper(BasicSweeper):
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size, params)
-        self.jobs: list[tuple[DictConfig, Path]] = []
+        self.jobs: list[tuple[RunConfig, Path]] = []
 
     def sweep(self, arguments: list[str]) -> Any:
         """Compose and check all jobs, then run them.
@@ -59,10 +62,9 @@ class CheckedSweeper(BasicSweeper):
         self.all_checked()
         return super().sweep(arguments)
 
-    def _checked(self, overrides: list[str]) -> tuple[DictConfig, Path]:
-        from tlx.config.composition import (
-            check_job,  # here: Hydra loads this module in every program
-        )
+    def _checked(self, overrides: list[str]) -> tuple[RunConfig, Path]:
+        from tlx.config.composition import check_job  # here: Hydra loads this in every program
+        from tlx.config.typed import typed
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -70,7 +72,7 @@ class CheckedSweeper(BasicSweeper):
         check_job(cfg)
         with open_dict(cfg):  # as the launcher does, for folders that are named by number
             cfg.hydra.job.id = cfg.hydra.job.num = len(self.jobs)
-        return cfg, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
+        return typed(cfg), Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
 
     def all_checked(self) -> None:
         """For subclasses: the jobs are known, and none runs yet."""

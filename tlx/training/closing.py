@@ -9,6 +9,7 @@ from typing import Any
 from tlx.common.cli import command
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.records.learned import diverged, nothing_learned
+from tlx.records.record import CLASSIFICATION
 
 FEW_STEPS = 200
 """Optimizer steps below which a detector has hardly begun to learn."""
@@ -52,7 +53,7 @@ def one_line(record: Mapping[str, Any]) -> str:
 def next_commands(record: Mapping[str, Any], folder: Path) -> list[str]:
     """Lines to paste after this run."""
     run = str(folder)
-    if record.get("task") == "classification":
+    if record.get("task") == CLASSIFICATION:
         return [command("tlx.classify.export", f"checkpoint={run}", f"output={folder / 'export'}")]
     root = _get(record, "data_report", "root")
     pictures = root if isinstance(root, str) else "pictures"
@@ -67,7 +68,7 @@ def next_commands(record: Mapping[str, Any], folder: Path) -> list[str]:
 def warnings_of(record: Mapping[str, Any]) -> list[str]:
     """What a reader of this run's figures must know of the run itself; of records of any age."""
     boxes = None
-    if record.get("task") != "classification":
+    if record.get("task") != CLASSIFICATION:
         boxes = _count(record, "data_report", "counts", "test", "boxes")
     return _failures(record) + shortages(_steps(record), boxes)
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
+from tlx.config.schema import RunConfig
 from tlx.data.dataset import EpochBatches
 from tlx.data.module import Loaders
+from tlx.records.columns import BY_TASK
 from tlx.records.record import Record, save_record
 from tlx.training.checkpoints import Checkpoints
 from tlx.training.energy import EnergyMeter
@@ -31,14 +32,13 @@ CHECKPOINTS = "checkpoints"
 
 
 def fit(
-    cfg: DictConfig, task: FreezeTask, loaders: Loaders, run_dir: Path, record: Record,
-    resume: Resume | None, logger: Mirror | None, course: type[Recorder] = Recorder,
+    cfg: RunConfig, task: FreezeTask, loaders: Loaders, run_dir: Path, record: Record,
+    resume: Resume | None, logger: Mirror | None,
 ) -> StepTimer:  # fmt: skip
     """Train to the end; returns the step times.
 
     Args:
         resume: the checkpoint to continue from.
-        course: which figures of the task are recorded.
     """
 
     def on_progress(recorder: Recorder) -> None:
@@ -46,9 +46,10 @@ def fit(
         add_proof(record, recorder)
         save_record(record, run_dir)
 
-    recorder = course(
-        run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by, on_progress, logger
-    )
+    recorder = Recorder(
+        BY_TASK[cfg.task], run_dir / "metrics.csv", task.plan.phases, cfg.trainer.select_by,
+        on_progress, logger,
+    )  # fmt: skip
     checkpoints = Checkpoints(run_dir / CHECKPOINTS, recorder, cfg.trainer.checkpoint_minutes)
     timer = StepTimer(cfg.trainer.timer_warmup)
     # The timer comes first, so that the others' work at a step's end is not counted as the step's;
@@ -112,7 +113,7 @@ def training_device(accelerator: str) -> str:
     return accelerator if accelerator in ("cpu", "mps") else "cpu"
 
 
-def make_trainer(cfg: DictConfig, run_dir: Path, **options: Any) -> pl.Trainer:
+def make_trainer(cfg: RunConfig, run_dir: Path, **options: Any) -> pl.Trainer:
     """A Lightning trainer that leaves checkpoints, logging and summaries to us."""
     warnings.filterwarnings("ignore", module="pytorch_lightning", category=UserWarning)
     warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*LeafSpec")

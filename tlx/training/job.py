@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from tlx.common.cli import fail, hydra_command
 from tlx.common.errors import ConfigError, TlxError
-from tlx.config.check import stored_config
-from tlx.config.schema import Config
+from tlx.config.schema import RunConfig
+from tlx.config.typed import stored_config
 from tlx.records.record import Record
 from tlx.training.closing import closing
 from tlx.training.interrupt import Interrupted
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 INTERRUPTED = 130  # what a shell reports for Ctrl+C
 
 
-def finish(work: Callable[[], Record], program: str, cfg: DictConfig, folder: Path) -> None:
+def finish(work: Callable[[], Record], program: str, cfg: RunConfig, folder: Path) -> None:
     """Do the work of a single job and say how it ended; an error or a stop is one readable line."""
     try:
         record = work()
@@ -44,19 +43,19 @@ def _as_typed(folder: Path) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
-def resumed_config(cfg: DictConfig, folder: Path, schema: type = Config) -> DictConfig:
+def resumed_config(cfg: RunConfig, folder: Path) -> RunConfig:
     """With `resume=RUN_DIR`, the configuration that run was started with; else `cfg` itself."""
     if cfg.resume is None:
         return cfg
     stored = folder / "config.yaml"
     if not stored.is_file():
         raise ConfigError(f"resume={cfg.resume}: there is no {stored.name} of a tlx run in it")
-    if given := _given("", but=("resume", "cache_dir")):
+    if given := _given("", but=("resume", "cache_dir", "task")):
         raise ConfigError(
             f"resume continues a run exactly as it was configured; leave out {', '.join(given)}, "
             "or start a new run"
         )
-    return stored_config(stored, schema, cfg.cache_dir)
+    return stored_config(stored, cfg.cache_dir)
 
 
 def _given(key: str, but: tuple[str, ...] = ()) -> list[str]:

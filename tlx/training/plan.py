@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from tlx.activations.codec import Codec
@@ -20,13 +20,13 @@ from tlx.activations.phase import PhaseCache, PhaseCaches
 from tlx.activations.plan import Forecast, forecast, gigabytes
 from tlx.activations.store import ActivationStore
 from tlx.common.errors import ConfigError
+from tlx.config.schema import RunConfig
 from tlx.data.dataset import batches_per_epoch
 from tlx.data.formats.annotations import Item
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
-from tlx.models.detector import Detector
 from tlx.models.trunk import TrunkNetwork
-from tlx.training.precision import Precision, resolve
+from tlx.training.precision import Loss, Precision, resolve
 
 log = logging.getLogger(__name__)
 ACTIVATIONS = "activations"  # folder below cache_dir
@@ -63,17 +63,19 @@ class EnginePlan:
 
 
 def make_plan(
-    cfg: DictConfig, detector: Detector, phases: tuple[Phase, ...], items: list[Item],
-    device: torch.device, earlier: dict[str, Any] | None = None,
+    cfg: RunConfig, network: TrunkNetwork, phases: tuple[Phase, ...], items: list[Item],
+    device: torch.device, loss: Loss, augmentation: Mapping[str, Any],
+    earlier: dict[str, Any] | None = None,
 ) -> EnginePlan:  # fmt: skip
     """Settle precision and caches for training on `items`.
 
     Args:
+        loss: to time steps with. augmentation: what decides the views of a picture.
         earlier: `to_dict` of the same run before it was stopped: a resumed run goes on in the
             precision and with the caches it began with, whatever a new measurement would say.
     """
     asked = earlier["precision"] if earlier else cfg.trainer.precision
-    precision = resolve(asked, detector, phases[0], cfg.trainer.batch_size, device)
+    precision = resolve(asked, network, phases[0], cfg.trainer.batch_size, device, loss)
     if earlier:
         precision = Precision(precision.name, precision.prefix, earlier["reason"])
     elif cfg.trainer.precision == "auto":
@@ -91,7 +93,7 @@ def make_plan(
             epochs = end - phase.first_epoch
             before = earlier["caches"][index] if earlier else None
             cache, note = _plan_cache(
-                cfg, detector, phase, epochs, items, precision, device, before
+                cfg, network, phase, epochs, items, precision, device, augmentation, before
             )
         caches.append(cache)
         notes.append(note)
@@ -101,8 +103,9 @@ def make_plan(
 
 
 def _plan_cache(
-    cfg: DictConfig, detector: Detector, phase: Phase, epochs: int, items: list[Item],
-    precision: Precision, device: torch.device, before: dict[str, Any] | None,
+    cfg: RunConfig, network: TrunkNetwork, phase: Phase, epochs: int, items: list[Item],
+    precision: Precision, device: torch.device, augmentation: Mapping[str, Any],
+    before: dict[str, Any] | None,
 ) -> tuple[PhaseCache | None, dict[str, Any]]:  # fmt: skip
     mode, views = cfg.cache.mode, cfg.cache.views
     if before is not None and not before["used"]:
@@ -111,10 +114,10 @@ def _plan_cache(
         reason = "cache=off" if mode == "off" else "cache.views=0: new views in every epoch"
         return None, {"used": False, "reason": reason}
     batch = min(cfg.trainer.batch_size, len(items))
-    exact_s, maps = _time_prefix(detector, phase, batch, device, torch.float32)
+    exact_s, maps = _time_prefix(network, phase, batch, device, torch.float32)
     prefix_s = exact_s
     if precision.prefix != torch.float32:
-        prefix_s, _ = _time_prefix(detector, phase, batch, device, precision.prefix)
+        prefix_s, _ = _time_prefix(network, phase, batch, device, precision.prefix)
     codec = Codec(cfg.cache.dtype, [(m.shape[1], m.shape[2], m.shape[3]) for m in maps])
     expected = forecast(
         epochs=epochs, views=views, pictures=len(items),
@@ -123,7 +126,7 @@ def _plan_cache(
         read_s=_time_read(codec, maps, device),
     )  # fmt: skip
     values = ingredients(
-        detector, phase.frozen, items, views=views, seed=cfg.seed, zoom_out=cfg.data.zoom_out,
+        network, phase.frozen, items, views=views, seed=cfg.seed, augmentation=augmentation,
         dtype=cfg.cache.dtype,
     )  # fmt: skip
     folder = Path(cfg.cache_dir).expanduser() / ACTIVATIONS / digest(values)
@@ -155,7 +158,7 @@ def _announce(phase: Phase, expected: Forecast, refusal: str | None) -> None:
     )  # fmt: skip
 
 
-def _budget(cfg: DictConfig, mode: str, folder: Path, existing: bool) -> int:
+def _budget(cfg: RunConfig, mode: str, folder: Path, existing: bool) -> int:
     """Bytes the cache may take: as configured, and never over what is free."""
     limit = int(cfg.cache.max_gb * 1e9)
     if existing:
@@ -168,17 +171,17 @@ def _budget(cfg: DictConfig, mode: str, folder: Path, existing: bool) -> int:
 
 @torch.no_grad()
 def _time_prefix(
-    detector: Detector, phase: Phase, batch: int, device: torch.device, dtype: torch.dtype
+    network: TrunkNetwork, phase: Phase, batch: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[float, list[Tensor]]:
     """Seconds of the frozen prefix on a blank batch, and its outputs."""
-    apply_phase(detector, phase, dtype)
-    detector.to(device)
-    side = detector.input_size
+    apply_phase(network, phase, dtype)
+    network.to(device)
+    side = network.input_size
     images = torch.zeros(batch, 3, side, side, dtype=torch.uint8, device=device)
     best = float("inf")
     for _ in range(2):  # the first folds and warms up
         started = time.perf_counter()
-        maps = detector.prefix(detector.normalize(images))
+        maps = network.prefix(network.normalize(images))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - started)

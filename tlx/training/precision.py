@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
 from tlx.models.depthwise import keep_strided_depthwise_in_float32
-from tlx.models.detector import Detector, Targets
+from tlx.models.trunk import TrunkNetwork
 
 STEPS = 2  # timed, after one to warm up
+Loss = Callable[[Any, list[Tensor]], Tensor]
+"""A loss to time steps with, of a network and its tapped maps."""
 LEAST_GAIN = 1.1  # below it the full precision is worth more than the time
 
 
@@ -27,8 +32,9 @@ class Precision:
 
 
 def resolve(
-    asked: str, detector: Detector, phase: Phase, batch_size: int, device: torch.device
-) -> Precision:
+    asked: str, network: TrunkNetwork, phase: Phase, batch_size: int, device: torch.device,
+    loss: Loss,
+) -> Precision:  # fmt: skip
     """What `trainer.precision` means on this machine.
 
     Half precision is tried by ``auto`` only where the hardware computes in bfloat16; elsewhere it
@@ -42,8 +48,8 @@ def resolve(
         return Precision(asked, torch.bfloat16, "as configured")
     if not has_bfloat16(device):
         return Precision("32-true", torch.float32, f"this {device.type} has no bfloat16 arithmetic")
-    full = step_seconds(detector, phase, batch_size, device, torch.float32)
-    half = step_seconds(detector, phase, batch_size, device, torch.bfloat16)
+    full = step_seconds(network, phase, batch_size, device, loss, torch.float32)
+    half = step_seconds(network, phase, batch_size, device, loss, torch.bfloat16)
     measured = f"{half:.3g} s a step in bfloat16, {full:.3g} s in float32 (measured)"
     if full / half < LEAST_GAIN:
         return Precision("32-true", torch.float32, measured)
@@ -61,26 +67,23 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def step_seconds(
-    detector: Detector, phase: Phase, batch_size: int, device: torch.device, dtype: torch.dtype
-) -> float:
-    """Fastest of a few training steps of a copy of the detector, on blank pictures."""
-    trial = copy.deepcopy(detector).to(device).train()
+    network: TrunkNetwork, phase: Phase, batch_size: int, device: torch.device, loss: Loss,
+    dtype: torch.dtype,
+) -> float:  # fmt: skip
+    """Fastest of a few training steps of a copy of the network, on blank pictures."""
+    trial = copy.deepcopy(network).to(device).train()
     apply_phase(trial, phase, dtype)
     if dtype != torch.float32 and device.type == "cpu":
         keep_strided_depthwise_in_float32(trial)
     side = trial.input_size
     images = torch.zeros(batch_size, 3, side, side, dtype=torch.uint8, device=device)
-    targets = Targets(
-        torch.tensor([0.2, 0.2, 0.7, 0.7], device=device).repeat(batch_size, 1, 1),
-        torch.ones(batch_size, 1, dtype=torch.int64, device=device),
-    )
     seconds = []
     for _ in range(1 + STEPS):
         started = time.perf_counter()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             maps = trial.features(trial.normalize(images))
-            loss = trial.loss(maps, targets, min_negatives=3)["loss"]
-        loss.backward()
+            value = loss(trial, maps)
+        value.backward()
         trial.zero_grad()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

@@ -10,9 +10,8 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -21,7 +20,7 @@ from torch import Tensor
 from tlx.common.errors import DivergenceError
 from tlx.freeze.policies.base import Phase
 from tlx.freeze.proof import frozen_hash
-from tlx.records.columns import AXES, LOSSES, RATES, VAL
+from tlx.records.columns import Columns
 from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
 
@@ -40,25 +39,18 @@ class Recorder(pl.Callback):
     Args:
         on_progress: called after every validation with this recorder (the record is rewritten).
         mirror: gets every row once, those of a checkpoint included.
-
-    Attributes:
-        losses: what a step returns. val: figures of a validation that become columns.
-        curves: those of them that the record holds. shown: those of the log line, by heading.
     """
-
-    losses: tuple[str, ...] = LOSSES
-    val: tuple[str, ...] = VAL
-    curves: tuple[str, ...] = ("map", "map_50")
-    shown: Mapping[str, str] = MappingProxyType({"mAP@.5": "map_50", "mAP": "map"})
 
     def __init__(
         self,
+        columns: Columns,
         csv_path: Path,
         phases: tuple[Phase, ...],
         select_by: str,
         on_progress: Callable[[Recorder], None],
         mirror: Mirror | None = None,
     ) -> None:
+        self.columns = columns
         self.csv_path, self.phases, self.select_by = csv_path, phases, select_by
         self.on_progress, self.mirror = on_progress, mirror
         self.rows: list[Row] = []
@@ -68,11 +60,6 @@ class Recorder(pl.Callback):
         self._started = 0.0
         self._written = 0  # rows already in the CSV
         self._mirrored = 0  # rows that the mirror has seen
-
-    @property
-    def columns(self) -> list[str]:
-        """Of the CSV."""
-        return [*AXES, *self.losses, *RATES, *(f"val_{name}" for name in self.val)]
 
     @property
     def seconds(self) -> float:
@@ -145,7 +132,7 @@ class Recorder(pl.Callback):
         }
         for group in trainer.optimizers[0].param_groups:
             row[f"lr_{group['name']}"] = group["lr"]
-        self._pending.append((row, {name: outputs[name] for name in self.losses}))
+        self._pending.append((row, {name: outputs[name] for name in self.columns.losses}))
         if len(self._pending) >= _FLUSH_EVERY:
             self._flush_losses()
             self._write_csv()
@@ -158,7 +145,7 @@ class Recorder(pl.Callback):
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
             "seconds": self.seconds,
-            **{f"val_{name}": pl_module.figures[name] for name in self.val},
+            **{f"val_{name}": pl_module.figures[name] for name in self.columns.val},
         }
         self.rows.append(row)
         self._write_csv()
@@ -184,7 +171,7 @@ class Recorder(pl.Callback):
     def _write_csv(self) -> None:
         new = not self.csv_path.exists()
         with self.csv_path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns, restval="")
+            writer = csv.DictWriter(file, self.columns.names, restval="")
             if new:
                 writer.writeheader()
             writer.writerows(self.rows[self._written :])
@@ -206,7 +193,9 @@ class Recorder(pl.Callback):
     def _tell(self, trainer: pl.Trainer, row: Row) -> None:
         losses = [r["loss"] for r in self.rows if r["epoch"] == row["epoch"] and "loss" in r]
         mean = sum(x for x in losses if x is not None) / max(1, len(losses))
-        figures = [f"{heading} {_share(row[f'val_{key}'])}" for heading, key in self.shown.items()]
+        figures = [
+            f"{heading} {_share(row[f'val_{key}'])}" for heading, key in self.columns.shown.items()
+        ]
         log.info(
             "epoch %d/%d  loss %.3f  val %s  %.0f s",
             int(row["epoch"] or 0) + 1,
@@ -225,7 +214,7 @@ def add_course(record: Record, recorder: Recorder) -> None:
     """Take over what the recorder has seen so far."""
     record["loss"] = recorder.series("loss")
     names = {"epoch": "epoch", "step": "step"}
-    for name in recorder.curves:
+    for name in recorder.columns.curves:
         names[name] = f"val_{name}"
         record[name] = recorder.series(names[name])
     if row := recorder.best_row:

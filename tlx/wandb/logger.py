@@ -10,21 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from tlx.config.identity import run_label
+from tlx.config.schema import RunConfig
+from tlx.config.typed import plain
 from tlx.records.arms import arm_settings, base_label
-from tlx.records.columns import AXES, COLUMNS
-from tlx.records.predictions import read_predictions
-from tlx.wandb.media import (
-    CLASSES,
-    MOST_PICTURES,
-    PICTURES,
-    Pixels,
-    class_table,
-    model_artifact,
-    pictures,
-)
+from tlx.records.columns import AXES, BY_TASK, Columns
+from tlx.wandb.media import CLASSES, MOST_PICTURES, PICTURES, class_table, model_artifact
 from tlx.wandb.service import (
     CALL_S,
     ServiceError,
@@ -38,20 +29,25 @@ from tlx.wandb.service import (
 log = logging.getLogger(__name__)
 
 JOB = "train"
-BY_TIME = ("loss", "val_map", "val_map_50")  # a second time, against seconds
 TIME_PREFIX = "by_time/"
-SERIES = ("loss", "map", "map_50")  # of a record: they are W&B's history, not its summary
 _ROWS = 1000  # in one call
 
 
 class Mirror:
     """A run in W&B that turns itself off at its first failure.
 
+    Args:
+        columns: of the rows that it gets.
+
     Attributes:
         about: `id`, `project`, `mode` and `fault` (why it is off, else None), for the record.
     """
 
-    def __init__(self, run: Any, mode: str, study: str, upload_s: float) -> None:
+    def __init__(self, run: Any, mode: str, study: str, upload_s: float, columns: Columns) -> None:
+        self.columns = columns
+        # They are W&B's history, not its summary; drawn a second time, against seconds.
+        self.series = ("loss", *columns.curves)
+        self.by_time = ("loss", *(f"val_{name}" for name in columns.curves))
         self.run, self.study, self.upload_s = run, study, upload_s
         self.folder = Path(run.dir).parent
         self.about: dict[str, Any] = {
@@ -69,12 +65,12 @@ class Mirror:
 
     def summarize(self, record: Mapping[str, Any]) -> None:
         """Mirror what the record knows, apart from series and configuration, as the summary."""
-        figures = {k: v for k, v in record.items() if k not in (*SERIES, "wandb", "config")}
+        figures = {k: v for k, v in record.items() if k not in (*self.series, "wandb", "config")}
         self._try(lambda: self.run.summary.update(figures))
 
-    def show(self, run_dir: Path, pixels: Pixels, count: int) -> None:
-        """Mirror evenly spaced test pictures with what is there and what was found."""
-        self._try(lambda: self._show(run_dir, pixels, count), lost="pictures")
+    def show(self, pictures: Callable[[], Sequence[Any]]) -> None:
+        """Mirror test pictures (`wandb.Image`) with what is there and what was found."""
+        self._try(lambda: self._show(pictures()), lost="pictures")
 
     def close(self, record: Mapping[str, Any], run_dir: Path, *, checkpoint: bool) -> None:
         """Mirror the final record, its table and (if asked) its checkpoint; end the run."""
@@ -114,9 +110,9 @@ class Mirror:
         # The summary is the record's: no last values of curves in it.
         for axis in AXES:
             self.run.define_metric(axis, hidden=True, summary="none")
-        for name in COLUMNS[len(AXES) :]:
+        for name in self.columns.names[len(AXES) :]:
             self.run.define_metric(name, step_metric="step", step_sync=False, summary="none")
-        for name in BY_TIME:
+        for name in self.by_time:
             self.run.define_metric(
                 TIME_PREFIX + name, step_metric="seconds", step_sync=False, summary="none"
             )
@@ -124,11 +120,10 @@ class Mirror:
     def _log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             known = {key: value for key, value in row.items() if value is not None}
-            again = {TIME_PREFIX + key: known[key] for key in BY_TIME if key in known}
+            again = {TIME_PREFIX + key: known[key] for key in self.by_time if key in known}
             self.run.log(known | again)
 
-    def _show(self, run_dir: Path, pixels: Pixels, count: int) -> None:
-        images = pictures(read_predictions(run_dir), pixels, count)
+    def _show(self, images: Sequence[Any]) -> None:
         for start in range(0, len(images), MOST_PICTURES):
             self.run.log({PICTURES: images[start : start + MOST_PICTURES]})
 
@@ -143,7 +138,7 @@ class Mirror:
 
 
 def make_logger(
-    cfg: DictConfig, run_dir: Path, earlier: Mapping[str, Any] | None = None
+    cfg: RunConfig, run_dir: Path, earlier: Mapping[str, Any] | None = None
 ) -> Mirror | None:
     """The configured logger, or None: not wanted, or not to be had (which a warning says).
 
@@ -154,22 +149,24 @@ def make_logger(
     disabled = cfg.logger.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"
     if cfg.logger.name == "none" or disabled:
         return None
-    arm = base_label(arm_settings(cfg))
-    tags = [cfg.backbone.name, cfg.data.name, f"freeze={cfg.freeze}", cfg.policy.name, arm]
+    config = plain(cfg)
+    arm = base_label(arm_settings(config))
+    tags = [cfg.backbone.name, config["data"]["name"], f"freeze={cfg.freeze}"]
+    tags += [cfg.policy["name"], arm]
     try:
         run, mode = open_run(
             cfg.logger.mode,
             upload_s=cfg.logger.upload_s,
             id=(earlier or {}).get("id") or secrets.token_hex(4),
-            name=run_label(cfg),
+            name=run_label(config),
             project=cfg.logger.project,
             group=cfg.name,
             job_type=JOB,
             tags=[*dict.fromkeys(tag[:64] for tag in tags)],  # longer ones are refused
             dir=str(run_dir),
-            config=OmegaConf.to_container(cfg, resolve=True),
+            config=config,
         )
     except ServiceError as error:
         log.warning("Weights & Biases is off for this run (%s); record.json goes on", error)
         return None
-    return Mirror(run, mode, cfg.name, cfg.logger.upload_s)
+    return Mirror(run, mode, cfg.name, cfg.logger.upload_s, BY_TASK[cfg.task])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tlx.records.columns import DETECT
 from tlx.records.predictions import SHOWN, ImagePredictions, Predictions
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PICTURES, CLASSES = "predictions", "per_class"  # keys in W&B
 TABLE_COLUMNS = ("class", "boxes", "ap", "ap_50", "voc07_ap50", "reason")
+CLASSIFIER_COLUMNS = ("class", "pictures", "found", "recall", "precision", "f1", "reason")
 MOST_PICTURES = 100  # in one call: W&B cuts a list at 108
 _GREY = 114
 
@@ -43,12 +45,30 @@ def pictures(predictions: Predictions, pixels: Pixels, count: int) -> list[wandb
     height, width = (max(array.shape[axis] for array in arrays) for axis in (0, 1))
     shown = []
     for image, array in zip(chosen, arrays, strict=True):
-        canvas = np.full((height, width, 3), _GREY, np.uint8)
-        canvas[: array.shape[0], : array.shape[1]] = array
+        canvas = _filled_up(array, height, width)
         share = (array.shape[1] / width, array.shape[0] / height)
         boxes = _boxes(image, predictions.classes, share)
         shown.append(wandb.Image(canvas, caption=image.image, boxes=boxes, file_type="jpg"))
     return shown
+
+
+def captioned(rows: Sequence[tuple[np.ndarray, str]]) -> list[wandb.Image]:
+    """Pictures (H, W, 3) with a line of text each, all at the size of the largest."""
+    import wandb
+
+    if not rows:
+        return []
+    height, width = (max(array.shape[axis] for array, _ in rows) for axis in (0, 1))
+    return [
+        wandb.Image(_filled_up(array, height, width), caption=text, file_type="jpg")
+        for array, text in rows
+    ]
+
+
+def _filled_up(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    canvas = np.full((height, width, 3), _GREY, np.uint8)
+    canvas[: array.shape[0], : array.shape[1]] = array
+    return canvas
 
 
 def _boxes(
@@ -82,18 +102,25 @@ def _box(corners: np.ndarray, label: int, caption: str) -> dict[str, Any]:
 
 
 def class_rows(test: Mapping[str, Any]) -> list[list[Any]]:
-    """`per_class` of a record's `test` as the rows of a table, columns as `TABLE_COLUMNS`."""
+    """`per_class` of a record's `test` as the rows of a table, columns as `class_columns`."""
     return [
-        [name, *(figures.get(column) for column in TABLE_COLUMNS[1:])]
+        [name, *(figures.get(column) for column in class_columns(test)[1:])]
         for name, figures in (test.get("per_class") or {}).items()
     ]
+
+
+def class_columns(test: Mapping[str, Any]) -> tuple[str, ...]:
+    """`TABLE_COLUMNS`, or those of a classifier."""
+    return CLASSIFIER_COLUMNS if "accuracy" in test else TABLE_COLUMNS
 
 
 def class_table(test: Mapping[str, Any]) -> wandb.Table:
     """The figures of every class on test."""
     import wandb
 
-    return wandb.Table(columns=list(TABLE_COLUMNS), data=class_rows(test), allow_mixed_types=True)
+    return wandb.Table(
+        columns=list(class_columns(test)), data=class_rows(test), allow_mixed_types=True
+    )
 
 
 def model_artifact(record: Mapping[str, Any], study: str, run_dir: Path) -> wandb.Artifact | None:
@@ -108,7 +135,8 @@ def model_artifact(record: Mapping[str, Any], study: str, run_dir: Path) -> wand
         return None
     about = {key: record.get(key) for key in ("fingerprint", "backbone", "freeze", "seed", "best")}
     test = record.get("test") or {}
-    about["test"] = {key: test.get(key) for key in ("map", "map_50", "map_75")}
+    figures = ("accuracy", "macro_accuracy", "macro_f1") if record.get("task") else DETECT.val
+    about["test"] = {key: test.get(key) for key in figures}
     artifact = wandb.Artifact(artifact_name(f"{study}-{record['name']}"), "model", metadata=about)
     exported = [p for p in run_dir.rglob("*.onnx") if p.relative_to(run_dir).parts[0] != "wandb"]
     for path in (best, *sorted(exported)):

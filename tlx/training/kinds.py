@@ -1,0 +1,116 @@
+"""What a task (`task=detect`, `task=classify`) is to a run; all else about a run is the same.
+
+Freezing, the schedule, caches, precision, resuming, the record, the mirror, the pilot and studies
+know no more of a task than this.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tlx.activations.phase import PhaseCaches
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_choice
+from tlx.config.schema import RunConfig
+from tlx.data.membership import Membership
+from tlx.data.module import DetectionData, Loaders
+from tlx.models.trunk import TrunkNetwork
+from tlx.records.record import Record
+from tlx.training.freeze_task import FreezeTask
+from tlx.training.plan import EnginePlan
+
+C = TypeVar("C", bound=RunConfig)
+N = TypeVar("N", bound=TrunkNetwork)
+
+
+class TaskKind(ABC, Generic[C, N]):
+    """One task, for configurations `C` and networks `N`.
+
+    Attributes:
+        name: of `task=`. program: that a user starts it by.
+        score: the figure of the best epoch that a pilot ranks depths by, and what it is called.
+    """
+
+    name: ClassVar[str]
+    program: ClassVar[str]
+    score: ClassVar[tuple[str, str]]
+
+    @abstractmethod
+    def read_data(self, cfg: C) -> DetectionData:
+        """Read, check, cache and split the set."""
+
+    @abstractmethod
+    def network(self, cfg: C, classes: list[str], record: Record) -> N:
+        """The configured network with its pretrained weights, which the record then names.
+
+        Random parts follow from the seed alone, so that they start the same whatever is frozen:
+        arms are paired.
+        """
+
+    @abstractmethod
+    def loss(self, network: N, maps: list[Tensor]) -> Tensor:
+        """A loss of a batch whose ground truth does not matter, to time steps with."""
+
+    @abstractmethod
+    def augmentation(self, cfg: C) -> Mapping[str, Any]:
+        """What of the configuration decides the views of a picture, for the activation cache."""
+
+    @abstractmethod
+    def loaders(self, cfg: C, data: DetectionData, caches: PhaseCaches) -> Loaders:
+        """The loaders of a run."""
+
+    @abstractmethod
+    def module(
+        self, cfg: C, network: N, plan: EnginePlan, data: DetectionData, members: Membership,
+        device: torch.device,
+    ) -> FreezeTask:  # fmt: skip
+        """The Lightning module that trains and evaluates the network."""
+
+    @abstractmethod
+    def fill(self, network: N, path: Path) -> None:
+        """Fill the network with the tensors of a checkpoint of this run."""
+
+    @abstractmethod
+    def keep(self, cfg: C, module: FreezeTask, data: DetectionData, run_dir: Path) -> None:
+        """Keep what the test found on every picture, in the run's folder."""
+
+    @abstractmethod
+    def pictures(self, data: DetectionData, run_dir: Path, count: int) -> Sequence[Any]:
+        """Evenly spaced test pictures for W&B (`wandb.Image`), from what `keep` has kept."""
+
+    def shortages(self, steps: int, data: DetectionData) -> list[str]:
+        """Warnings, before training, of what is too little to compare runs by."""
+        return []
+
+    def floor(self, classes: int) -> float:
+        """What `score` stays below where nothing has been learned."""
+        return 0.0
+
+
+KINDS: dict[str, TaskKind[Any, Any]] = {}
+K = TypeVar("K", bound=type[TaskKind[Any, Any]])
+
+
+def register(kind: K) -> K:
+    """Make a task known under its name; a decorator."""
+    KINDS[kind.name] = kind()
+    return kind
+
+
+def kind_of(cfg: RunConfig) -> TaskKind[Any, Any]:
+    """The task of a configuration; `ConfigError` with the nearest name for an unknown one."""
+    if cfg.task not in KINDS:
+        raise ConfigError(unknown_choice("task", cfg.task, KINDS))
+    return KINDS[cfg.task]
+
+
+def channels_last(network: N) -> N:
+    """What the CPU's and the GPU's convolutions prefer; the numbers are the same."""
+    assert isinstance(network, nn.Module)
+    return network.to(memory_format=torch.channels_last)
