@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
-from tlx.report.build import make_report
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tlx.report.build import PAGE, make_report
 from tlx.report.comparison.compare import Comparison, compare
 from tlx.report.comparison.records import LoadedRuns, Record, load_records
 from tlx.report.table import comparison_table
@@ -19,3 +25,22 @@ __all__ = [
     "load_records",
     "make_report",
 ]
+
+
+class _Callable(ModuleType):
+    """`tlx.report(runs, output)`: the package has the name that the function would have."""
+
+    def __call__(
+        self, runs: str | Path | Sequence[str | Path], output: str | Path, **options: Any
+    ) -> Path:
+        """Compare runs, or folders of runs, in a report; returns its page.
+
+        Args:
+            options: of `make_report`.
+        """
+        given = [runs] if isinstance(runs, str | Path) else list(runs)
+        written = make_report([Path(run) for run in given], Path(output), **options)
+        return written.with_name(PAGE)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,114 @@
+"""tlx in Python: a study, its report, and a run that is used; the same as on the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tlx
+from tests.classify.helpers_classify import write_set
+from tests.conftest import tiny_overrides
+from tests.study.helpers_trained import trained
+from tlx.common.errors import ConfigError, DataError
+
+
+def settings(tiny_set: Path, folder: Path) -> dict[str, str]:
+    """`tiny_overrides` as a mapping."""
+    pairs = dict(text.split("=", 1) for text in tiny_overrides(tiny_set, folder))
+    return {key: pairs[key] for key in pairs if key not in ("data", "data.root", "runs_dir")}
+
+
+def test_nothing_heavy_is_imported_until_it_is_asked_for() -> None:
+    code = "import sys, tlx; tlx.__version__; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'studdy'"):
+        tlx.studdy  # noqa: B018
+
+
+def test_a_study_is_made_reported_and_not_made_again(tiny_set: Path, tmp_path: Path) -> None:
+    def study() -> tlx.Study:
+        return tlx.Study(
+            data="voc", root=tiny_set, freeze=["none", 4, "scratch"], seeds=[3],
+            config={**settings(tiny_set, tmp_path), "trainer.epochs": 1},
+            runs_dir=tmp_path / "runs",
+        )  # fmt: skip
+
+    made = study()
+    assert not (tmp_path / "runs").exists()
+    records = made.run()
+    assert [record["status"] for record in records] == ["finished"] * 3
+    assert [(r["freeze"], r["seed"], r["weights"]["source"] == "scratch") for r in records] == [
+        ("none", 3, False), ("4", 3, False), ("none", 3, True)
+    ]  # fmt: skip
+    assert [folder.parent.parent for folder in made.folders] == [tmp_path / "runs"] * 3
+    assert study().run() == records
+    page = made.report(tmp_path / "report")
+    assert page.name == "index.html"
+    assert page.is_file()
+    again = tlx.report(tmp_path / "runs", tmp_path / "again")
+    arms = [json.loads((p.parent / "report.json").read_text())["rows"] for p in (page, again)]
+    assert len(arms[0]) == len(arms[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"data": "gunz"}, "did you mean data=guns?"),
+        ({"config": {"trainer.epoch": 3}}, "did you mean trainer.epochs=3?"),
+        ({"freeze": ["none", 99]}, "freeze=99 goes past the last block"),
+        ({"data": "voc"}, "data.root=/path/to/it"),
+        ({"task": "segment"}, "task"),
+    ],
+)
+def test_what_cannot_mean_anything_is_refused_at_once(
+    wrong: dict, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=words.replace("?", r"\?")):
+        tlx.Study(runs_dir=tmp_path / "runs", **wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_finds_objects_in_files_pixels_and_images() -> None:
+    run = tlx.load(trained() / "finished")
+    assert run.record["status"] == "finished"
+    assert run.classes == ["blue", "red"]
+    path = next((trained() / "set" / "test").glob("*.png"))
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+        found = [run.predict(given, 0.0) for given in (path, str(path), pixels, image)]
+    assert found[0]
+    assert found[0] == found[1] == found[2] == found[3]
+    scores = [one.score for one in found[0]]
+    assert scores == sorted(scores, reverse=True)
+    boxes = np.array([one.box for one in found[0]])
+    assert boxes.max() > 1.5, "pixels, not fractions"
+    assert run.predict(path, 1.0) == []
+    with pytest.raises(DataError, match="uint8"):
+        run.predict(pixels.astype(float))
+
+
+def test_a_classifier_names_the_class_of_a_picture(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", {"train": 6, "val": 2, "test": 2})
+    study = tlx.Study(
+        task="classify", root=root, freeze=["all"], runs_dir=tmp_path / "runs",
+        config={
+            "data.group_near_duplicates": False, "data.input_size": 32, "trainer.epochs": 2,
+            "trainer.batch_size": 6, "trainer.workers": 0, "trainer.warmup_steps": 1,
+            "trainer.timer_warmup": 1, "trainer.accelerator": "cpu", "logger": "none",
+            "cache_dir": tmp_path / "cache",
+        },
+    )  # fmt: skip
+    [record] = study.run()
+    run = tlx.load(study.folders[0])
+    [best, *_] = run.predict(root / "test" / "red" / "0.png")
+    assert best.box is None
+    assert best.label in record["classes"]
+    rows = (study.folders[0] / "predictions.csv").read_text().splitlines()[1:]
+    [row] = [row.split(",") for row in rows if row.startswith("test/red/0.png")]
+    assert (best.label, f"{best.score:.4f}") == (row[2], row[3])
