@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from tlx.common.errors import ConfigError
+from tlx.common.registry import Registry
 
 StateDict = dict[str, Tensor]
 
@@ -100,20 +100,22 @@ class BackboneSpec:
     converters: tuple[Converter, ...]
 
 
-BACKBONES: dict[str, BackboneSpec] = {}
+BACKBONES: Registry[BackboneSpec] = Registry("backbone.name")
+FAMILIES: Registry[Callable[[str], BackboneSpec]] = Registry("backbone.name")
+"""What makes the backbone `FAMILY-MODEL` of its model's name; raises `ConfigError` for none."""
 
 
 def register(spec: BackboneSpec) -> BackboneSpec:
     """Make a backbone known under its name."""
-    BACKBONES[spec.name] = spec
-    return spec
+    return BACKBONES.add(spec.name, spec, spec.build.__module__)
 
 
 def backbone_spec(name: str) -> BackboneSpec:
-    """Look a backbone up; an unknown name is a `ConfigError` that lists the known ones."""
-    if name not in BACKBONES:
-        raise ConfigError(f"backbone {name!r} is unknown; known: {', '.join(sorted(BACKBONES))}")
-    return BACKBONES[name]
+    """Look a backbone up; an unknown name is a `ConfigError` with the nearest of the known ones."""
+    family, _, model = name.partition("-")
+    if name not in BACKBONES and family in FAMILIES and model:
+        return FAMILIES[family](model)
+    return BACKBONES.find(name)
 
 
 def activation(conventions: Conventions) -> nn.Module:
@@ -141,6 +143,7 @@ def without_counters(state: StateDict) -> StateDict:
 
 __all__ = [
     "BACKBONES",
+    "FAMILIES",
     "Backbone",
     "BackboneSpec",
     "Conventions",
