@@ -140,11 +140,12 @@ SCRIPT = """
 import os, signal, sys, psutil
 import tlx.wandb.logger, tlx.wandb.service
 from pathlib import Path
+from tlx.records.columns import DETECT
 from tlx.wandb.service import open_run
 tlx.wandb.logger.CALL_S = tlx.wandb.service.CALL_S = float(sys.argv[2])
 tlx.wandb.service.GRACE_S = 2.0
 run, mode = open_run(sys.argv[3], upload_s=1.0, id="abc", project="p", dir=sys.argv[1])
-mirror = tlx.wandb.logger.Mirror(run, mode, "study", 1.0)
+mirror = tlx.wandb.logger.Mirror(run, mode, "study", 1.0, DETECT)
 if sys.argv[4] != "0":
     [os.kill(p.pid, int(sys.argv[4])) for p in psutil.Process().children() if "wandb" in p.name()]
 mirror.log_rows([{"step": i, "epoch": 0, "seconds": float(i), "loss": 1.0} for i in range(1, 9)])

@@ -13,6 +13,7 @@ from typing import Any
 from tlx.config.identity import run_label
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain
+from tlx.loggers.base import RunLogger, register
 from tlx.records.arms import arm_settings, base_label
 from tlx.records.columns import AXES, BY_TASK, Columns
 from tlx.wandb.media import CLASSES, MOST_PICTURES, PICTURES, class_table, model_artifact
@@ -33,7 +34,7 @@ TIME_PREFIX = "by_time/"
 _ROWS = 1000  # in one call
 
 
-class Mirror:
+class Mirror(RunLogger):
     """A run in W&B that turns itself off at its first failure.
 
     Args:
@@ -65,7 +66,9 @@ class Mirror:
 
     def summarize(self, record: Mapping[str, Any]) -> None:
         """Mirror what the record knows, apart from series and configuration, as the summary."""
-        figures = {k: v for k, v in record.items() if k not in (*self.series, "wandb", "config")}
+        figures = {
+            k: v for k, v in record.items() if k not in (*self.series, "wandb", "loggers", "config")
+        }
         self._try(lambda: self.run.summary.update(figures))
 
     def show(self, pictures: Callable[[], Sequence[Any]]) -> None:
@@ -137,17 +140,18 @@ class Mirror:
             self.run.log_artifact(artifact, aliases=["best"])
 
 
-def make_logger(
+@register("wandb")
+def make_mirror(
     cfg: RunConfig, run_dir: Path, earlier: Mapping[str, Any] | None = None
 ) -> Mirror | None:
-    """The configured logger, or None: not wanted, or not to be had (which a warning says).
+    """The run's mirror, or None: not wanted, or not to be had (which a warning says).
 
     Args:
         earlier: the mirror's `about` in the record of the run that is continued. Its id is used
             again: the new process mirrors all rows anew, and W&B replaces what it had.
     """
     disabled = cfg.logger.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"
-    if cfg.logger.name == "none" or disabled:
+    if disabled:
         return None
     config = plain(cfg)
     arm = base_label(arm_settings(config))
