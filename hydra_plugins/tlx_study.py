@@ -16,10 +16,6 @@ class StudySweeper(sweeper.StudySweeper):
     """`hydra/sweeper=tlx_study`, the default of `conf/config.yaml`."""
 
 
-class CheckedSweeper(sweeper.CheckedSweeper):
-    """`hydra/sweeper=tlx_checked`, the default of `conf/classify.yaml`."""
-
-
 @dataclass
 class StudySweeperConf(BasicSweeperConf):
     """The keys of Hydra's basic sweeper."""
@@ -27,16 +23,6 @@ class StudySweeperConf(BasicSweeperConf):
     _target_: str = f"{__name__}.StudySweeper"
 
 
-@dataclass
-class CheckedSweeperConf(BasicSweeperConf):
-    """The keys of Hydra's basic sweeper."""
-
-    _target_: str = f"{__name__}.CheckedSweeper"
-
-
 ConfigStore.instance().store(
     group="hydra/sweeper", name="tlx_study", node=StudySweeperConf, provider="tlx"
-)
-ConfigStore.instance().store(
-    group="hydra/sweeper", name="tlx_checked", node=CheckedSweeperConf, provider="tlx"
 )

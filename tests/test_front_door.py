@@ -19,7 +19,10 @@ from tlx.config.check import conf_dir
 from tlx.inspect.__main__ import parser as inspect_parser
 from tlx.report.__main__ import parser as report_parser
 
-COMPOSED = {"tlx.train": "config", "tlx.classify": "classify"}  # by Hydra; their help is YAML
+COMPOSED = {
+    "tlx.train": "task/detect",
+    "tlx.classify": "task/classify",
+}  # by Hydra; their help is YAML
 # As the installed script begins: with its own folder first in the path.
 SCRIPT = "import sys; sys.argv[0] = 'tlx'; from tlx.__main__ import script; script()"
 

@@ -20,14 +20,21 @@ def test_the_key_follows_all_that_decides_the_activations(
     data = build_data(cfg.data, tmp_path / "cache")
     detector = build_detector(cfg, data.classes, {})
     items = data.splits["train"]
-    given: dict[str, Any] = {"views": 2, "seed": 0, "zoom_out": 4.0, "dtype": "f16"}
+    given: dict[str, Any] = {
+        "views": 2,
+        "seed": 0,
+        "augmentation": {"zoom_out": 4.0},
+        "dtype": "f16",
+    }
     key = digest(ingredients(detector, 5, items, **given))
     assert key == digest(ingredients(detector, 5, items, **given))
     others = [
         ingredients(detector, 6, items, **given),
         ingredients(detector, 5, items[1:], **given),
         *(ingredients(detector, 5, items, **{**given, name: value})
-          for name, value in (("views", 3), ("seed", 1), ("zoom_out", 1.0), ("dtype", "u8"))),
+          for name, value in (("views", 3), ("seed", 1), ("augmentation", {"zoom_out": 1.0}),
+                              ("augmentation", {"zoom_out": 4.0, "augment": "off"}),
+                              ("dtype", "u8"))),
     ]  # fmt: skip
     with torch.no_grad():
         detector.backbone.blocks["mbconv_4"].bn2.running_mean[0] += 1e-6

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 import tlx.config.check as check
-import tlx.config.classify_check as classify_check
 from tests.conftest import REPOSITORY
 from tlx.common.programs import PROGRAMS
 from tlx.completion.candidates import COMMAND_MODULES, candidates
@@ -44,9 +43,9 @@ from tlx.config.schema import Config
         ("tlx benchmark l", ["latency"]),
         ("tlx benchmark train polic", ["policies="]),
         ("tlx benchmark latency basel", ["baselines="]),
-        ("tlx classify e", ["export"]),
-        ("tlx classify exp", ["export"]),
-        ("tlx classify policy=", ["policy=fixed", "policy=two_phase"]),
+        ("tlx classify e", ["export", "experiment="]),
+        ("tlx classify exp", ["export", "experiment="]),
+        ("tlx classify policy=", ["policy=auto", "policy=fixed", "policy=two_phase"]),
         ("tlx classify export op", ["opset="]),
         ("tlx report runs/x to_w", ["to_wandb="]),
         ("tlx evaluate checkpoint=x checkp", []),  # given already
@@ -63,12 +62,13 @@ def test_candidates(line: str, found: list[str]) -> None:
 def test_composed_keys_are_those_that_are_taken() -> None:
     keys = composed_keys("train")
     assert conf_dir() == check.conf_dir()
-    names = {key for key in _known_keys(Config) if not key.endswith(".name")} - {"hydra"}
+    names = {key for key in _known_keys([Config]) if not key.endswith(".name")} - {"hydra"}
     assert set(keys) == names
     for key, choices in check._CHOICES.items():
         if not key.endswith(".name") and keys[key]:
             assert keys[key] == list(choices)
-    assert composed_keys("classify")["policy"] == list(classify_check._CHOICES["policy.name"])
+    selects = composed_keys("classify")["trainer.select_by"]
+    assert selects == list(check._CLASSIFY_CHOICES["trainer.select_by"])
 
 
 CONFIGURED = {

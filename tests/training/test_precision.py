@@ -9,11 +9,12 @@ import tlx.training.precision as precision
 from tests.models.helpers_engine import CPU, detector_of
 from tlx.freeze.policies.base import Phase
 from tlx.models.depthwise import Float32Conv2d
+from tlx.training.detection import Detect
 
 
 def resolved(asked: str) -> precision.Precision:
     return precision.resolve(
-        asked, detector_of("mobilenet_v1", 5), Phase(0, 5, 5), batch_size=2, device=CPU
+        asked, detector_of("mobilenet_v1", 5), Phase(0, 5, 5), 2, CPU, Detect().loss
     )
 
 
@@ -70,7 +71,7 @@ def test_auto_takes_bfloat16_for_a_tenth(
 def test_measuring_a_step_leaves_the_detector_as_it_is(dtype: torch.dtype) -> None:
     detector = detector_of("mobilenet_v1", 2)
     before = {key: value.clone() for key, value in detector.state_dict().items()}
-    assert precision.step_seconds(detector, Phase(0, 9, 9), 2, CPU, dtype) > 0
+    assert precision.step_seconds(detector, Phase(0, 9, 9), 2, CPU, Detect().loss, dtype) > 0
     assert all(torch.equal(v, before[k]) for k, v in detector.state_dict().items())
     assert all(p.grad is None for p in detector.parameters())
     assert (detector.frozen, detector.training) == (2, False)

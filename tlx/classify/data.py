@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from tlx.classify.folders import read_folders, refuse_empty
 from tlx.classify.shapes import ensure_shapes
-from tlx.common.errors import DataError
+from tlx.common.errors import ConfigError, DataError
 from tlx.config.schema import FoldersConfig
-from tlx.data.augment import TrainAugment
+from tlx.data.augment import TrainAugment, register
 from tlx.data.cache import ImageCache
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.formats.annotations import Item
 from tlx.data.geometry import Window, whole
 from tlx.data.membership import Membership
-from tlx.data.module import DetectionData, Loaders
+from tlx.data.module import DetectionData
 from tlx.data.split import restored_items, split_items
 from tlx.data.split_notes import SplitNotes
 
@@ -100,6 +100,14 @@ class CropAugment(TrainAugment):
         return window, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.from_numpy(labels)
 
 
+@register("crop")
+def _crop(input_size: int, data: Any) -> CropAugment:
+    """Random crops of whole pictures."""
+    if not isinstance(data, FoldersConfig):
+        raise ConfigError("data.augment=crop forgets boxes: it is for task=classify")
+    return CropAugment(input_size, data.least_area)
+
+
 def crop_window(rng: np.random.Generator, width: int, height: int, least_area: float) -> Window:
     """A random crop of a `width` x `height` picture; the whole one where no trial fits."""
     for _ in range(TRIALS):
@@ -111,14 +119,3 @@ def crop_window(rng: np.random.Generator, width: int, height: int, least_area: f
             return Window(int(left), int(top), w, h, bool(rng.random() < 0.5))
     view = whole(width, height)
     return Window(view.left, view.top, view.width, view.height, bool(rng.random() < 0.5))
-
-
-@dataclass
-class FolderLoaders(Loaders):
-    """The loaders of a run; `least_area` of its training crops."""
-
-    least_area: float = 0.35
-
-    def augmentation(self) -> TrainAugment:
-        """Random crops, not the detectors' zoom and IoU-constrained crop."""
-        return CropAugment(self.input_size, self.least_area)

@@ -31,7 +31,6 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
-from tlx.classify.data import FolderLoaders
 from tlx.classify.export import ExportConfig, Exported, export
 from tlx.classify.k210 import GENERAL_RAM, Fit, check_k210
 from tlx.classify.parity import compare, of_checkpoint, pictures_of_test
@@ -39,7 +38,7 @@ from tlx.common.cli import parse, run_program
 from tlx.common.drawing import evenly_spaced
 from tlx.common.errors import ExportError
 from tlx.common.files import write_json, write_text
-from tlx.data.module import DetectionData
+from tlx.data.module import DetectionData, Loaders
 from tlx.export.other_environment import run_kmodel, save_pixel_kmodel
 
 AGREEMENT = 0.9  # least share of test pictures with the checkpoint's class, as for int8 detectors
@@ -88,7 +87,7 @@ def check(path: Path) -> Fit:
 
 def calibration(data: DetectionData, size: int, count: int) -> np.ndarray:
     """Evenly spaced pictures of train, uint8 (n, 3, S, S)."""
-    dataset = FolderLoaders(data, size, 1, workers=0).evaluation("train").dataset
+    dataset = Loaders(data, size, 1, workers=0).evaluation("train").dataset
     chosen = evenly_spaced(len(data.splits["train"]), count)
     return torch.stack([dataset[i].image for i in chosen]).contiguous().numpy()
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlx.classify.data import FolderLoaders
 from tlx.classify.network import Classifier
 from tlx.common.packages import require
-from tlx.data.module import DetectionData
+from tlx.data.module import DetectionData, Loaders
 from tlx.models.normalisation import Normalisation
 
 LARGEST = 1e-4  # of a probability, in float32: rounding
@@ -21,7 +20,7 @@ Rows = Callable[[np.ndarray], np.ndarray]
 
 def pictures_of_test(data: DetectionData, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels as the network sees them, uint8 (n, 3, S, S) RGB, and class numbers (n,), 0-based."""
-    loaders = FolderLoaders(data, size, 32, workers=0)
+    loaders = Loaders(data, size, 32, workers=0)
     batches = list(loaders.evaluation("test"))
     pixels = torch.cat([batch.images for batch in batches]).contiguous().numpy()
     return pixels, torch.cat([batch.targets.labels[:, 0] - 1 for batch in batches]).numpy()

@@ -15,16 +15,17 @@ from torch import Tensor
 
 from tlx.activations.phase import PhaseCaches
 from tlx.classify.checkpoint import classifier_meta, fill
-from tlx.classify.data import FolderLoaders, build_folders
+from tlx.classify.data import build_folders
 from tlx.classify.figures import Figures, Tally
 from tlx.classify.network import Classifier
 from tlx.common.drawing import evenly_spaced
 from tlx.common.files import path_below, write_text
 from tlx.config.schema import ClassifierConfig, ClassifyConfig, TrainerConfig
 from tlx.config.typed import plain
+from tlx.data.augment import AUGMENTATIONS, Augmentation, named_views
 from tlx.data.dataset import Batch
 from tlx.data.membership import Membership
-from tlx.data.module import DetectionData
+from tlx.data.module import DetectionData, Loaders
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import read_torch, resolve
@@ -147,16 +148,21 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
         return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
 
     def augmentation(self, cfg: ClassifyConfig) -> Mapping[str, Any]:
-        """Random crops."""
-        return {"least_area": cfg.data.least_area}
+        """What the crops follow from."""
+        return {
+            "least_area": cfg.data.least_area,
+            **named_views(cfg.data.augment, "crop", self.views(cfg)),
+        }
 
-    def loaders(
-        self, cfg: ClassifyConfig, data: DetectionData, caches: PhaseCaches
-    ) -> FolderLoaders:
-        """Random crops, mirrored and discoloured (`CropAugment`)."""
-        return FolderLoaders(
+    def views(self, cfg: ClassifyConfig) -> Augmentation:
+        """Those of `data.augment`."""
+        return AUGMENTATIONS.find(cfg.data.augment)(cfg.classifier.input_size, cfg.data)
+
+    def loaders(self, cfg: ClassifyConfig, data: DetectionData, caches: PhaseCaches) -> Loaders:
+        """Views as `data.augment` says."""
+        return Loaders(
             data, cfg.classifier.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
-            seed=cfg.seed, views=cfg.cache.views, cached=caches, least_area=cfg.data.least_area,
+            seed=cfg.seed, views=cfg.cache.views, cached=caches, augment=self.views(cfg),
         )  # fmt: skip
 
     def module(

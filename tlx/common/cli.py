@@ -11,15 +11,19 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from tlx.common import plugins
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
 from tlx.common.typos import nearest, unknown_key
 
 T = TypeVar("T")
+KEY = "plugins"  # of the modules to import first
 FAILED = 2  # exit code of every program that could not do its work, with a line that says why
 
 
 def parse(schema: type[T], arguments: list[str]) -> T:
     """Arguments `key=value` as an instance of a dataclass.
+
+    `plugins=MODULE,…` is understood by every program (`tlx.common.plugins`).
 
     Raises `ConfigError` for an unknown key, a wrong type or a missing value.
     """
@@ -36,6 +40,7 @@ def parse(schema: type[T], arguments: list[str]) -> T:
     # Values stay text until the schema types them, so that a path may hold any character.
     texts = {key: value for key, _, value in (text.partition("=") for text in arguments)}
     refuse_empty(texts)
+    plugins.load(plugins.named(texts.pop(KEY, "")))
     pairs: dict[str, Any] = {k: None if text == "null" else text for k, text in texts.items()}
     if unknown := [key for key in pairs if key not in names]:
         raise ConfigError(unknown_key(unknown[0], names, pairs[unknown[0]]))
@@ -125,15 +130,16 @@ def command(program: str, *arguments: str) -> str:
 
 def hydra_command(program: str, *arguments: str) -> str:
     """The same for a program that Hydra composes: values are quoted by its grammar too."""
-    return command(program, *map(_hydra_argument, arguments))
+    return command(program, *map(hydra_argument, arguments))
 
 
 def hydra_word(argument: str) -> str:
     """One `key=value` of such a line, to be typed behind what was typed before."""
-    return shlex.quote(_hydra_argument(argument))
+    return shlex.quote(hydra_argument(argument))
 
 
-def _hydra_argument(argument: str) -> str:
+def hydra_argument(argument: str) -> str:
+    """`key=value` with the value quoted as Hydra's grammar asks for."""
     key, _, value = argument.partition("=")
     if re.fullmatch(r"[\w./+~%@:-]+", value, re.ASCII):
         return argument

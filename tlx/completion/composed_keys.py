@@ -21,27 +21,26 @@ def conf_dir() -> Path:
 
 def composed_keys(program: str) -> Mapping[str, list[str]]:
     """Every key of `train` or `classify` with its choices; none where it takes any value."""
-    from tlx.config.classify_schema import ClassifyConfig
-    from tlx.config.schema import Config
+    from tlx.config.schema import SCHEMAS
 
-    classifies = program == "classify"
-    schema: type = ClassifyConfig if classifies else Config
-    checks = literal("tlx.config.classify_check" if classifies else "tlx.config.check", "_CHOICES")
-    keys = {**_fields(schema), **_policy_keys()}
+    task = "classify" if program == "classify" else "detect"
+    checks = literal("tlx.config.check", "_CHOICES")
+    checks |= literal("tlx.config.check", f"_{task.upper()}_CHOICES")
+    keys = {**_fields(SCHEMAS[task]), **_policy_keys()}
     keys |= {key: choices for key, choices in checks.items() if key in keys}
-    for group in _groups("classify.yaml" if classifies else "config.yaml"):
-        files = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-        keys[group] = checks.get(f"{group}.name", files)
-    keys["freeze"] = FREEZE if classifies else [*FREEZE, "heads", "scratch"]
+    for group in _groups("config.yaml", f"task/{task}.yaml"):
+        keys[group] = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    keys["freeze"] = [*FREEZE, "scratch", *(["heads"] if task == "detect" else [])]
     return {key: choices for key, choices in keys.items() if not key.endswith(".name")}
 
 
-def _groups(file: str) -> list[str]:
-    """The groups that a root of conf/ takes a choice of."""
+def _groups(*files: str) -> list[str]:
+    """The groups that these files of conf/ take a choice of."""
     import yaml
 
-    chosen = yaml.safe_load((conf_dir() / file).read_text("utf-8"))["defaults"]
-    names = [name for entry in chosen if isinstance(entry, dict) for name in entry]
+    read = [yaml.safe_load((conf_dir() / file).read_text("utf-8"))["defaults"] for file in files]
+    chosen = [entry for entries in read for entry in entries if isinstance(entry, dict)]
+    names = [name.lstrip("/") for entry in chosen for name in entry]
     return [name for name in names if (conf_dir() / name).is_dir()]
 
 

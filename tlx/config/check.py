@@ -30,8 +30,7 @@ def conf_dir() -> Path:
 
 _Choices = Mapping[str, Sequence[str]]
 _Ranges = Mapping[str, tuple[float | None, float | None]]
-_CHOICES: _Choices = {
-    "logger.name": ("wandb", "none"),
+_CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "cache.mode": ("auto", "off", "memory", "disk"),
@@ -61,7 +60,7 @@ _RANGES: _Ranges = {
     "cache.views": (0, None),
     "cache.max_gb": (0, None),
 }
-_DETECT_CHOICES: _Choices = {"trainer.select_by": ("map", "map_50", "map_75")}
+_DETECT_CHOICES = {"trainer.select_by": ("map", "map_50", "map_75")}
 _DETECT_RANGES: _Ranges = {
     "detector.input_size": (96, None),  # below it the smallest maps vanish
     "detector.min_negatives": (0, None),
@@ -71,7 +70,7 @@ _DETECT_RANGES: _Ranges = {
     "data.max_side": (96, None),
     "data.zoom_out": (1, 10),
 }
-_CLASSIFY_CHOICES: _Choices = {"trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1")}
+_CLASSIFY_CHOICES = {"trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1")}
 _CLASSIFY_RANGES: _Ranges = {
     "classifier.input_size": (32, None),  # below it the last map vanishes
     "classifier.dropout": (0, 0.9),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -16,13 +17,14 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
+from tlx.common import plugins
 from tlx.common.cli import FAILED, fail, refuse_empty
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
 from tlx.common.typos import unknown_choice, unknown_key
-from tlx.config.check import check_config, conf_dir
+from tlx.config.check import conf_dir
 from tlx.config.identity import as_written, flat, run_dir, run_subdir
 from tlx.config.schema import SCHEMAS, RunConfig
-from tlx.config.typed import schema_of, typed
+from tlx.config.typed import schema_of
 from tlx.freeze.policies.base import POLICIES
 
 SAMPLE_FOLDERS = "shapes"
@@ -45,6 +47,11 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") 
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
     would show its own stack for a YAML file that is damaged. `HYDRA_FULL_ERROR=1` shows it.
     """
+    sys.argv[1:] = [_LOGGERS.sub(r"logger.name=\1", argument) for argument in sys.argv[1:]]
+    try:
+        plugins.load(plugins_asked(sys.argv[1:]))  # before what they add is composed
+    except ConfigError as error:
+        fail(error)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         _main(job, config_name)
         return
@@ -54,6 +61,7 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") 
     def noted(cfg: DictConfig) -> Any:
         nonlocal begun
         try:
+            plugins.load(cfg.plugins)  # a file of `conf/` may name some
             check_known(cfg)
         except ConfigError as error:
             fail(error)
@@ -70,6 +78,16 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") 
         sys.exit(FAILED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]
+
+
+# Hydra merges the files of a list of choices: only the logger of the last one would be used.
+_LOGGERS = re.compile(r"^logger=(\[.*\])$")
+
+
+def plugins_asked(arguments: Sequence[str]) -> list[str]:
+    """The modules that a command line names."""
+    pairs = [argument.partition("=") for argument in arguments]
+    return [name for key, _, text in pairs if key == "plugins" for name in plugins.named(text)]
 
 
 def _main(job: Callable[[DictConfig], Any], config_name: str) -> None:
@@ -89,17 +107,6 @@ def check_known(cfg: DictConfig) -> None:
     for key in values:
         if not key.startswith("policy") and key not in known:
             raise ConfigError(unknown_key(key, known))
-
-
-def check_job(cfg: DictConfig) -> None:
-    """What a program checks of a configuration before it reads data, for any program of ours.
-
-    Raises:
-        ConfigError: as `check_known`, and as the program's own check.
-    """
-    check_known(cfg)
-    if cfg.resume is None:  # the folder's configuration takes the place of this one
-        check_config(typed(cfg))
 
 
 def in_words(error: Exception, overrides: Sequence[str]) -> str:

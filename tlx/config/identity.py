@@ -19,9 +19,16 @@ from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.base import POLICIES
 
 # What may differ between two runs of the same experiment without changing a number of it.
-_NOT_IDENTITY = {"runs_dir", "cache_dir", "resume", "name", "logger", "hydra", "task"} | {
-    f"trainer.{key}" for key in ("workers", "progress", "checkpoint_minutes", "timer_warmup")
-}
+_NOT_IDENTITY = {
+    "runs_dir",
+    "cache_dir",
+    "resume",
+    "name",
+    "logger",
+    "hydra",
+    "task",
+    "plugins",
+} | {f"trainer.{key}" for key in ("workers", "progress", "checkpoint_minutes", "timer_warmup")}
 # The keys that were in the schema when fingerprints were first taken: they always count. A key that
 # came later says nothing while it has its default, so that earlier runs stay what they are. Add
 # nothing here.

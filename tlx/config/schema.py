@@ -13,6 +13,7 @@ CACHE_DTYPES = ("f32", "f16", "u8")
 @dataclass
 class BackboneConfig:
     name: str = MISSING
+    model: str | None = None  # of a family (timm), whose `name` then holds it
     weights: str = "auto"  # auto, scratch, or a path
 
 
@@ -30,6 +31,7 @@ class DataConfig:
     strict: bool = False  # every fault is an error
     bits: int | None = None  # that 16-bit picture files use, 8 to 16; default: all, or refused
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
+    augment: str = "ssd"  # the training views: ssd, off, or one of your own
     zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
@@ -80,7 +82,7 @@ class CacheConfig:
 
 @dataclass
 class LoggerConfig:
-    name: str = "wandb"  # wandb or none
+    name: Any = "wandb"  # wandb, tensorboard, mlflow, csv, none, or a list of them
     project: str = "tlx"
     mode: str = "auto"  # auto, online, offline
     predictions: int = 8  # pictures with boxes kept per run, and shown in W&B
@@ -104,6 +106,7 @@ class RunConfig:
     runs_dir: str = "runs"
     cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"
     resume: str | None = None
+    plugins: list[str] = field(default_factory=list)  # modules that register parts of one's own
 
 
 @dataclass
@@ -128,6 +131,7 @@ class FoldersConfig:
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
     strict: bool = False  # every fault is an error
+    augment: str = "crop"  # the training views: crop, off, or one of your own
     least_area: float = 0.35  # of a training crop, relative to the picture
     max_side: int = 320  # longest side kept in the decoded-image cache, pixels
     input_size: int = 224  # pixels

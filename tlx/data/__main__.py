@@ -29,13 +29,16 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
+from tlx.common import plugins
 from tlx.common.cli import refuse_empty
 from tlx.common.console import stdout_console
 from tlx.common.errors import ConfigError, TlxError
 from tlx.common.files import refuse_output, write_json
 from tlx.common.typos import unknown_command
 from tlx.config.check import conf_dir
-from tlx.config.composition import check_known, in_words
+from tlx.config.composition import check_known, in_words, plugins_asked
+from tlx.config.schema import Config
+from tlx.config.typed import typed
 from tlx.data.faults import RULES, FaultReport
 from tlx.data.module import DetectionData, build_data
 
@@ -45,15 +48,31 @@ REPORT = "check.json"
 
 def check_set(overrides: list[str]) -> DetectionData:
     """The data as training would get them; raises `TlxError` where it would get none."""
+    plugins.load(plugins_asked(overrides))
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg = compose("config", overrides=overrides)
+            composed = compose("config", overrides=_with_folder(overrides))
+        plugins.load(composed.plugins)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_words(error, overrides)) from error
-    check_known(cfg)
+    check_known(composed)
+    cfg = typed(composed)
+    if not isinstance(cfg, Config):
+        raise ConfigError("the data of detections are checked here: leave task= out")
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs data.root=/path/to/the/set")
     return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
+
+
+def _with_folder(arguments: list[str]) -> list[str]:
+    """`--config-dir FOLDER`, as Hydra's programs take it, as an override."""
+    given, flag = list(arguments), "--config-dir"
+    if flag not in given:
+        return given
+    place = given.index(flag)
+    _, folder = given[place : place + 2]
+    del given[place : place + 2]
+    return [f'hydra.searchpath=["file://{Path(folder).absolute()}"]', *given]
 
 
 def as_dict(data: DetectionData) -> dict[str, Any]:

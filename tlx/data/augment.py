@@ -8,12 +8,15 @@ distorted before or after the resize, wherever there are fewer pixels: it comes 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tlx.common.registry import Registry
 from tlx.data.colour import draw_colour_map
 from tlx.data.geometry import Window, draw_window, whole
 
@@ -43,8 +46,58 @@ def view_rng(seed: int, view: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, view, index])
 
 
+class Augmentation(Protocol):
+    """What makes training views of pictures: a function of its arguments alone, `rng` included.
+
+    Attributes:
+        version: of the views; activations that are cached of others are not used.
+    """
+
+    @property
+    def version(self) -> object: ...
+
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Sample:
+        """uint8 (H, W, 3), pixel boxes (n, 4), labels (n,) -> uint8 (3, S, S), boxes, labels.
+
+        Boxes are in 0..1 of the view.
+        """
+
+    def targets(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes and labels of the same view, where its pixels are not asked for."""
+
+
+Make = Callable[[int, Any], Augmentation]
+AUGMENTATIONS: Registry[Make] = Registry("data.augment")
+M = TypeVar("M", bound=Make)
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Make a maker of views known as `data.augment=NAME`; a decorator.
+
+    It takes the network's input size, px, and the configuration of the data (`DataConfig`, or
+    `FoldersConfig` of a classification).
+    """
+
+    def add(make: M) -> M:
+        AUGMENTATIONS.add(name, make, make.__module__)
+        return make
+
+    return add
+
+
+def named_views(name: str, usual: str, views: Augmentation) -> dict[str, Any]:
+    """What tells other views than the usual ones of a task apart, for the activation cache."""
+    return {} if name == usual else {"augment": name, "augment_version": str(views.version)}
+
+
 class TrainAugment:
     """Zoom out, IoU-constrained crop, resize, colour distortion, mirror."""
+
+    version: object = VERSION
 
     def __init__(self, input_size: int, zoom_out: float) -> None:
         self.input_size, self.zoom_out = input_size, zoom_out
@@ -79,6 +132,12 @@ class TrainAugment:
         )
 
 
+@register("ssd")
+def _ssd(input_size: int, data: Any) -> Augmentation:
+    """The recipe of SSD."""
+    return TrainAugment(input_size, data.zoom_out)
+
+
 class EvalTransform:
     """A stretched resize, as the detector sees pictures on the device."""
 
@@ -88,12 +147,36 @@ class EvalTransform:
     def __call__(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> Sample:
         """uint8 (H, W, 3), pixel boxes (n, 4), labels -> uint8 (3, S, S), 0..1 boxes, labels."""
         window = whole(image.shape[1], image.shape[0])
-        scale = np.array([window.width, window.height] * 2)
-        return (
-            render(image, window, self.input_size),
-            torch.from_numpy((boxes / scale).astype(np.float32)),
-            torch.from_numpy(labels),
-        )
+        return render(image, window, self.input_size), *self.targets(image, boxes, labels)
+
+    def targets(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes and labels alone."""
+        scale = np.array([image.shape[1], image.shape[0]] * 2)
+        return torch.from_numpy((boxes / scale).astype(np.float32)), torch.from_numpy(labels)
+
+
+@register("off")
+class Unchanged:
+    """The same view in every epoch: the picture as evaluation sees it."""
+
+    version: object = VERSION
+
+    def __init__(self, input_size: int, data: Any) -> None:
+        self._transform = EvalTransform(input_size)
+
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Sample:
+        """See `EvalTransform`."""
+        return self._transform(image, boxes, labels)
+
+    def targets(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """All boxes and labels."""
+        return self._transform.targets(image, boxes, labels)
 
 
 def render(

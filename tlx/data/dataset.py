@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
-from tlx.data.augment import EvalTransform, TrainAugment, view_rng
+from tlx.data.augment import Augmentation, EvalTransform, view_rng
 from tlx.data.cache import ImageCache
 from tlx.data.formats.annotations import Item
 from tlx.models.detector import Targets
@@ -105,7 +105,7 @@ class TrainSplit(_Split):
         self,
         items: list[Item],
         cache: ImageCache,
-        augment: TrainAugment,
+        augment: Augmentation,
         seed: int,
         views: int = 0,
         cached: Cached | None = None,

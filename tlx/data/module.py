@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tlx.common.errors import ConfigError, DataError
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DataConfig
-from tlx.data.augment import EvalTransform, TrainAugment
+from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
@@ -185,6 +185,7 @@ class Loaders:
 
     Args:
         seed: of order and augmentation. views, cached: see `TrainSplit`.
+        augment: makes the training views; None: SSD's, with `zoom_out`.
     """
 
     data: DetectionData
@@ -195,6 +196,7 @@ class Loaders:
     seed: int = 0
     views: int = 0
     cached: Cached | None = None
+    augment: Augmentation | None = None
 
     def train(self, steps_done: Callable[[], int], first_step: int = 0) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached.
@@ -203,14 +205,10 @@ class Loaders:
             steps_done, first_step: see `EpochBatches`, which is the loader's `batch_sampler`.
         """
         items = self.data.splits["train"]
-        augment = self.augmentation()
+        augment = self.augment or TrainAugment(self.input_size, self.zoom_out)
         dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
         batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done, first_step)
         return DataLoader(dataset, batch_sampler=batches, **self._options())
-
-    def augmentation(self) -> TrainAugment:
-        """What makes training views of pictures."""
-        return TrainAugment(self.input_size, self.zoom_out)
 
     def evaluation(self, split: str) -> DataLoader[Any]:
         """All pictures of a split, in order."""

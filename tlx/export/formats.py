@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tlx.common.registry import Registry
 from tlx.export.calibration_cache import write_calibration_cache
 from tlx.export.job import Job
 from tlx.export.ncnn_format import save_ncnn
@@ -119,7 +120,15 @@ def _stamp(job: Job, path: Path) -> None:
     save_onnx(load_onnx(path), path, to_properties(job.description))
 
 
-FORMATS = {
+FORMATS: Registry[Format] = Registry("format")
+
+
+def register(name: str, format: Format) -> Format:
+    """Make a format known as `format=NAME`."""
+    return FORMATS.add(name, format, format.write.__module__)
+
+
+_OWN = {
     "onnx": Format(_onnx, ("fp32", "fp16", "int8"), has_opset=True),
     "onnx_nms": Format(_onnx_nms, ("fp32", "fp16", "int8"), has_opset=True),
     "torchscript": Format(_torchscript, ("fp32", "fp16")),
@@ -129,3 +138,5 @@ FORMATS = {
     "tflite": Format(_tflite, ("fp32",)),
     "kmodel": Format(_kmodel, ("int8",)),
 }
+for _name, _format in _OWN.items():
+    register(_name, _format)

@@ -142,8 +142,7 @@ def _described(path: Path, source: Source, description: dict[str, Any]) -> Expor
 
 def check_choices(format: str, precision: str, opset: str | int) -> None:
     """Refuse what no format offers, before anything is read."""
-    if format not in FORMATS:
-        raise ConfigError(unknown_choice("format", format, FORMATS))
+    FORMATS.find(format)
     if precision not in PRECISIONS:
         raise ConfigError(unknown_choice("precision", precision, PRECISIONS))
     offered = FORMATS[format].precisions

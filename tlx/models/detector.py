@@ -14,8 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tlx.common.errors import ConfigError
-from tlx.common.typos import unknown_choice
+from tlx.common.registry import Registry
 from tlx.models.backbones.base import BackboneSpec, Conventions
 from tlx.models.postprocess import Detections, select_all
 from tlx.models.trunk import TrunkNetwork
@@ -126,18 +125,16 @@ class Detector(TrunkNetwork, ABC):
             return select_all(*self.decode(self.heads(self.eval_maps(outputs))), **options)
 
 
-DETECTORS: dict[str, type[Detector]] = {}
+DETECTORS: Registry[type[Detector]] = Registry("detector.name")
 D = TypeVar("D", bound=type[Detector])
 
 
 def register(detector: D) -> D:
     """Make a detector known under its name; a decorator."""
-    DETECTORS[detector.name] = detector
+    DETECTORS.add(detector.name, detector, detector.__module__)
     return detector
 
 
 def detector_class(name: str) -> type[Detector]:
     """Look a detector up; raises `ConfigError` with the nearest name for an unknown one."""
-    if name not in DETECTORS:
-        raise ConfigError(unknown_choice("detector.name", name, DETECTORS))
-    return DETECTORS[name]
+    return DETECTORS.find(name)

@@ -102,7 +102,12 @@ def to_record(run: MirroredRun) -> dict[str, Any]:
     except (AttributeError, LookupError, TypeError, ValueError, TlxError) as error:
         raise DataError(f"its configuration is not one of tlx ({error})") from error
     record = dict.fromkeys(blank) | {key: blank[key] for key in _FROM_CONFIG if key in blank}
-    record |= {"version": VERSION, "status": _status(run), "name": run.name or blank["name"]}
+    record |= {
+        "version": VERSION,
+        "loggers": {},
+        "status": _status(run),
+        "name": run.name or blank["name"],
+    }
     record |= {key: value for key, value in run.summary.items() if key in record}
     courses = {key: f"val_{key}" for key in quality_of(blank).courses}  # of a record <- of a row
     record |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -11,6 +12,7 @@ from tlx.common.typos import unknown_choice
 from tlx.runtime.base import Runtime
 from tlx.runtime.trust import check_trust
 
+Load = Callable[[Path, str, "int | None", str], Runtime]
 # Backend -> endings that it reads; "" is a run's folder. The first backend that reads an ending is
 # its default: onnxruntime for .onnx.
 READS: dict[str, tuple[str, ...]] = {
@@ -21,7 +23,18 @@ READS: dict[str, tuple[str, ...]] = {
     "tflite": (".tflite",),
     "tensorrt": (".engine", ".plan"),
 }
+_LOADERS: dict[str, Load] = {}  # of plug-ins; tlx's own are modules `tlx.runtime.NAME_backend`
 PRECISIONS = {"openvino": ("fp32", "bf16"), "torch": ("fp32", "bf16")}  # computed in, where asked
+
+
+def register(name: str, endings: tuple[str, ...], load: Load) -> None:
+    """Make a backend known as `backend=NAME`, which reads files with these endings.
+
+    Args:
+        load: gives the runtime of a file: path, device, threads (None: its own choice), precision.
+    """
+    READS[name] = endings
+    _LOADERS[name] = load
 
 
 def open_model(
@@ -65,8 +78,8 @@ def open_model(
         raise WeightsError(f"{path} does not exist")
     if name == "torch" and is_program(path):
         check_trust(path, trust)
-    module = import_module(f"tlx.runtime.{name}_backend")
-    return module.load(path, device, threads, precision or "fp32")
+    load = _LOADERS.get(name) or import_module(f"tlx.runtime.{name}_backend").load
+    return load(path, device, threads, precision or "fp32")
 
 
 def is_program(path: Path) -> bool:

@@ -17,17 +17,19 @@ from typing import Any
 from tlx.common.errors import DataError, DivergenceError, TlxError
 from tlx.common.files import write_json, write_text
 from tlx.common.lock import run_lock
-from tlx.config.check import check_config, make_policy
+from tlx.config.check import make_policy
 from tlx.config.identity import fingerprint, run_label
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain, to_yaml
 from tlx.data.membership import Summary, changes
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.auto import Auto
+from tlx.loggers.base import NONE
 from tlx.records.pilot import PILOT, read_decision
 from tlx.records.record import Record, read_record
 from tlx.study.attempt import attempt
 from tlx.study.decision import Rung, decide
+from tlx.training.check import check_run
 from tlx.training.fit import CHECKPOINTS
 from tlx.training.kinds import kind_of
 from tlx.training.run import run
@@ -42,7 +44,7 @@ _IN_VAIN = 4  # no more than this part of the run's epochs are spent on runs tha
 def start(cfg: RunConfig, run_dir: Path) -> Record:
     """Run a configuration in `run_dir`; with `policy=auto` let a pilot choose the depth first."""
     if cfg.policy["name"] == "auto":
-        check_config(cfg)
+        check_run(cfg)
         cfg = at_depth(cfg, pilot(cfg, run_dir)["choice"])
     return run(cfg, run_dir)
 
@@ -70,7 +72,7 @@ def pilot(cfg: RunConfig, run_dir: Path) -> dict[str, Any]:
     policy = make_policy(cfg)
     assert isinstance(policy, Auto)
     seeds = [cfg.seed + i for i in range(policy.seeds)]
-    depths = sorted(policy.depths, key=lambda depth: check_config(at_depth(cfg, depth))[0].frozen)
+    depths = sorted(policy.depths, key=lambda depth: check_run(at_depth(cfg, depth))[0].frozen)
     remaining = {freeze_label(depth): depth for depth in depths}
     with run_lock(run_dir):
         known = read_decision(run_dir)
@@ -166,7 +168,7 @@ def _pilot_config(cfg: RunConfig, depth: Any, seed: int, epochs: int) -> RunConf
     job.seed = seed
     job.trainer.epochs = epochs
     job.trainer.val_every = min(job.trainer.val_every, epochs)
-    job.logger.name = "none"
+    job.logger.name = NONE
     job.resume = None
     return job
 

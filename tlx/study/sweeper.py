@@ -36,16 +36,20 @@ def from_scratch(job: Job) -> Job:
     return [*kept, "freeze=none", f"backbone.weights={SCRATCH}"]
 
 
-class CheckedSweeper(BasicSweeper):
-    """Hydra's basic sweeper; nothing runs, and nothing is written, before every job is checked.
+class StudySweeper(BasicSweeper):
+    """Every combination of the sweep values, in a study's order.
+
+    Nothing runs, and nothing is written, before every job is checked.
 
     Attributes:
         jobs: the configuration of each job and its folder, in the order in which they run.
+        plan: the same as a study's runs.
     """
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size, params)
         self.jobs: list[tuple[RunConfig, Path]] = []
+        self.plan: list[Planned] = []
 
     def sweep(self, arguments: list[str]) -> Any:
         """Compose and check all jobs, then run them.
@@ -59,34 +63,30 @@ class CheckedSweeper(BasicSweeper):
         overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
         for job in itertools.chain(*self.split_arguments(overrides, self.max_batch_size)):
             self.jobs.append(self._checked(job))
-        self.all_checked()
+        self.plan = planned(self.jobs)
+        for warning in repeats(self.plan):
+            log.warning("%s", warning)
         return super().sweep(arguments)
 
     def _checked(self, overrides: list[str]) -> tuple[RunConfig, Path]:
-        from tlx.config.composition import check_job  # here: Hydra loads this in every program
+        # Here: Hydra loads this module in every program.
+        from tlx.config.composition import check_known
         from tlx.config.typed import typed
+        from tlx.training.check import check_run
 
         assert self.hydra_context is not None
         assert self.config is not None
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        check_job(cfg)
+        check_known(cfg)
+        job = typed(cfg)
+        if job.resume is None:  # the folder's configuration takes the place of this one
+            check_run(job)
         with open_dict(cfg):  # as the launcher does, for folders that are named by number
             cfg.hydra.job.id = cfg.hydra.job.num = len(self.jobs)
-        return typed(cfg), Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
-
-    def all_checked(self) -> None:
-        """For subclasses: the jobs are known, and none runs yet."""
+        return job, Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing: every job was composed before the first one."""
-
-
-class StudySweeper(CheckedSweeper):
-    """Every combination of the sweep values, in a study's order."""
-
-    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
-        super().__init__(max_batch_size, params)
-        self.plan: list[Planned] = []
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -111,9 +111,3 @@ class StudySweeper(CheckedSweeper):
         unique = dict.fromkeys(tuple(from_scratch(job)) for job in every)
         jobs = arrange([list(job) for job in unique])
         return list(BasicSweeper.split_overrides_to_chunks(jobs, max_batch_size))
-
-    def all_checked(self) -> None:
-        """Note what will run, and warn of jobs that are one run."""
-        self.plan = planned(self.jobs)
-        for warning in repeats(self.plan):
-            log.warning("%s", warning)

@@ -54,14 +54,17 @@ def next_commands(record: Mapping[str, Any], folder: Path) -> list[str]:
     """Lines to paste after this run."""
     run = str(folder)
     if record.get("task") == CLASSIFICATION:
-        return [command("tlx.classify.export", f"checkpoint={run}", f"output={folder / 'export'}")]
+        return [
+            command("tlx.classify.export", f"checkpoint={run}", f"output={folder / 'export'}"),
+            command("tlx.report", run, f"output={folder / 'report'}"),
+        ]
     root = _get(record, "data_report", "root")
     pictures = root if isinstance(root, str) else "pictures"
     return [
         command("tlx.evaluate", f"checkpoint={run}"),
         command("tlx.predict", f"model={run}", f"source={pictures}", f"output={folder / 'found'}"),
         command("tlx.export", f"checkpoint={run}", "format=onnx", f"output={folder / 'export'}"),
-        command("tlx.report", run, "--output", str(folder / "report")),
+        command("tlx.report", run, f"output={folder / 'report'}"),
     ]
 
 

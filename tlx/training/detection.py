@@ -15,6 +15,7 @@ from tlx.common.drawing import draw, evenly_spaced, save_picture
 from tlx.common.files import output_names
 from tlx.config.schema import Config, DetectorConfig, TrainerConfig
 from tlx.config.typed import plain
+from tlx.data.augment import AUGMENTATIONS, Augmentation, named_views
 from tlx.data.dataset import Batch
 from tlx.data.formats.annotations import Item
 from tlx.data.membership import Membership
@@ -158,13 +159,20 @@ class Detect(TaskKind[Config, Detector]):
 
     def augmentation(self, cfg: Config) -> Mapping[str, Any]:
         """The crops follow from the boxes, which the cache's key holds anyway."""
-        return {"zoom_out": cfg.data.zoom_out}
+        return {
+            "zoom_out": cfg.data.zoom_out,
+            **named_views(cfg.data.augment, "ssd", self.views(cfg)),
+        }
+
+    def views(self, cfg: Config) -> Augmentation:
+        """Those of `data.augment`."""
+        return AUGMENTATIONS.find(cfg.data.augment)(cfg.detector.input_size, cfg.data)
 
     def loaders(self, cfg: Config, data: DetectionData, caches: PhaseCaches) -> Loaders:
-        """Zoomed, cropped, mirrored and discoloured views (`TrainAugment`)."""
+        """Views as `data.augment` says."""
         return Loaders(
             data, cfg.detector.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
-            cfg.data.zoom_out, cfg.seed, cfg.cache.views, caches,
+            cfg.data.zoom_out, cfg.seed, cfg.cache.views, caches, self.views(cfg),
         )  # fmt: skip
 
     def module(

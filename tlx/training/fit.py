@@ -15,6 +15,7 @@ from torch import Tensor
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import EpochBatches
 from tlx.data.module import Loaders
+from tlx.loggers.base import Loggers
 from tlx.records.columns import BY_TASK
 from tlx.records.record import Record, save_record
 from tlx.training.checkpoints import Checkpoints
@@ -25,7 +26,6 @@ from tlx.training.progress_bar import progress_bar
 from tlx.training.recorder import Recorder, add_course, add_proof
 from tlx.training.resume import ExpectedBatches, Restored, Resume
 from tlx.training.step_timer import StepTimer
-from tlx.wandb.logger import Mirror
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
@@ -33,7 +33,7 @@ CHECKPOINTS = "checkpoints"
 
 def fit(
     cfg: RunConfig, task: FreezeTask, loaders: Loaders, run_dir: Path, record: Record,
-    resume: Resume | None, logger: Mirror | None,
+    resume: Resume | None, logger: Loggers | None,
 ) -> StepTimer:  # fmt: skip
     """Train to the end; returns the step times.
 

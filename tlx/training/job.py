@@ -29,6 +29,7 @@ def finish(work: Callable[[], Record], program: str, cfg: RunConfig, folder: Pat
         fail(error)
     except (KeyboardInterrupt, Interrupted):
         given = [f"cache_dir={cfg.cache_dir}"] if _given("cache_dir") else []
+        given += [f"plugins=[{','.join(cfg.plugins)}]"] if cfg.plugins else []
         log.warning(
             "interrupted; continue with: %s",
             hydra_command(program, f"resume={_as_typed(folder)}", *given),
@@ -50,12 +51,18 @@ def resumed_config(cfg: RunConfig, folder: Path) -> RunConfig:
     stored = folder / "config.yaml"
     if not stored.is_file():
         raise ConfigError(f"resume={cfg.resume}: there is no {stored.name} of a tlx run in it")
-    if given := _given("", but=("resume", "cache_dir", "task")):
+    if given := _given("", but=("resume", "cache_dir", "task", "plugins")):
         raise ConfigError(
             f"resume continues a run exactly as it was configured; leave out {', '.join(given)}, "
             "or start a new run"
         )
-    return stored_config(stored, cfg.cache_dir)
+    found = stored_config(stored, cfg.cache_dir)
+    if missing := [module for module in found.plugins if module not in cfg.plugins]:
+        raise ConfigError(
+            f"{stored} names the plug-ins {', '.join(found.plugins)}, which a file alone does not "
+            f"start: add plugins=[{','.join(missing)}] if they are yours"
+        )
+    return found
 
 
 def _given(key: str, but: tuple[str, ...] = ()) -> list[str]:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from tlx.activations.phase import PhaseCaches
-from tlx.common.errors import ConfigError
-from tlx.common.typos import unknown_choice
+from tlx.common.registry import Registry
 from tlx.config.schema import RunConfig
+from tlx.data.augment import Augmentation
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, Loaders
 from tlx.models.trunk import TrunkNetwork
@@ -40,6 +40,14 @@ class TaskKind(ABC, Generic[C, N]):
     name: ClassVar[str]
     program: ClassVar[str]
     score: ClassVar[tuple[str, str]]
+
+    def check(self, cfg: C) -> None:
+        """Refuse what `tlx.config.check` cannot know of, before data or weights load."""
+        self.views(cfg)
+
+    @abstractmethod
+    def views(self, cfg: C) -> Augmentation:
+        """What makes training views of pictures."""
 
     @abstractmethod
     def read_data(self, cfg: C) -> DetectionData:
@@ -93,21 +101,19 @@ class TaskKind(ABC, Generic[C, N]):
         return 0.0
 
 
-KINDS: dict[str, TaskKind[Any, Any]] = {}
+KINDS: Registry[TaskKind[Any, Any]] = Registry("task")
 K = TypeVar("K", bound=type[TaskKind[Any, Any]])
 
 
 def register(kind: K) -> K:
     """Make a task known under its name; a decorator."""
-    KINDS[kind.name] = kind()
+    KINDS.add(kind.name, kind(), kind.__module__)
     return kind
 
 
 def kind_of(cfg: RunConfig) -> TaskKind[Any, Any]:
     """The task of a configuration; `ConfigError` with the nearest name for an unknown one."""
-    if cfg.task not in KINDS:
-        raise ConfigError(unknown_choice("task", cfg.task, KINDS))
-    return KINDS[cfg.task]
+    return KINDS.find(cfg.task)
 
 
 def channels_last(network: N) -> N:

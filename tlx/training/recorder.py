@@ -25,7 +25,7 @@ from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
 
 if TYPE_CHECKING:
-    from tlx.wandb.logger import Mirror
+    from tlx.loggers.base import Loggers
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Recorder(pl.Callback):
         phases: tuple[Phase, ...],
         select_by: str,
         on_progress: Callable[[Recorder], None],
-        mirror: Mirror | None = None,
+        mirror: Loggers | None = None,
     ) -> None:
         self.columns = columns
         self.csv_path, self.phases, self.select_by = csv_path, phases, select_by

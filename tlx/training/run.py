@@ -12,8 +12,6 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
-import tlx.config.check
-import tlx.training.detection
 from tlx.common.console import PLAIN_WIDTH, stdout_console
 from tlx.common.errors import ConfigError
 from tlx.common.files import remove_partials, write_json, write_text
@@ -25,6 +23,7 @@ from tlx.data.module import Loaders
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.freeze.policies.base import Phase
+from tlx.loggers.base import Loggers, make_loggers
 from tlx.models.fold_check import FoldCheck
 from tlx.records.digest import BEST, describe_result
 from tlx.records.environment import environment, peak_rss_bytes, reset_peak_rss
@@ -41,6 +40,7 @@ from tlx.records.record import (
     read_record,
     save_record,
 )
+from tlx.training.check import check_run
 from tlx.training.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.training.freeze_task import FreezeTask
 from tlx.training.host import set_up_host
@@ -49,7 +49,6 @@ from tlx.training.kinds import kind_of
 from tlx.training.plan import make_plan
 from tlx.training.resume import Resume, find_resume
 from tlx.training.same_data import refuse_finished_on_other_data, settle_data
-from tlx.wandb.logger import Mirror, make_logger
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def run(cfg: RunConfig, run_dir: Path, *, test: bool = True) -> Record:
     Raises:
         BusyError: another process is working in the folder; its record is not touched.
     """
-    phases = tlx.config.check.check_config(cfg)
+    phases = check_run(cfg)
     if cfg.policy["name"] == "auto":
         raise ConfigError("policy=auto needs its pilot first: start it with tlx.study.pilot.start")
     with run_lock(run_dir), interruptible():
@@ -84,19 +83,20 @@ def _run(cfg: RunConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) -
             refuse_finished_on_other_data(earlier, run_dir, lambda: kind.read_data(cfg))
             log.info("%s is finished already: %s", record["name"], run_dir / "record.json")
             return earlier
-        carry_over(record, earlier, "started", "wandb", "resumes", "resumed")
+        carry_over(record, earlier, "started", "wandb", "loggers", "resumes", "resumed")
     resume = find_resume(run_dir / CHECKPOINTS, record["fingerprint"])
     if resume is not None and earlier is not None:
         # What the checkpoint will restore: a resume that is refused must not lose it.
         carry_over(record, earlier, *(record.keys() - NEW))
     begin_segment(record, earlier if resume is not None else None)
-    logger: Mirror | None = None
+    logger: Loggers | None = None
     try:
         save_record(record, run_dir)
         write_text(run_dir / "config.yaml", to_yaml(cfg))
-        logger = make_logger(cfg, run_dir, record["wandb"])
-        if logger is not None:
-            record["wandb"] = logger.about
+        logger = make_loggers(cfg, run_dir, {**record["loggers"], "wandb": record["wandb"] or {}})
+        record["loggers"] = logger.about
+        # W&B's has a place of its own, by which its runs are found again.
+        record["wandb"] = record["loggers"].pop("wandb", record["wandb"])
         _train_and_test(cfg, phases, run_dir, record, resume, logger, test)
         record["checkpoint"] = describe_result(run_dir)
         record["status"] = "finished"
@@ -111,14 +111,14 @@ def _run(cfg: RunConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) -
         save_record(record, run_dir)
         if logger is not None:
             logger.close(record, run_dir, checkpoint=cfg.logger.checkpoint)
-            if logger.about["fault"]:
+            if any(about["fault"] for about in logger.about.values()):
                 save_record(record, run_dir)
     return record
 
 
 def _train_and_test(
     cfg: RunConfig, phases: tuple[Phase, ...], run_dir: Path, record: Record,
-    resume: Resume | None, logger: Mirror | None, test: bool,
+    resume: Resume | None, logger: Loggers, test: bool,
 ) -> None:  # fmt: skip
     kind = kind_of(cfg)
     host = set_up_host(cfg.trainer.threads)
@@ -156,16 +156,13 @@ def _train_and_test(
     record["engine"] = plan.to_dict() | {"fold_difference": difference}
     record["precision"] = plan.precision.name
     save_record(record, run_dir)
-    if logger is not None:
-        logger.summarize(record)
+    logger.summarize(record)
     loaders = kind.loaders(cfg, data, plan.caches)
     task = kind.module(cfg, network, plan, data, members, device)
     timer = fit(cfg, task, loaders, run_dir, record, resume, logger)
     if test:
         _test(cfg, task, loaders, run_dir, record)
-        if logger is not None:
-            count = cfg.logger.predictions
-            logger.show(lambda: kind.pictures(data, run_dir, count))
+        logger.show(lambda: kind.pictures(data, run_dir, cfg.logger.predictions))
     record["step_time"] = timer.summary()
     record["memory"] = {
         "peak_rss_bytes": peak_rss_bytes(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tlx.common.errors import ConfigError, DataError
+from tlx.common.errors import DataError
 from tlx.data.formats import coco, txt, voc, yolo  # noqa: F401  (importing a module registers its reader)
 from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import point_to_unread, read_lines, set_folder
@@ -45,12 +45,9 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
         ConfigError: unknown format.
         DataError: `root` is missing, holds no such annotations, or one of them is malformed.
     """
-    if format not in READERS:
-        raise ConfigError(
-            f"unknown data format {format!r}: use one of {', '.join(sorted(READERS))} or {AUTO}"
-        )
+    read = READERS.find(format)
     root = set_folder(root)
-    annotations = point_to_unread(READERS[format](root, classes))
+    annotations = point_to_unread(read(root, classes))
     if all(annotation.unused for annotation in annotations):
         lines = [each for each in annotations if each.unused == "unknown-line"]
         if lines:

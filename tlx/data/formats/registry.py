@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
+from tlx.common.registry import Registry
 from tlx.data.formats.annotations import Annotation
 
 Reader = Callable[[Path, list[str] | None], list[Annotation]]
 
-READERS: dict[str, Reader] = {}
+READERS: Registry[Reader] = Registry("data.format")
 
 
 def reader(name: str) -> Callable[[Reader], Reader]:
@@ -25,7 +26,6 @@ def reader(name: str) -> Callable[[Reader], Reader]:
         def in_order(root: Path, classes: list[str] | None) -> list[Annotation]:
             return sorted(function(root, classes), key=lambda a: (str(a.image), a.source))
 
-        READERS[name] = in_order
-        return in_order
+        return READERS.add(name, in_order, function.__module__)
 
     return register

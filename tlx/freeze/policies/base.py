@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from tlx.common.errors import ConfigError
+from tlx.common.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,19 @@ class Policy:
         raise TypeError(f"{type(self).__name__} does not say its phases")
 
 
-POLICIES: dict[str, type[Policy]] = {}
+POLICIES: Registry[type[Policy]] = Registry("policy")
 P = TypeVar("P", bound=type[Policy])
 
 
 def register(policy: P) -> P:
     """Class decorator: make a policy known under its `name`."""
-    POLICIES[policy.name] = policy
+    POLICIES.add(policy.name, policy, policy.__module__)
     return policy
 
 
 def policy_class(name: str) -> type[Policy]:
-    """Look a policy up; an unknown name is a `ConfigError` that lists the known ones."""
-    if name not in POLICIES:
-        raise ConfigError(f"policy {name!r} is unknown; known: {', '.join(sorted(POLICIES))}")
-    return POLICIES[name]
+    """Look a policy up; an unknown name is a `ConfigError` with the nearest of the known ones."""
+    return POLICIES.find(name)
 
 
 def phase_at(phases: tuple[Phase, ...], epoch: int) -> Phase:
