@@ -250,7 +250,7 @@ def test_the_usual_loader_gives_what_tlx_trains_on(config: TrainBenchmark) -> No
         ({"policies": "4,8"}, "lacks none"),
         ({"policies": "none,4,4"}, "twice"),
         ({"policies": "none,99"}, "past the last block"),
-        ({"backbone": "resnet"}, "unknown"),
+        ({"backbone": "resnet"}, "backbone.name=resnet is none of"),
         ({"batch_size": 1}, "batch_size=1 must be 2 or more"),
         ({"batch_size": 19}, "holds 18 pictures"),
         ({"input_size": 64}, "input_size=64"),

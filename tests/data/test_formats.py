@@ -15,7 +15,9 @@ from tlx.data.formats import find_format, read_annotations, stated_classes
 
 
 def test_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'kitti'.*coco.*txt, voc"):
+    with pytest.raises(
+        ConfigError, match=r"data\.format=kitti is none of coco, txt, voc, yolo, auto"
+    ):
         read_annotations("kitti", tmp_path, None)
 
 

@@ -79,8 +79,8 @@ def test_what_does_not_fit_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_budget(tiny_config: Compose) -> None:
-    assert memory_budget(tiny_config("cache=off"), CPU) == 0
-    assert memory_budget(tiny_config("cache.max_gb=0.001"), CPU) == 10**6
+    assert memory_budget(tiny_config("cache=off").cache, CPU) == 0
+    assert memory_budget(tiny_config("cache.max_gb=0.001").cache, CPU) == 10**6
 
 
 @pytest.mark.parametrize("policy", ["fixed", "two_phase"])

@@ -36,8 +36,11 @@ class Registry(dict[str, T]):
         self[name] = part
         return part
 
-    def find(self, name: str) -> T:
+    def find(self, name: str, *, beside: tuple[str, ...] = ()) -> T:
         """The part of this name.
+
+        Args:
+            beside: choices of the key that are no parts, for the message.
 
         Raises:
             ConfigError: there is none; it names the nearest one.
@@ -45,6 +48,7 @@ class Registry(dict[str, T]):
         if name not in self:
             load_installed()
         if name not in self:
-            told = unknown_choice(self.key, name, self)
-            raise ConfigError(told if nearest(name, self) else f"{told}; {HINT}")
+            known = [*self, *beside]
+            told = unknown_choice(self.key, name, known)
+            raise ConfigError(told if nearest(name, known) else f"{told}; {HINT}")
         return self[name]

@@ -131,7 +131,10 @@ def _defaults(schema: type) -> dict[str, Any]:
     plain = OmegaConf.to_container(OmegaConf.structured(schema))
     assert isinstance(plain, dict)
     values = flat(_pruned({str(key): value for key, value in plain.items()}))
-    return {key: value for key, value in values.items() if value not in (MISSING, {})}
+    # In the order of the groups above: labels of arms name what varies in it.
+    order = {group: place for place, group in enumerate(_FIRST_GROUPS)}
+    keys = sorted(values, key=lambda key: order.get(key.partition(".")[0], -1))
+    return {key: values[key] for key in keys if values[key] not in (MISSING, {})}
 
 
 def _pruned(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:

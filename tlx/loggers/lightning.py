@@ -14,6 +14,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
 from tlx.common.errors import ToolError, first_line
+from tlx.common.packages import pip_install
 from tlx.config.identity import flat, run_label
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain
@@ -89,7 +90,7 @@ def _make(
         return kind(logger, about)
     except ModuleNotFoundError as error:
         raise ToolError(
-            f"logger.name={name} needs a package ({first_line(error)}): pip install 'tlx[loggers]'"
+            f"logger.name={name} needs a package ({first_line(error)}): {pip_install('loggers')}"
         ) from error
     except Exception as error:  # of a server
         told = f"{type(error).__name__}: {first_line(error)}"

@@ -45,7 +45,7 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
         ConfigError: unknown format.
         DataError: `root` is missing, holds no such annotations, or one of them is malformed.
     """
-    read = READERS.find(format)
+    read = READERS.find(format, beside=(AUTO,))
     root = set_folder(root)
     annotations = point_to_unread(read(root, classes))
     if all(annotation.unused for annotation in annotations):

@@ -26,6 +26,7 @@ from tlx.models.backbones.base import (
     Source,
     StateDict,
     set_bn_eps,
+    without_counters,
 )
 from tlx.models.backbones.sources import hugging_face
 
@@ -65,7 +66,8 @@ def spec_of(model: str) -> BackboneSpec:
 
     def from_timm(state: StateDict) -> tuple[StateDict, Conventions] | None:
         """timm's own layout."""
-        return chain.renamed(state), conventions
+        found = chain.renamed(state)
+        return (found, conventions) if chain.tensors() <= found.keys() else None
 
     return BackboneSpec(
         name=f"{FAMILY}-{model}",
@@ -123,6 +125,11 @@ class _Chain:
                 strides.append(_SIDE // x.shape[2])
                 channels.append(x.shape[1])
         return strides, channels
+
+    def tensors(self) -> set[str]:
+        """The names here of all tensors of the blocks; publishers leave out counters."""
+        blocks = nn.ModuleDict(self.blocks).state_dict()
+        return {f"backbone.blocks.{key}" for key in without_counters(blocks)}
 
     def renamed(self, state: StateDict) -> StateDict:
         """timm's tensors under the names here; those of the classifier are left out."""
