@@ -88,7 +88,8 @@ def test_a_resumed_run_has_each_step_once(
 ) -> None:
     if name == "tensorboard" and not find_spec("tensorboard"):
         pytest.skip("TensorBoard is not installed: pip install -e '.[loggers]'")
-    cfg = tiny_config(f"logger.name={name}", "trainer.checkpoint_minutes=0", "trainer.workers=1")
+    cfg = tiny_config(f"logger.name={name}", "trainer.checkpoint_minutes=0", "trainer.workers=1",
+                      "logger.predictions=2")  # fmt: skip
     make_trainer = tlx.training.fit.make_trainer
     with monkeypatch.context() as patch:
         patch.setattr(
