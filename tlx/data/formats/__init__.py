@@ -1,17 +1,23 @@
-"""Annotation formats: one module each, all giving the same `Annotation` list."""
+"""Annotation formats: one module each, all giving the same `Annotation` list.
+
+A new one is a module here whose reader is registered; nothing else needs to know of it.
+"""
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
 from tlx.common.errors import DataError
-from tlx.data.formats import coco, txt, voc, yolo  # noqa: F401  (importing a module registers its reader)
 from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import point_to_unread, read_lines, set_folder
 from tlx.data.formats.registry import READERS, Reader, reader
 from tlx.data.formats.sniff import detect_format, seen
 
 AUTO = "auto"
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "AUTO",

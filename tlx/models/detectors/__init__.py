@@ -1,3 +1,8 @@
-"""Detectors: what stands on a backbone, and what it is trained by. Importing registers them."""
+"""Detectors. A new one is a module or a folder here that calls `register`, and a YAML file in
+`conf/detector/`; nothing else needs to know of it."""
 
-from tlx.models.detectors.ssd import ssd  # noqa: F401
+import pkgutil
+from importlib import import_module
+
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
