@@ -89,7 +89,7 @@ def new_record(config: Mapping[str, Any]) -> Record:
         "data_report": None,
         "environment": None,
         "wandb": None,
-        "loggers": {},
+        "loggers": None,
     }
 
 

@@ -104,7 +104,6 @@ def to_record(run: MirroredRun) -> dict[str, Any]:
     record = dict.fromkeys(blank) | {key: blank[key] for key in _FROM_CONFIG if key in blank}
     record |= {
         "version": VERSION,
-        "loggers": {},
         "status": _status(run),
         "name": run.name or blank["name"],
     }

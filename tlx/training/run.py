@@ -93,10 +93,12 @@ def _run(cfg: RunConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) -
     try:
         save_record(record, run_dir)
         write_text(run_dir / "config.yaml", to_yaml(cfg))
-        logger = make_loggers(cfg, run_dir, {**record["loggers"], "wandb": record["wandb"] or {}})
-        record["loggers"] = logger.about
+        known = {**(record["loggers"] or {}), "wandb": record["wandb"] or {}}
+        logger = make_loggers(cfg, run_dir, known)
+        about = logger.about
         # W&B's has a place of its own, by which its runs are found again.
-        record["wandb"] = record["loggers"].pop("wandb", record["wandb"])
+        record["wandb"] = about.pop("wandb", record["wandb"])
+        record["loggers"] = about or None
         _train_and_test(cfg, phases, run_dir, record, resume, logger, test)
         record["checkpoint"] = describe_result(run_dir)
         record["status"] = "finished"
