@@ -45,7 +45,7 @@ from tlx.config.schema import Config
         ("tlx benchmark latency basel", ["baselines="]),
         ("tlx classify e", ["export", "experiment="]),
         ("tlx classify exp", ["export", "experiment="]),
-        ("tlx classify policy=", ["policy=auto", "policy=fixed", "policy=two_phase"]),
+        ("tlx classify policy=tw", ["policy=two_phase"]),
         ("tlx classify export op", ["opset="]),
         ("tlx report runs/x to_w", ["to_wandb="]),
         ("tlx evaluate checkpoint=x checkp", []),  # given already

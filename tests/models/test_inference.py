@@ -41,7 +41,7 @@ def test_a_bfloat16_prefix_stays_near(name: str) -> None:
     errors = [off(a, b) for a, b in zip(fast, exact, strict=True)]
     assert errors[0] < 0.01
     assert max(errors[:5]) < 0.04
-    assert 0.05 < max(errors) < 0.35  # below: not computed in bfloat16
+    assert 0.01 < max(errors) < 0.35  # ResNet-18: .025; float32: 1e-6
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
