@@ -56,9 +56,33 @@ def test_a_study_is_made_reported_and_not_made_again(tiny_set: Path, tmp_path: P
     assert len(arms[0]) == len(arms[1]) == 3
 
 
+COMPUTED = """
+import sys, torch, tlx
+torch.set_num_threads(2)
+convolution = torch.nn.Conv2d(8, 8, 3)
+convolution(torch.rand(4, 8, 64, 64)).sum().backward()
+root, folder = sys.argv[1:]
+settings = {"trainer.epochs": 1, "trainer.batch_size": 6, "detector.input_size": 96,
+            "data.group_near_duplicates": False, "trainer.threads": 2, "trainer.accelerator": "cpu",
+            "logger": "none", "cache_dir": folder + "/cache"}
+study = tlx.Study(data="voc", root=root, freeze=[8], config=settings, runs_dir=folder + "/runs")
+print([record["status"] for record in study.run()])
+"""
+
+
+def test_a_script_that_has_computed_may_make_a_study(tiny_set: Path, tmp_path: Path) -> None:
+    """A fork of it would wait for compute threads that it has not; nor is the script run again."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMPUTED, str(tiny_set), str(tmp_path)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "['finished']", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        ({"config": {"resume": "runs/x"}}, "leave resume out"),
         ({"data": "gunz"}, "did you mean data=guns?"),
         ({"config": {"trainer.epoch": 3}}, "did you mean trainer.epochs=3?"),
         ({"freeze": ["none", 99]}, "freeze=99 goes past the last block"),

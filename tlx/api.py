@@ -15,7 +15,10 @@ The programs do the same; what they refuse is raised here as a `tlx.common.error
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +40,7 @@ from tlx.config.check import conf_dir
 from tlx.config.composition import check_known, in_words
 from tlx.config.identity import run_label
 from tlx.config.schema import RunConfig
-from tlx.config.typed import plain, typed
+from tlx.config.typed import from_plain, plain, schema_of, typed
 from tlx.data.augment import EvalTransform
 from tlx.data.formats.pictures import decode
 from tlx.live.model import load_model
@@ -51,6 +54,8 @@ from tlx.study.pilot import start
 from tlx.study.progress import planned, progress_line
 from tlx.study.sweeper import from_scratch
 from tlx.training.check import check_run
+from tlx.training.interrupt import Interrupted
+from tlx.training.job import INTERRUPTED
 
 log = logging.getLogger(__name__)
 Picture = str | Path | np.ndarray | Image.Image
@@ -86,6 +91,8 @@ class Study:
         plugins: Sequence[str] = (),
         config_dir: str | Path | None = None,
     ) -> None:
+        if "resume" in (config or {}):
+            raise ConfigError("a study goes on by itself where it was stopped: leave resume out")
         values: dict[str, Any] = {"task": task, "runs_dir": runs_dir}
         values |= {"data": data} if data is not None else {}
         values |= {"data.root": Path(root).absolute()} if root is not None else {}
@@ -118,12 +125,40 @@ class Study:
             if line := progress_line(plan, place):
                 log.info("%s", line)
             folder.mkdir(parents=True, exist_ok=True)
-            attempt(start, cfg, folder)
+            _run_apart(cfg, folder)
         return [read_record(folder) or {} for folder in self.folders]
 
     def report(self, output: str | Path, **options: Any) -> Path:
         """The report of the finished runs, see `make_report`; returns the page."""
         return make_report(self.folders, Path(output), **options).with_name(PAGE)
+
+
+def _run_apart(cfg: RunConfig, folder: Path) -> None:
+    """Make a run in a new Python, and not in a fork of this one.
+
+    Whoever asks may have used a network: a fork of a process whose compute threads have worked
+    waits for them for ever. Nor is the caller's script run again, as it would be by `spawn`.
+    """
+    asked = json.dumps({"config": plain(cfg), "folder": str(folder.absolute())})
+    code = f"import sys; sys.path[:] = {sys.path!r}; from tlx.api import _run_one; _run_one()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+    try:
+        process.communicate(asked)
+    except KeyboardInterrupt:
+        process.wait()  # a terminal has told it too: it saves its state
+        raise
+
+
+def _run_one() -> None:
+    """The other side of `_run_apart`."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    asked = json.loads(sys.stdin.read())
+    plugins.load(asked["config"]["plugins"])
+    cfg = from_plain(asked["config"], schema_of(asked["config"]), "the study")
+    try:
+        attempt(start, cfg, Path(asked["folder"]))
+    except Interrupted:
+        sys.exit(INTERRUPTED)
 
 
 @dataclass(frozen=True)
