@@ -82,7 +82,12 @@ def test_a_script_that_has_computed_may_make_a_study(tiny_set: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"config": {"resume": "runs/x"}}, "leave resume out"),
+        ({"config": {"resume": "runs/x"}}, "resume is no key of a study's config"),
+        ({"config": {"freeze": 8}}, "freeze is no key of a study's config"),
+        ({"freeze": "all"}, "give lists"),
+        ({"seeds": 0}, "a study without a run"),
+        ({"config_dir": "/nowhere"}, "is no folder"),
+        ({"task": "classify", "data": "guns"}, "its folder is data.root="),
         ({"data": "gunz"}, "did you mean data=guns?"),
         ({"config": {"trainer.epoch": 3}}, "did you mean trainer.epochs=3?"),
         ({"freeze": ["none", 99]}, "freeze=99 goes past the last block"),
@@ -96,6 +101,14 @@ def test_what_cannot_mean_anything_is_refused_at_once(
     with pytest.raises(ConfigError, match=words.replace("?", r"\?")):
         tlx.Study(runs_dir=tmp_path / "runs", **wrong)
     assert not (tmp_path / "runs").exists()
+
+
+def test_values_are_those_that_were_given(tmp_path: Path) -> None:
+    given = {"data.classes": ["two words", "a,b", "null", "1.0"], "logger": ["csv", "none"]}
+    study = tlx.Study(data="voc", root=tmp_path, freeze=[4], config=given)
+    [cfg] = study.configs
+    assert cfg.data.classes == ["two words", "a,b", "null", "1.0"]  # type: ignore[attr-defined]
+    assert cfg.logger.name == ["csv", "none"]
 
 
 def test_a_run_finds_objects_in_files_pixels_and_images() -> None:
@@ -130,6 +143,8 @@ def test_a_classifier_names_the_class_of_a_picture(tmp_path: Path) -> None:
     )  # fmt: skip
     [record] = study.run()
     run = tlx.load(study.folders[0])
+    file = tlx.load(study.folders[0] / "checkpoints" / "best.ckpt")
+    assert file.predict(root / "test" / "red" / "0.png") == run.predict(root / "test/red/0.png")
     [best, *_] = run.predict(root / "test" / "red" / "0.png")
     assert best.box is None
     assert best.label in record["classes"]

@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 import tlx.classify.task  # noqa: F401  registers `task=classify`
-from tlx.classify.checkpoint import load_classifier
+from tlx.classify.checkpoint import is_classifier, load_classifier
 from tlx.common import plugins
 from tlx.common.cli import hydra_argument
 from tlx.common.errors import ConfigError, DataError
@@ -91,14 +91,29 @@ class Study:
         plugins: Sequence[str] = (),
         config_dir: str | Path | None = None,
     ) -> None:
-        if "resume" in (config or {}):
-            raise ConfigError("a study goes on by itself where it was stopped: leave resume out")
+        if isinstance(freeze, str | int) or isinstance(seeds, str | float):
+            raise ConfigError(
+                f"freeze={freeze!r} and seeds={seeds!r}: give lists, or a count of seeds"
+            )
+        for key in ("freeze", SEED, "resume", "experiment"):
+            if key in (config or {}):
+                raise ConfigError(
+                    f"{key} is no key of a study's config: depths and seeds have arguments of "
+                    "their own, and a study goes on by itself where it was stopped"
+                )
+        if config_dir is not None and not Path(config_dir).is_dir():
+            raise ConfigError(f"config_dir={config_dir} is no folder")
         values: dict[str, Any] = {"task": task, "runs_dir": runs_dir}
         values |= {"data": data} if data is not None else {}
         values |= {"data.root": Path(root).absolute()} if root is not None else {}
         values |= {"plugins": list(plugins)} if plugins else {}
-        common = [_override(key, value) for key, value in {**values, **(config or {})}.items()]
-        chosen = range(seeds) if isinstance(seeds, int) else seeds
+        values |= config or {}
+        if isinstance(values.get("logger"), list | tuple):  # as the command line understands it
+            values["logger.name"] = values.pop("logger")
+        common = [_override(key, value) for key, value in values.items()]
+        chosen = range(seeds) if isinstance(seeds, int) else list(seeds)
+        if not len(chosen) or not len(freeze):
+            raise ConfigError(f"freeze={freeze!r} with seeds={seeds!r} is a study without a run")
         jobs = [
             from_scratch([*common, _override("freeze", depth), f"{SEED}={seed}"])
             for seed in chosen
@@ -239,10 +254,11 @@ class _Classifier(Run):
 
 
 def load(run: str | Path, *, device: str = "", trust: bool = False) -> Run:
-    """A run by its folder, a checkpoint, or an exported model.
+    """A run by its folder, a checkpoint, or a detector's exported model.
 
     Args:
-        device: cpu, cuda; default: cuda for a checkpoint, where there is one.
+        device: cpu, cuda; default: cuda for a detector's checkpoint, where there is one. A
+            classifier computes on the processor.
         trust: load a .pt2 or TorchScript file, which can run code.
 
     Raises:
@@ -250,7 +266,7 @@ def load(run: str | Path, *, device: str = "", trust: bool = False) -> Run:
     """
     path = Path(run).expanduser()
     record = (read_record(path) if path.is_dir() else None) or {}
-    if record.get("task") == CLASSIFICATION:
+    if record.get("task") == CLASSIFICATION or is_classifier(path):
         return _Classifier(find_checkpoint(path), record)
     return _Detector(path, record, device, trust)
 
@@ -270,7 +286,13 @@ def _override(key: str, value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return f"{key}={str(value).lower() if value is not None else 'null'}"
     if isinstance(value, list | tuple):
-        return f"{key}=[{','.join(map(str, value))}]"
+        return f"{key}=[{','.join(_override('', item)[1:] for item in value)}]"
+    if isinstance(value, str) and value in (
+        "null",
+        "true",
+        "false",
+    ):  # a text, and not what it says
+        return f'{key}="{value}"'
     return hydra_argument(f"{key}={value}")
 
 

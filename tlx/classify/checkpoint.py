@@ -33,6 +33,16 @@ def classifier_meta(
     }
 
 
+def is_classifier(path: Path) -> bool:
+    """Whether this file is the checkpoint of a classifier; damaged ones are none."""
+    if path.suffix != ".ckpt" or not path.is_file():
+        return False
+    try:
+        return bool(own_meta(read_torch(path), path).get("task") == TASK)
+    except WeightsError:
+        return False
+
+
 def load_classifier(path: Path) -> tuple[Classifier, dict[str, Any]]:
     """The classifier of a checkpoint in inference mode, and the checkpoint's meta data.
 

@@ -35,24 +35,31 @@ def load(modules: Iterable[str], where: str = "plugins") -> None:
             import_module(module)
         except TlxError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(_why_not(module, where, error)) from error
 
 
 def named(text: str) -> list[str]:
     """The modules of `a.b,c` or `[a.b, c]`."""
-    return [name for part in text.strip().strip("[]").split(",") if (name := part.strip(" \"'"))]
+    return [
+        name
+        for part in text.strip().strip("[]").split(",")
+        if (name := part.strip(" \"'")) not in ("", "null")
+    ]
 
 
-def _why_not(module: str, where: str, error: Exception) -> str:
+def _why_not(module: str, where: str, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and module.startswith(str(error.name)):
         return (
             f"{where} names {module}, and there is no module {error.name}: start in the folder "
             "that holds it, put that folder on PYTHONPATH, or correct the name"
         )
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    told = f"{type(error).__name__}: {first_line(error)}"
-    return f"{where} names {module}, which fails at {frame.filename}:{frame.lineno}: {told}"
+    place = f"{frame.filename}:{frame.lineno}"
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}:{error.lineno}"
+    told = f"{type(error).__name__}: {first_line(error) if str(error) else 'it ends the program'}"
+    return f"{where} names {module}, which fails at {place}: {told}"
 
 
 @cache

@@ -117,6 +117,8 @@ def in_words(error: Exception, overrides: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return unknown_choice(group, choice, error.options)
+    if "Could not override 'data'" in str(error) and "task=classify" in overrides:
+        return "a classification has no choice of data: its folder is data.root=/path/to/folders"
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return f"{error.override!r} is not KEY=VALUE"
     cause = error.__cause__ or error.__context__ or error
@@ -164,5 +166,10 @@ def _known_keys(schemas: Sequence[type]) -> list[str]:
         groups = sorted(plain.items(), key=lambda pair: not own[str(pair[0])])
         keys += [str(key) for key in flat({str(key): value for key, value in groups})]
     policies = {f"policy.{f.name}" for policy in POLICIES.values() for f in fields(policy)}  # type: ignore[arg-type]
-    choices = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+    # Groups of another task would be taken for the key that was meant.
+    foreign = {f.name for s in SCHEMAS.values() for f in fields(s)} - {
+        f.name for s in schemas for f in fields(s)
+    }
+    folders = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    choices = sorted(folders - foreign)
     return [*sorted(policies), *keys, *choices]

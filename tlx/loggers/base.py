@@ -68,7 +68,7 @@ def names_of(cfg: RunConfig) -> list[str]:
     names = [str(name) for name in asked] if isinstance(asked, list) else [str(asked)]
     names = [name for name in dict.fromkeys(names) if name != NONE]
     for name in names:
-        LOGGERS.find(name)
+        LOGGERS.find(name, beside=(NONE,))
     return names
 
 
