@@ -31,7 +31,10 @@ torch.set_num_threads(1)  # the suite runs in as many processes as there are cor
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what reads the shared data, with the reason, where there is none."""
+    """Skip what needs things that not every machine has, with the reason.
+
+    The embedded sample covers the paths that the shared data are read on; tiers: CONTRIBUTING.md.
+    """
     skip = pytest.mark.skip(reason="the shared data set folder is not beside the repository")
     no_viz = pytest.mark.skip(reason="FiftyOne is not installed: pip install -e '.[viz,viz-test]'")
     for item in items:

@@ -19,6 +19,7 @@ import json
 import logging
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,7 @@ class Found:
     box: tuple[float, float, float, float] | None = None
 
 
-class Run:
+class Run(ABC):
     """A trained run, or an exported model: its record and what it finds in pictures.
 
     Attributes:
@@ -201,6 +202,7 @@ class Run:
     record: Record
     classes: list[str]
 
+    @abstractmethod
     def predict(self, picture: Picture, threshold: float = 0.5) -> list[Found]:
         """What is in a picture, the surest first.
 
@@ -211,7 +213,6 @@ class Run:
         Raises:
             DataError: the file cannot be read as a picture.
         """
-        raise NotImplementedError
 
 
 class _Detector(Run):

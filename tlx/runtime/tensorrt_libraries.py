@@ -19,8 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-NVIDIA_INDEX = "https://pypi.nvidia.com"
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -115,6 +113,5 @@ def install_libraries(name: str, version: str) -> str:
     libraries = f"{name.removesuffix('-bindings')}-libs"
     if libraries in ("tensorrt-libs", "tensorrt-rtx-libs"):  # the system's bindings
         return "they come with JetPack, or with NVIDIA's packages for the system"
-    if "rtx" in libraries:
-        return f"pip install {libraries}=={version}"
-    return f"pip install --extra-index-url {NVIDIA_INDEX} {libraries}=={version}"
+    # Of the index's stub too: it fetches the libraries from NVIDIA by itself.
+    return f"pip install {libraries}=={version}"
