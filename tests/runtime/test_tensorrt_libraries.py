@@ -78,7 +78,8 @@ def test_libraries_of_another_version(site: Path) -> None:
     problem = examine(TENSORRT)["problem"]
     assert problem == (
         f"tensorrt-cu13-bindings is 11.4.0.106 and the library {file} is 11.3.0.99: install its "
-        "libraries of version 11.4.0.106: pip install tensorrt-cu13-libs==11.4.0.106, or bindings of the library's version: pip install "
+        "libraries of version 11.4.0.106: pip install tensorrt-cu13-libs==11.4.0.106, "
+        "or bindings of the library's version: pip install "
         "'tensorrt-cu13-bindings==11.3.0.99'"
     )
     # Bindings that load all the same are refused before anything is run with them.
