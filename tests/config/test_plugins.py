@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from tlx.common import plugins
 from tlx.common.errors import ConfigError
+from tlx.freeze.policies.base import POLICIES
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,31 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_line(
         (tmp_path / "broken.py").write_text(content)
     with pytest.raises(ConfigError, match=words):
         plugins.load(["broken"])
+
+
+def test_processes_that_are_started_know_them_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_policy.py").write_text(
+        "from tlx.freeze.policies.fixed import Fixed\n"
+        "from tlx.freeze.policies.base import register\n"
+        "class Own(Fixed):\n    name = 'own'\n"
+        "register(Own)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    plugins.load(["own_policy"])
+    try:
+        code = "from tlx.freeze.policies.base import policy_class; print(policy_class('own').name)"
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+        assert done.stdout == "own\n", done.stderr
+    finally:
+        POLICIES.pop("own")
+        sys.modules.pop("own_policy")
 
 
 def test_the_environment_names_some_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,8 @@ def run_in_child(target: Callable[..., None], *arguments: Any) -> int:
     its parent along. The child has a process group of its own: stop signals reach it through
     its parent only, each once, whether a terminal, a scheduler or a person sent them. On Linux it
     is killed when the parent is, so that it does not go on in a folder that a restarted study
-    works in. Where processes cannot be forked, the call is made here.
+    works in. Where processes cannot be forked, the call is made here. This process must not have
+    computed with threads (`tlx.common.threads`).
 
     Raises:
         Interrupted: the child has ended after a signal was passed on to it.
