@@ -43,7 +43,7 @@ from tlx.report.to_wandb import _study
 from tlx.runtime.source import load_source
 from tlx.study.progress import Planned, progress_line
 from tlx.training.closing import closing, one_line
-from tlx.training.detection import build_detector
+from tlx.training.detection import Detect
 from tlx.training.run import run
 from tlx.wandb.service import finish_run, open_run
 
@@ -75,7 +75,7 @@ def _stored(folder: Path) -> None:
     cfg = stored_config(folder / "run" / "config.yaml", str(trained() / "cache"))
     check_config(cfg)
     data = build_data(cfg.data, trained() / "cache")
-    build_detector(cfg, data.classes, new_record(plain(cfg)))
+    Detect().network(cfg, data.classes, new_record(plain(cfg)))
     _study([folder])
 
 
@@ -224,19 +224,19 @@ def _kept(folder: Path) -> None:
 
 ONE = "study/freeze=none-seed=0"
 TARGETS = {
-    "checkpoint, evaluate": Target("run/checkpoints/best.ckpt", finished, _evaluate, TORCH, 6),
-    "checkpoint, predict": Target("run/checkpoints/best.ckpt", finished, _predict, TORCH, 6),
+    "checkpoint, evaluate": Target("run/checkpoints/best.ckpt", finished, _evaluate, TORCH, 4),
+    "checkpoint, predict": Target("run/checkpoints/best.ckpt", finished, _predict, TORCH, 4),
     "checkpoint, export": Target("run/checkpoints/best.ckpt", finished, _export, TORCH, 2, 60),
-    "checkpoint, resume": Target("run/checkpoints/last.ckpt", killed, _resume, TORCH, 6),
+    "checkpoint, resume": Target("run/checkpoints/last.ckpt", killed, _resume, TORCH, 4),
     "configuration": Target("run/config.yaml", killed, _stored, YAML),
-    "record, resume": Target("run/record.json", killed, _resume, JSON, 4, 60),
+    "record, resume": Target("run/record.json", killed, _resume, JSON, 3, 60),
     "record, finished": Target("run/record.json", finished, _finished_record, JSON),
     "record, run again": Target("run/record.json", finished, _resume, JSON, 2, 60),
-    "report, record": Target(f"{ONE}/record.json", _study_folder, _report, JSON, 3, 80),
+    "report, record": Target(f"{ONE}/record.json", _study_folder, _report, JSON, 1, 80),
     "report, predictions": Target(
-        f"{ONE}/predictions/test.json", _study_folder, _report, JSON, 3, 80
+        f"{ONE}/predictions/test.json", _study_folder, _report, JSON, 1, 80
     ),
-    "report, picture": Target("data/00 & co.png", _study_folder, _report, None, 2, 40),
+    "report, picture": Target("data/00 & co.png", _study_folder, _report, None, 1, 40),
     "inspect, record": Target(f"{ONE}/record.json", _study_folder, _inspected, JSON),
     "inspect, predictions": Target(f"{ONE}/predictions/test.json", _study_folder, _inspected, JSON),
     "ONNX": Target("onnx/model.onnx", artefact, _artefact, ONNX, 4),
@@ -249,7 +249,7 @@ TARGETS = {
     "pytorch-ssd's labels": Target("labels.txt", _pytorch_ssd, _named, LINES),
     "safetensors": Target("w.safetensors", _safetensors, _weights("w.safetensors"), SAFETENSORS),
     "npz": Target("w.npz", _npz, _refused, None),
-    "W&B": Target("run-a.wandb", _mirrored, _fetched, WANDB, 2, 120),
+    "W&B": Target("run-a.wandb", _mirrored, _fetched, WANDB, 1, 120),
     "classifier": Target("best.ckpt", _classifier, _classify_export, TORCH, 3, 120),
     "class folders": Target("set/train/red/0.png", _classifier, _classify_export, None, 2, 40),
     "K210": Target("k.onnx", _kept, lambda f: check_k210(f / "k.onnx"), ONNX),

@@ -10,7 +10,7 @@ import torch
 from tests.conftest import Compose
 from tlx.activations.key import digest, ingredients
 from tlx.data.module import build_data
-from tlx.training.detection import build_detector
+from tlx.training.detection import Detect
 
 
 def test_the_key_follows_all_that_decides_the_activations(
@@ -18,7 +18,7 @@ def test_the_key_follows_all_that_decides_the_activations(
 ) -> None:
     cfg = tiny_config()
     data = build_data(cfg.data, tmp_path / "cache")
-    detector = build_detector(cfg, data.classes, {})
+    detector = Detect().network(cfg, data.classes, {})
     items = data.splits["train"]
     given: dict[str, Any] = {
         "views": 2,

@@ -17,7 +17,7 @@ from tlx.models.backbones import efficientnet_lite0
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import resolve
 from tlx.records.checkpoint import load_detector
-from tlx.training.detection import build_detector
+from tlx.training.detection import Detect
 from tlx.training.run import run
 
 SMALL = "mobilenetv3_small_050"
@@ -110,4 +110,4 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_scratch_needs_no_file(compose_config: Compose) -> None:
     cfg = compose_config("backbone=timm", f"backbone.model={SMALL}", "backbone.weights=scratch")
-    assert build_detector(cfg, ["a"], {}).loaded == set()
+    assert Detect().network(cfg, ["a"], {}).loaded == set()

@@ -16,11 +16,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from torch import Tensor
 
-import tlx.config.composition  # noqa: F401  registers the schema and the resolvers
 from tlx.benchmark.arms import CACHED, Maker, Slot
 from tlx.benchmark.batches import load_batches, read_data
 from tlx.benchmark.child import in_child
@@ -30,9 +27,8 @@ from tlx.benchmark.rows import REFERENCE
 from tlx.benchmark.step import LEARNING_RATE, Stepper
 from tlx.benchmark.usual_loader import usual_loader
 from tlx.common.errors import TlxError
-from tlx.config.check import conf_dir
+from tlx.config.composition import composed
 from tlx.config.schema import Config
-from tlx.config.typed import typed
 from tlx.data.dataset import Batch, batches_per_epoch
 from tlx.data.module import DetectionData, Loaders
 from tlx.records.checkpoint import checkpoint_meta
@@ -140,11 +136,9 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) 
         "logger": "none",
         "cache_dir": Path(cfg.cache_dir).expanduser().absolute(),
     }
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = compose("config", overrides=[f"{k}={v}" for k, v in values.items()])
-    composed.data = OmegaConf.structured(data_config(cfg))
-    found = typed(composed)
+    found = composed([f"{k}={v}" for k, v in values.items()])
     assert isinstance(found, Config)
+    found.data = data_config(cfg)
     return found
 
 

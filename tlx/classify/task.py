@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tlx.activations.phase import PhaseCaches
 from tlx.classify.checkpoint import classifier_meta, fill
 from tlx.classify.data import build_folders
 from tlx.classify.figures import Figures, Tally
@@ -22,24 +21,20 @@ from tlx.common.drawing import evenly_spaced
 from tlx.common.files import path_below, write_text
 from tlx.config.schema import ClassifierConfig, ClassifyConfig, TrainerConfig
 from tlx.config.typed import plain
-from tlx.data.augment import AUGMENTATIONS, Augmentation, named_views
 from tlx.data.dataset import Batch
 from tlx.data.membership import Membership
-from tlx.data.module import DetectionData, Loaders
+from tlx.data.module import DetectionData
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
-from tlx.models.backbones.base import backbone_spec
-from tlx.models.backbones.weights import read_torch, resolve
-from tlx.records.record import Record
+from tlx.models.backbones.base import BackboneSpec, Conventions
+from tlx.models.backbones.weights import read_torch
+from tlx.records.predictions.classified import COLUMNS, classified_path, read_classified
 from tlx.training.closing import shortages
 from tlx.training.freeze_task import FreezeTask
-from tlx.training.kinds import TaskKind, channels_last, register
+from tlx.training.kinds import TaskKind, register
 from tlx.training.plan import EnginePlan
 from tlx.wandb.media import captioned
 
 log = logging.getLogger(__name__)
-
-PREDICTIONS = "predictions.csv"
-MARGIN = 0.05  # that a mean accuracy must be above chance, to have learned anything
 
 
 class ClassificationTask(FreezeTask):
@@ -69,12 +64,7 @@ class ClassificationTask(FreezeTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The cross entropy of a batch."""
-        cache = self.plan.caches.at(self.current_epoch)
-        if cache is not None:
-            outputs = cache.outputs(batch, self.classifier)
-        else:
-            outputs = self.classifier.prefix(self.classifier.normalize(batch.images))
-        maps = self.classifier.tail(outputs)
+        maps = self.maps(batch)
         # What is dropped follows from seed and step, so that a resumed run drops the same.
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
@@ -123,47 +113,31 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
 
     name = "classify"
     program = "tlx.classify"
-    score = ("macro_accuracy", "mean accuracy of the classes")
+    usual_views = "crop"
+
+    def input_size(self, cfg: ClassifyConfig) -> int:
+        """`classifier.input_size`."""
+        return cfg.classifier.input_size
 
     def read_data(self, cfg: ClassifyConfig) -> DetectionData:
         """Pictures in class folders."""
         return build_folders(cfg.data, Path(cfg.cache_dir).expanduser())
 
-    def network(self, cfg: ClassifyConfig, classes: list[str], record: Record) -> Classifier:
-        """The configured classifier."""
-        spec = backbone_spec(cfg.backbone.name)
-        pretrained = resolve(spec, cfg.backbone.weights)
-        record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
-        torch.manual_seed(cfg.seed)
+    def build(
+        self, cfg: ClassifyConfig, spec: BackboneSpec, conventions: Conventions, classes: list[str]
+    ) -> Classifier:
+        """A linear layer behind the backbone."""
         settings = cfg.classifier
-        classifier = Classifier(
-            spec, pretrained.conventions, len(classes), settings.input_size, settings.dropout
-        )
-        classifier.load_pretrained(pretrained)
-        return channels_last(classifier)
+        return Classifier(spec, conventions, len(classes), settings.input_size, settings.dropout)
 
     def loss(self, network: Classifier, maps: list[Tensor]) -> Tensor:
         """Every picture is of the first class."""
         logits = network.heads(maps).float()
         return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.int64))
 
-    def augmentation(self, cfg: ClassifyConfig) -> Mapping[str, Any]:
-        """What the crops follow from."""
-        return {
-            "least_area": cfg.data.least_area,
-            **named_views(cfg.data.augment, "crop", self.views(cfg)),
-        }
-
-    def views(self, cfg: ClassifyConfig) -> Augmentation:
-        """Those of `data.augment`."""
-        return AUGMENTATIONS.find(cfg.data.augment)(cfg.classifier.input_size, cfg.data)
-
-    def loaders(self, cfg: ClassifyConfig, data: DetectionData, caches: PhaseCaches) -> Loaders:
-        """Views as `data.augment` says."""
-        return Loaders(
-            data, cfg.classifier.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
-            seed=cfg.seed, views=cfg.cache.views, cached=caches, augment=self.views(cfg),
-        )  # fmt: skip
+    def drawn_from(self, cfg: ClassifyConfig) -> dict[str, Any]:
+        """The least size of a crop."""
+        return {"least_area": cfg.data.least_area}
 
     def module(
         self, cfg: ClassifyConfig, network: Classifier, plan: EnginePlan, data: DetectionData,
@@ -185,7 +159,7 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
     ) -> None:
         """`predictions.csv`."""
         assert isinstance(module, ClassificationTask)
-        write_text(run_dir / PREDICTIONS, predictions_csv(module, data))
+        write_text(classified_path(run_dir), predictions_csv(module, data))
         log.info(
             "test: accuracy %.3f, mean over classes %.3f, %d pictures",
             *(module.figures[key] for key in ("accuracy", "macro_accuracy", "pictures")),
@@ -193,23 +167,17 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
 
     def pictures(self, data: DetectionData, run_dir: Path, count: int) -> Sequence[Any]:
         """With the true and the found class."""
-        rows = list(csv.DictReader(io.StringIO((run_dir / PREDICTIONS).read_text("utf-8"))))
-        items = data.splits["test"]
+        items, found = data.splits["test"], read_classified(run_dir)
         return captioned(
             [
-                (data.cache[items[i].digest], "{picture}: {class}, found {found} ({probability})"
-                 .format_map(rows[i]))
+                (data.cache[items[i].digest], found.caption(i))
                 for i in evenly_spaced(len(items), count)
             ]
-        )  # fmt: skip
+        )
 
     def shortages(self, steps: int, data: DetectionData) -> list[str]:
         """Too few steps."""
         return shortages(steps, None)
-
-    def floor(self, classes: int) -> float:
-        """A little above chance, which is the same for every class distribution."""
-        return 1 / classes + MARGIN if classes else MARGIN
 
 
 def predictions_csv(task: ClassificationTask, data: DetectionData) -> str:
@@ -217,7 +185,7 @@ def predictions_csv(task: ClassificationTask, data: DetectionData) -> str:
     best, found = task.tally.probabilities.max(1)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["picture", "class", "found", "probability"])
+    writer.writerow(COLUMNS)
     root = Path(data.report["root"])
     for row, item in enumerate(data.splits["test"]):
         names = data.classes[int(item.labels[0]) - 1], data.classes[int(found[row])]

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from tlx.common import plugins
 from tlx.common.cli import FAILED, fail, refuse_empty
@@ -24,10 +25,15 @@ from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import conf_dir
 from tlx.config.identity import as_written, flat, run_dir, run_subdir
 from tlx.config.schema import SCHEMAS, RunConfig
-from tlx.config.typed import schema_of
+from tlx.config.typed import schema_of, typed
 from tlx.freeze.policies.base import POLICIES
 
 SAMPLE_FOLDERS = "shapes"
+_MAIN = "config"  # of `conf/`
+# Hydra merges the files of a list of choices: only the logger of the last one would be used.
+_LOGGERS = re.compile(r"^logger=(\[.*\])$")
+# One module, or several with commas between, are a list as well.
+_PLUGINS = re.compile(r"^plugins=([^\[\s][^\[\]]*)$")
 
 
 def set_name(root: str | None) -> str:
@@ -41,19 +47,42 @@ for name, resolver in (("run_dir", run_dir), ("run_subdir", run_subdir), ("set_n
     OmegaConf.register_new_resolver(f"tlx.{name}", resolver, replace=True)
 
 
-def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") -> None:
-    """Compose `config_name` of `conf/` with the command line, and do the job, or the sweep.
+def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> RunConfig:
+    """The configuration that a command line with these arguments would run.
+
+    Args:
+        config_dir: a folder of YAML files beside `conf/`, as `--config-dir` names one.
+
+    Raises:
+        ConfigError: what is wrong with it, in one line.
+    """
+    given = _for_hydra(overrides)
+    plugins.load(plugins_asked(given))  # before what they add is composed
+    if config_dir is not None:
+        given.insert(0, f'hydra.searchpath=["file://{Path(config_dir).absolute()}"]')
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose(_MAIN, overrides=given)
+        plugins.load(cfg.plugins)  # a file of `conf/` may name some
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(in_words(error, overrides)) from error
+    check_known(cfg)
+    return typed(cfg)
+
+
+def run_composed(job: Callable[[DictConfig], Any]) -> None:
+    """Compose `conf/` with the command line, and do the job, or the sweep.
 
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
     would show its own stack for a YAML file that is damaged. `HYDRA_FULL_ERROR=1` shows it.
     """
-    sys.argv[1:] = [_LOGGERS.sub(r"logger.name=\1", argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = _for_hydra(sys.argv[1:])
     try:
-        plugins.load(plugins_asked(sys.argv[1:]))  # before what they add is composed
+        plugins.load(plugins_asked(sys.argv[1:]))
     except ConfigError as error:
         fail(error)
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        _main(job, config_name)
+        _main(job)
         return
     begun = False
 
@@ -61,7 +90,7 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") 
     def noted(cfg: DictConfig) -> Any:
         nonlocal begun
         try:
-            plugins.load(cfg.plugins)  # a file of `conf/` may name some
+            plugins.load(cfg.plugins)
             check_known(cfg)
         except ConfigError as error:
             fail(error)
@@ -70,7 +99,7 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") 
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print otherwise
     try:
-        _main(noted, config_name)
+        _main(noted)
     except Exception as error:
         if begun:
             raise
@@ -80,8 +109,10 @@ def run_composed(job: Callable[[DictConfig], Any], config_name: str = "config") 
         del os.environ["HYDRA_FULL_ERROR"]
 
 
-# Hydra merges the files of a list of choices: only the logger of the last one would be used.
-_LOGGERS = re.compile(r"^logger=(\[.*\])$")
+def _for_hydra(arguments: Sequence[str]) -> list[str]:
+    """What Hydra would read otherwise than it is meant."""
+    lists = [_LOGGERS.sub(r"logger.name=\1", argument) for argument in arguments]
+    return [_PLUGINS.sub(r"plugins=[\1]", argument) for argument in lists]
 
 
 def plugins_asked(arguments: Sequence[str]) -> list[str]:
@@ -90,8 +121,8 @@ def plugins_asked(arguments: Sequence[str]) -> list[str]:
     return [name for key, _, text in pairs if key == "plugins" for name in plugins.named(text)]
 
 
-def _main(job: Callable[[DictConfig], Any], config_name: str) -> None:
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+def _main(job: Callable[[DictConfig], Any]) -> None:
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=_MAIN)(job)()
 
 
 def check_known(cfg: DictConfig) -> None:
@@ -157,7 +188,7 @@ def _schemas_asked(overrides: Sequence[str]) -> list[type]:
 def _known_keys(schemas: Sequence[type]) -> list[str]:
     """Full keys, groups and keys of policies; of two with one end the more usual one comes last."""
     keys: list[str] = []
-    shared = {f.name for f in fields(RunConfig)}
+    shared = {f.name for f in fields(RunConfig)} - {"data"}  # which each task has of its own kind
     for schema in schemas:
         plain = OmegaConf.to_container(OmegaConf.structured(schema))
         assert isinstance(plain, dict)

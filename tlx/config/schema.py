@@ -92,7 +92,7 @@ class LoggerConfig:
 
 @dataclass
 class RunConfig:
-    """What the configurations of all tasks hold; each adds its `data` and its network."""
+    """What the configurations of all tasks hold; each adds its network."""
 
     task: str = MISSING
     freeze: Any = "none"
@@ -107,6 +107,7 @@ class RunConfig:
     cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"
     resume: str | None = None
     plugins: list[str] = field(default_factory=list)  # modules that register parts of one's own
+    data: Any = MISSING  # each task says of what kind
 
 
 @dataclass

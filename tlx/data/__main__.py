@@ -24,21 +24,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
-from tlx.common import plugins
 from tlx.common.cli import refuse_empty
 from tlx.common.console import stdout_console
 from tlx.common.errors import ConfigError, TlxError
 from tlx.common.files import refuse_output, write_json
 from tlx.common.typos import unknown_command
-from tlx.config.check import conf_dir
-from tlx.config.composition import check_known, in_words, plugins_asked
+from tlx.config.composition import composed
 from tlx.config.schema import Config
-from tlx.config.typed import typed
 from tlx.data.faults import RULES, FaultReport
 from tlx.data.module import DetectionData, build_data
 
@@ -48,15 +42,7 @@ REPORT = "check.json"
 
 def check_set(overrides: list[str]) -> DetectionData:
     """The data as training would get them; raises `TlxError` where it would get none."""
-    plugins.load(plugins_asked(overrides))
-    try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = compose("config", overrides=_with_folder(overrides))
-        plugins.load(composed.plugins)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(in_words(error, overrides)) from error
-    check_known(composed)
-    cfg = typed(composed)
+    cfg = composed(*_and_folder(overrides))
     if not isinstance(cfg, Config):
         raise ConfigError("the data of detections are checked here: leave task= out")
     if cfg.data.format != "sample" and cfg.data.root is None:
@@ -64,15 +50,14 @@ def check_set(overrides: list[str]) -> DetectionData:
     return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
 
 
-def _with_folder(arguments: list[str]) -> list[str]:
-    """`--config-dir FOLDER`, as Hydra's programs take it, as an override."""
-    given, flag = list(arguments), "--config-dir"
-    if flag not in given:
-        return given
-    place = given.index(flag)
-    _, folder = given[place : place + 2]
-    del given[place : place + 2]
-    return [f'hydra.searchpath=["file://{Path(folder).absolute()}"]', *given]
+def _and_folder(arguments: list[str]) -> tuple[list[str], str | None]:
+    """The overrides, and the folder of `--config-dir FOLDER`, which Hydra's programs take too."""
+    if (flag := "--config-dir") not in arguments:
+        return arguments, None
+    place = arguments.index(flag)
+    if place + 1 == len(arguments):
+        raise ConfigError(f"{flag} needs a folder of YAML files")
+    return arguments[:place] + arguments[place + 2 :], arguments[place + 1]
 
 
 def as_dict(data: DetectionData) -> dict[str, Any]:

@@ -89,11 +89,6 @@ def register(name: str) -> Callable[[M], M]:
     return add
 
 
-def named_views(name: str, usual: str, views: Augmentation) -> dict[str, Any]:
-    """What tells other views than the usual ones of a task apart, for the activation cache."""
-    return {} if name == usual else {"augment": name, "augment_version": str(views.version)}
-
-
 class TrainAugment:
     """Zoom out, IoU-constrained crop, resize, colour distortion, mirror."""
 

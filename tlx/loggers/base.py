@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +121,5 @@ def make_loggers(
     Args:
         earlier: `Loggers.about` of the process before, of a run that goes on.
     """
-    made = ((name, LOGGERS.find(name)(cfg, run_dir, earlier.get(name))) for name in names_of(cfg))
-    return Loggers({name: logger for name, logger in _known(made)})
-
-
-def _known(
-    made: Iterable[tuple[str, RunLogger | None]],
-) -> Iterable[tuple[str, RunLogger]]:
-    return ((name, logger) for name, logger in made if logger is not None)
+    made = {name: LOGGERS.find(name)(cfg, run_dir, earlier.get(name)) for name in names_of(cfg)}
+    return Loggers({name: logger for name, logger in made.items() if logger is not None})

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tlx.records.quality import CLASSIFICATION, DETECTION
+
 AXES = ("step", "epoch", "seconds")
 RATES = ("lr_base", "lr_head")
 
@@ -34,13 +36,13 @@ class Columns:
 DETECT = Columns(
     losses=("loss", "classification", "localization"),
     val=("map", "map_50", "map_75"),
-    curves=("map", "map_50"),
+    curves=DETECTION.courses,
     shown=MappingProxyType({"mAP@.5": "map_50", "mAP": "map"}),
 )
 CLASSIFY = Columns(
     losses=("loss",),
     val=("accuracy", "macro_accuracy", "macro_f1", "cross_entropy"),
-    curves=("accuracy", "macro_accuracy"),
+    curves=CLASSIFICATION.courses,
     shown=MappingProxyType({"accuracy": "accuracy", "cross entropy": "cross_entropy"}),
 )
 BY_TASK = {"detect": DETECT, "classify": CLASSIFY}

@@ -41,6 +41,13 @@ def learned(record: Mapping[str, Any]) -> bool | None:
     return None if chance is None else max(figures) > chance + ABOVE_CHANCE
 
 
+def floor(record: Mapping[str, Any]) -> float:
+    """What the figures of runs like this one exceed where anything has been learned."""
+    if quality_of(record) is DETECTION:
+        return FLOOR
+    return (_chance(record) or 0.0) + ABOVE_CHANCE
+
+
 def nothing_learned(record: Mapping[str, Any]) -> str | None:
     """One sentence for people where a run has learned nothing, otherwise None."""
     if learned(record) is not False:

@@ -30,6 +30,7 @@ class Quality:
         main: what arms are ranked, timed and recommended by; also a course on val.
         second: shown beside it.
         learning: by which it is told whether a run has learned anything at all.
+        pilot: of the best epoch, by which a pilot ranks depths.
         word: what a level of the main figure is called.
         short: the same in keys and names of files.
         test, best, courses: every figure of `test` and of `best`; the series on val.
@@ -45,6 +46,7 @@ class Quality:
     main: Figure
     second: Figure
     learning: Figure
+    pilot: Figure
     word: str
     short: str
     test: tuple[str, ...]
@@ -79,6 +81,7 @@ DETECTION = Quality(
     main=Figure("map_50", "mAP@.5"),
     second=Figure("map", "mAP@[.5:.95]"),
     learning=Figure("map_50", "mAP@.5"),
+    pilot=Figure("map", "mAP"),
     word="mAP",
     short="map",
     test=("map", "map_50", "map_75", "voc07_ap50", "images", "boxes"),
@@ -102,6 +105,7 @@ CLASSIFICATION = Quality(
     main=Figure("accuracy", "accuracy"),
     second=Figure("macro_f1", "macro F1"),
     learning=Figure("macro_accuracy", "mean accuracy of the classes"),
+    pilot=Figure("macro_accuracy", "mean accuracy of the classes"),
     word="accuracy",
     short="accuracy",
     test=("accuracy", "macro_f1", "macro_accuracy", "cross_entropy", "pictures"),

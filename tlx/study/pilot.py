@@ -25,13 +25,14 @@ from tlx.data.membership import Summary, changes
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.auto import Auto
 from tlx.loggers.base import NONE
+from tlx.records.learned import floor
 from tlx.records.pilot import PILOT, read_decision
+from tlx.records.quality import quality_of
 from tlx.records.record import Record, read_record
 from tlx.study.attempt import attempt
 from tlx.study.decision import Rung, decide
 from tlx.training.check import check_run
 from tlx.training.fit import CHECKPOINTS
-from tlx.training.kinds import kind_of
 from tlx.training.run import run
 
 log = logging.getLogger(__name__)
@@ -142,14 +143,14 @@ def _climb(
             )  # fmt: skip
             record = _run(job, target)
             scores[label].append(
-                None if _diverged(record) else float(record["best"][kind_of(cfg).score[0]])
+                None if _diverged(record) else float(record["best"][quality_of(record).pilot.key])
             )
             records.append(record)
     known = {label: [s for s in row if s is not None] for label, row in scores.items()}
-    kind, classes = kind_of(cfg), len(records[0].get("classes") or ())
+    score = quality_of(records[0]).pilot.name
     rung = Rung(
         epochs, {k: row if len(row) == len(seeds) else None for k, row in known.items()},
-        kind.floor(classes), kind.score[1],
+        floor(records[0]), score,
     )  # fmt: skip
     if not rung.ranking():
         raise DivergenceError(
@@ -158,7 +159,7 @@ def _climb(
         )
     for label, row in rung.scores.items():
         told = "diverged" if row is None else " ".join(f"{score:.3f}" for score in row)
-        log.info("pilot: freeze=%s val %s %s", label, kind.score[1], told)
+        log.info("pilot: freeze=%s val %s %s", label, score, told)
     return rung, records
 
 
@@ -186,7 +187,7 @@ def _run(job: RunConfig, folder: Path) -> Record:
         reason = error.get("message") or f"its status is {record.get('status')}"
         raise TlxError(f"pilot run {folder} did not finish: {reason}")
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished run needs none
-    if record["best"] is None or record["best"][kind_of(job).score[0]] is None:
+    if record["best"] is None or record["best"][quality_of(record).pilot.key] is None:
         raise DataError(f"pilot run {folder}: val holds no object, so depths cannot be compared")
     return record
 

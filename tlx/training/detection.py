@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +10,27 @@ import torch
 from torch import Tensor
 
 import tlx.models.detectors  # noqa: F401  registers the detectors
-from tlx.activations.phase import PhaseCaches
 from tlx.common.drawing import draw, evenly_spaced, save_picture
 from tlx.common.files import output_names
 from tlx.config.schema import Config, DetectorConfig, TrainerConfig
 from tlx.config.typed import plain
-from tlx.data.augment import AUGMENTATIONS, Augmentation, named_views
 from tlx.data.dataset import Batch
 from tlx.data.formats.annotations import Item
 from tlx.data.membership import Membership
-from tlx.data.module import DetectionData, Loaders, build_data
+from tlx.data.module import DetectionData, build_data
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.predictions import collect
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
-from tlx.models.backbones.base import backbone_spec
-from tlx.models.backbones.weights import Pretrained, read_torch, resolve
+from tlx.models.backbones.base import BackboneSpec, Conventions
+from tlx.models.backbones.weights import read_torch
 from tlx.models.detector import Detector, Targets, detector_class
 from tlx.models.postprocess import Detections
 from tlx.records.checkpoint import checkpoint_meta, load_weights
-from tlx.records.learned import FLOOR
 from tlx.records.predictions import read_predictions, write_predictions
 from tlx.records.predictions.file import SCORE_FLOOR
-from tlx.records.record import Record
 from tlx.training.closing import shortages
 from tlx.training.freeze_task import FreezeTask
-from tlx.training.kinds import TaskKind, channels_last, register
+from tlx.training.kinds import TaskKind, register
 from tlx.training.plan import EnginePlan
 from tlx.wandb.media import pictures
 
@@ -81,15 +77,8 @@ class DetectionTask(FreezeTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The detector's loss of a batch."""
-        cache = self.plan.caches.at(self.current_epoch)
-        if cache is not None:
-            outputs = cache.outputs(batch, self.detector)
-        else:
-            outputs = self.detector.prefix(self.detector.normalize(batch.images))
         losses = self.detector.loss(
-            self.detector.tail(outputs),
-            batch.targets,
-            min_negatives=self.detector_cfg.min_negatives,
+            self.maps(batch), batch.targets, min_negatives=self.detector_cfg.min_negatives
         )
         if self.trainer.progress_bar_callback is not None:
             self.log("loss", losses["loss"], prog_bar=True, logger=False)
@@ -138,15 +127,22 @@ class Detect(TaskKind[Config, Detector]):
 
     name = "detect"
     program = "tlx.train"
-    score = ("map", "mAP")
+    usual_views = "ssd"
+
+    def input_size(self, cfg: Config) -> int:
+        """`detector.input_size`."""
+        return cfg.detector.input_size
 
     def read_data(self, cfg: Config) -> DetectionData:
         """Any set in one of the formats of `tlx.data.formats`."""
         return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
 
-    def network(self, cfg: Config, classes: list[str], record: Record) -> Detector:
-        """The configured detector."""
-        return build_detector(cfg, classes, record)
+    def build(
+        self, cfg: Config, spec: BackboneSpec, conventions: Conventions, classes: list[str]
+    ) -> Detector:
+        """That of `detector.name`."""
+        kind = detector_class(cfg.detector.name)
+        return kind(spec, conventions, len(classes), cfg.detector.input_size)
 
     def loss(self, network: Detector, maps: list[Tensor]) -> Tensor:
         """One box a picture, in its middle."""
@@ -157,23 +153,9 @@ class Detect(TaskKind[Config, Detector]):
         )
         return network.loss(maps, targets, min_negatives=3)["loss"]
 
-    def augmentation(self, cfg: Config) -> Mapping[str, Any]:
-        """The crops follow from the boxes, which the cache's key holds anyway."""
-        return {
-            "zoom_out": cfg.data.zoom_out,
-            **named_views(cfg.data.augment, "ssd", self.views(cfg)),
-        }
-
-    def views(self, cfg: Config) -> Augmentation:
-        """Those of `data.augment`."""
-        return AUGMENTATIONS.find(cfg.data.augment)(cfg.detector.input_size, cfg.data)
-
-    def loaders(self, cfg: Config, data: DetectionData, caches: PhaseCaches) -> Loaders:
-        """Views as `data.augment` says."""
-        return Loaders(
-            data, cfg.detector.input_size, cfg.trainer.batch_size, cfg.trainer.workers,
-            cfg.data.zoom_out, cfg.seed, cfg.cache.views, caches, self.views(cfg),
-        )  # fmt: skip
+    def drawn_from(self, cfg: Config) -> dict[str, Any]:
+        """The crops follow from the boxes too, which the cache's key holds anyway."""
+        return {"zoom_out": cfg.data.zoom_out}
 
     def module(
         self, cfg: Config, network: Detector, plan: EnginePlan, data: DetectionData,
@@ -202,22 +184,6 @@ class Detect(TaskKind[Config, Detector]):
     def shortages(self, steps: int, data: DetectionData) -> list[str]:
         """Too few steps, or too few test boxes."""
         return shortages(steps, data.report["counts"]["test"]["boxes"])
-
-    def floor(self, classes: int) -> float:
-        """Chance hits stay below it, however many classes there are."""
-        return FLOOR
-
-
-def build_detector(cfg: Config, classes: list[str], record: Record) -> Detector:
-    """The configured detector with its pretrained weights; random parts follow from the seed."""
-    spec = backbone_spec(cfg.backbone.name)
-    pretrained: Pretrained = resolve(spec, cfg.backbone.weights)
-    record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
-    torch.manual_seed(cfg.seed)  # heads start the same whatever is frozen: arms are paired
-    kind = detector_class(cfg.detector.name)
-    detector = kind(spec, pretrained.conventions, len(classes), cfg.detector.input_size)
-    detector.load_pretrained(pretrained)
-    return channels_last(detector)
 
 
 def keep_predictions(

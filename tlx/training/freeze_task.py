@@ -6,8 +6,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from tlx.config.schema import TrainerConfig
+from tlx.data.dataset import Batch
 from tlx.freeze.apply import trainable_parameters
 from tlx.models.depthwise import keep_strided_depthwise_in_float32
 from tlx.models.trunk import TrunkNetwork
@@ -37,6 +39,16 @@ class FreezeTask(pl.LightningModule):
     def network(self) -> TrunkNetwork:
         """The network that is frozen and trained; a subclass names it after what it is."""
         raise TypeError(f"{type(self).__name__} does not say its network")
+
+    def maps(self, batch: Batch) -> list[Tensor]:
+        """The tapped maps of a training batch: of the frozen blocks as the phase keeps or computes
+        them, of the others with gradients."""
+        network, cache = self.network, self.plan.caches.at(self.current_epoch)
+        if cache is not None:
+            outputs = cache.outputs(batch, network)
+        else:
+            outputs = network.prefix(network.normalize(batch.images))
+        return network.tail(outputs)
 
     def on_train_start(self) -> None:
         """A run resumed in mid-epoch gets no epoch-start hook: apply the freeze here too."""

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tlx.activations.phase import PhaseCaches
 from tlx.common.registry import Registry
 from tlx.config.schema import RunConfig
-from tlx.data.augment import Augmentation
+from tlx.data.augment import AUGMENTATIONS, Augmentation
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, Loaders
+from tlx.models.backbones.base import BackboneSpec, Conventions, backbone_spec
+from tlx.models.backbones.weights import resolve
 from tlx.models.trunk import TrunkNetwork
 from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
@@ -34,44 +36,69 @@ class TaskKind(ABC, Generic[C, N]):
 
     Attributes:
         name: of `task=`. program: that a user starts it by.
-        score: the figure of the best epoch that a pilot ranks depths by, and what it is called.
+        usual_views: the `data.augment` that caches of activations take for granted.
     """
 
     name: ClassVar[str]
     program: ClassVar[str]
-    score: ClassVar[tuple[str, str]]
+    usual_views: ClassVar[str]
 
     def check(self, cfg: C) -> None:
         """Refuse what `tlx.config.check` cannot know of, before data or weights load."""
         self.views(cfg)
 
     @abstractmethod
-    def views(self, cfg: C) -> Augmentation:
-        """What makes training views of pictures."""
+    def input_size(self, cfg: C) -> int:
+        """The side of the square that the network sees, px."""
 
     @abstractmethod
     def read_data(self, cfg: C) -> DetectionData:
         """Read, check, cache and split the set."""
 
+    def views(self, cfg: C) -> Augmentation:
+        """What makes training views of pictures: that of `data.augment`."""
+        return AUGMENTATIONS.find(cfg.data.augment)(self.input_size(cfg), cfg.data)
+
     @abstractmethod
+    def drawn_from(self, cfg: C) -> dict[str, Any]:
+        """The settings, beside the input size, that the usual views of a picture follow from."""
+
+    def augmentation(self, cfg: C) -> Mapping[str, Any]:
+        """What of the configuration decides the views of a picture, for the activation cache."""
+        if cfg.data.augment == self.usual_views:
+            return self.drawn_from(cfg)
+        named = {"augment": cfg.data.augment, "augment_version": str(self.views(cfg).version)}
+        return {**self.drawn_from(cfg), **named}
+
     def network(self, cfg: C, classes: list[str], record: Record) -> N:
         """The configured network with its pretrained weights, which the record then names.
 
         Random parts follow from the seed alone, so that they start the same whatever is frozen:
         arms are paired.
         """
+        spec = backbone_spec(cfg.backbone.name)
+        pretrained = resolve(spec, cfg.backbone.weights)
+        record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
+        torch.manual_seed(cfg.seed)
+        network = self.build(cfg, spec, pretrained.conventions, classes)
+        network.load_pretrained(pretrained)
+        # What convolutions prefer, on a CPU and on a GPU; the numbers are the same.
+        return network.to(memory_format=torch.channels_last)
+
+    @abstractmethod
+    def build(self, cfg: C, spec: BackboneSpec, conventions: Conventions, classes: list[str]) -> N:
+        """The configured network, untrained."""
 
     @abstractmethod
     def loss(self, network: N, maps: list[Tensor]) -> Tensor:
         """A loss of a batch whose ground truth does not matter, to time steps with."""
 
-    @abstractmethod
-    def augmentation(self, cfg: C) -> Mapping[str, Any]:
-        """What of the configuration decides the views of a picture, for the activation cache."""
-
-    @abstractmethod
     def loaders(self, cfg: C, data: DetectionData, caches: PhaseCaches) -> Loaders:
-        """The loaders of a run."""
+        """The loaders of a run, with `views`."""
+        return Loaders(
+            data, self.input_size(cfg), cfg.trainer.batch_size, cfg.trainer.workers,
+            seed=cfg.seed, views=cfg.cache.views, cached=caches, augment=self.views(cfg),
+        )  # fmt: skip
 
     @abstractmethod
     def module(
@@ -96,10 +123,6 @@ class TaskKind(ABC, Generic[C, N]):
         """Warnings, before training, of what is too little to compare runs by."""
         return []
 
-    def floor(self, classes: int) -> float:
-        """What `score` stays below where nothing has been learned."""
-        return 0.0
-
 
 KINDS: Registry[TaskKind[Any, Any]] = Registry("task")
 K = TypeVar("K", bound=type[TaskKind[Any, Any]])
@@ -114,9 +137,3 @@ def register(kind: K) -> K:
 def kind_of(cfg: RunConfig) -> TaskKind[Any, Any]:
     """The task of a configuration; `ConfigError` with the nearest name for an unknown one."""
     return KINDS.find(cfg.task)
-
-
-def channels_last(network: N) -> N:
-    """What the CPU's and the GPU's convolutions prefer; the numbers are the same."""
-    assert isinstance(network, nn.Module)
-    return network.to(memory_format=torch.channels_last)

@@ -51,6 +51,12 @@ class Classified:
         np.add.at(matrix, (self.truth, self.found), 1)
         return matrix
 
+    def caption(self, index: int) -> str:
+        """Of a picture, for people."""
+        truth, found = self.classes[self.truth[index]], self.classes[self.found[index]]
+        told = f"{truth}, found {found} ({self.probability[index]:.4f})"
+        return f"{self.pictures[index]}: {told}"
+
     def pseudo_values(self, figure: Literal["accuracy", "macro_f1"]) -> NDArray[np.float64] | None:
         """What each picture adds to a figure, float64 [P]; None for fewer than two pictures."""
         if len(self.pictures) < 2:
