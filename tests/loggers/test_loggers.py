@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 
 import tlx.loggers.lightning
-import tlx.training.fit
 from tests.conftest import Compose
+from tests.training.helpers_stop import stop_next_run
 from tlx.common.errors import ConfigError
 from tlx.loggers.base import LOGGERS, RunLogger, make_loggers, names_of, register
 from tlx.training.check import check_run
 from tlx.training.run import run
-
-
-class Crash(pl.Callback):
-    """Stop as a kill would, before the second epoch's end."""
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == 4:
-            raise RuntimeError("killed")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -82,20 +75,17 @@ def test_one_that_fails_is_off_and_the_others_go_on(
     assert stored["loggers"] == record["loggers"]
 
 
-@pytest.mark.parametrize("name", ["csv", "tensorboard"])
+@pytest.mark.parametrize("name", ["csv", "tensorboard", "mlflow"])
 def test_a_resumed_run_has_each_step_once(
     name: str, tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "tensorboard" and not find_spec("tensorboard"):
-        pytest.skip("TensorBoard is not installed: pip install -e '.[loggers]'")
+    if name != "csv" and not find_spec(name):
+        pytest.skip(f"{name} is not installed: pip install -e '.[loggers]'")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     cfg = tiny_config(f"logger.name={name}", "trainer.checkpoint_minutes=0", "trainer.workers=1",
                       "logger.predictions=2")  # fmt: skip
-    make_trainer = tlx.training.fit.make_trainer
     with monkeypatch.context() as patch:
-        patch.setattr(
-            tlx.training.fit, "make_trainer",
-            lambda *a, callbacks=(), **o: make_trainer(*a, callbacks=[*callbacks, Crash()], **o),
-        )  # fmt: skip
+        stop_next_run(patch, 5, crash=True)  # as a kill would, before the second epoch's end
         with pytest.raises(RuntimeError, match="killed"):
             run(cfg, tmp_path / "run")
     record = run(cfg, tmp_path / "run")
@@ -104,6 +94,17 @@ def test_a_resumed_run_has_each_step_once(
         rows = rows_of(tmp_path / "run" / "csv" / "metrics.csv")
         found = [(int(r["step"]), float(r["loss"])) for r in rows if r["loss"]]
         tested = [float(r["test_map_50"]) for r in rows if r["test_map_50"]]
+    elif name == "mlflow":
+        from mlflow.tracking import MlflowClient
+
+        about = record["loggers"]["mlflow"]
+        client = MlflowClient(about["tracking"])
+        history = client.get_metric_history(about["id"], "loss")
+        found = sorted((metric.step, metric.value) for metric in history)
+        tested = [m.value for m in client.get_metric_history(about["id"], "test_map_50")]
+        # The stopped process's run is gone.
+        runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+        assert [run.info.run_id for run in runs] == [about["id"]]
     else:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -134,6 +135,25 @@ def test_mlflow_keeps_figures_and_files(
         (step, pytest.approx(value)) for _, step, value in record["loss"]
     ]
     assert {a.path for a in client.list_artifacts(about["id"])} > {"record.json", "best.ckpt"}
+
+
+def test_a_server_that_is_away_costs_seconds(
+    tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow alone would try for four minutes, at each of several requests."""
+    if not find_spec("mlflow"):
+        pytest.skip("MLflow is not installed: pip install -e '.[loggers]'")
+    tries, patience = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    monkeypatch.setenv(tries, "0")
+    monkeypatch.delenv(patience, raising=False)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free.getsockname()[1]}")
+    record = run(tiny_config("logger.name=mlflow"), tmp_path / "run")
+    assert record["status"] == "finished"
+    assert record["loggers"] is None
+    assert os.environ[tries] == "0"  # who has said how long to wait is heard
+    assert os.environ[patience] == "10"
 
 
 def test_a_missing_package_is_named_before_training(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from tlx.loggers.base import RunLogger, register
 log = logging.getLogger(__name__)
 _EVERY = 200  # rows between two writes to a disk
 _TRACKING = "MLFLOW_TRACKING_URI"
+# A server that is away costs a run seconds: MLflow's own patience is four minutes a request.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_A_REQUEST = 1000  # figures that MLflow takes at once
 
 
 class LightningLogger(RunLogger):
@@ -35,8 +40,7 @@ class LightningLogger(RunLogger):
     def log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Each row's figures at its step."""
         for row in rows:
-            figures = {k: v for k, v in row.items() if v is not None and k != "step"}
-            self.logger.log_metrics(figures, step=row["step"])
+            self.logger.log_metrics(_figures(row), step=row["step"])
         self._rows += len(rows)
         if self._rows >= _EVERY:
             self.logger.save()
@@ -68,6 +72,20 @@ class _TensorBoard(LightningLogger):
 
 
 class _MLFlow(LightningLogger):
+    def log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """As the others', in few requests."""
+        from mlflow.entities import Metric
+
+        client: Any = self.logger.experiment  # type: ignore[attr-defined]
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(key, float(value), now, int(row["step"]))
+            for row in rows
+            for key, value in _figures(row).items()
+        ]
+        for start in range(0, len(metrics), _A_REQUEST):
+            client.log_batch(self.about["id"], metrics[start : start + _A_REQUEST])
+
     def keep(self, record: Mapping[str, Any], run_dir: Path, checkpoint: bool) -> None:
         client: Any = self.logger.experiment  # type: ignore[attr-defined]
         files = [run_dir / "record.json", run_dir / "freeze.txt", *_pictures(run_dir)]
@@ -135,15 +153,28 @@ def _mlflow(
     place = os.environ.get(_TRACKING) or f"sqlite:///{Path(cfg.runs_dir).absolute() / 'mlflow.db'}"
     Path(cfg.runs_dir).mkdir(parents=True, exist_ok=True)
 
+    for key, value in _PATIENCE.items():
+        os.environ.setdefault(key, value)
+
     def make() -> MLFlowLogger:
-        return MLFlowLogger(
+        logger = MLFlowLogger(
             cfg.logger.project, run_label(plain(cfg)), place, tags={"study": cfg.name},
-            run_id=(earlier or {}).get("id"),
             artifact_location=None if os.environ.get(_TRACKING)
             else (Path(cfg.runs_dir).absolute() / "mlflow").as_uri(),
         )  # fmt: skip
+        client: Any = logger.experiment
+        if before := (earlier or {}).get("id"):  # no figure of a run can be taken back
+            from mlflow.exceptions import MlflowException
+
+            with contextlib.suppress(MlflowException):  # somebody has deleted it
+                client.delete_run(before)
+        return logger
 
     return _make("mlflow", make, _MLFlow, {"tracking": place, "id": None}, cfg)
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None and key != "step"}
 
 
 def _pictures(run_dir: Path) -> list[Path]:
