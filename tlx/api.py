@@ -27,9 +27,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 import tlx.classify.task  # noqa: F401  registers `task=classify`
@@ -37,18 +34,16 @@ from tlx.classify.checkpoint import is_classifier, load_classifier
 from tlx.common import plugins
 from tlx.common.cli import hydra_argument
 from tlx.common.errors import ConfigError, DataError
-from tlx.config.check import conf_dir
-from tlx.config.composition import check_known, in_words
+from tlx.config.composition import composed
 from tlx.config.identity import run_label
-from tlx.config.schema import RunConfig
-from tlx.config.typed import from_plain, plain, schema_of, typed
+from tlx.config.typed import from_plain, plain, schema_of
 from tlx.data.augment import EvalTransform
 from tlx.data.formats.pictures import decode
 from tlx.live.model import load_model
 from tlx.live.pictures import NO_LIMIT
 from tlx.records.checkpoint import find_checkpoint
 from tlx.records.record import CLASSIFICATION, Record, read_record
-from tlx.report.build import PAGE, make_report
+from tlx.report.build import report_on
 from tlx.study.attempt import attempt
 from tlx.study.order import SEED, arrange
 from tlx.study.pilot import start
@@ -109,8 +104,6 @@ class Study:
         values |= {"data.root": Path(root).absolute()} if root is not None else {}
         values |= {"plugins": list(plugins)} if plugins else {}
         values |= config or {}
-        if isinstance(values.get("logger"), list | tuple):  # as the command line understands it
-            values["logger.name"] = values.pop("logger")
         common = [_override(key, value) for key, value in values.items()]
         chosen = range(seeds) if isinstance(seeds, int) else list(seeds)
         if not len(chosen) or not len(freeze):
@@ -120,7 +113,7 @@ class Study:
             for seed in chosen
             for depth in freeze
         ]
-        self.configs = [_composed(job, plugins, config_dir) for job in arrange(jobs)]
+        self.configs = [composed(job, config_dir) for job in arrange(jobs)]
         for cfg in self.configs:
             check_run(cfg)
 
@@ -132,49 +125,49 @@ class Study:
     def run(self) -> list[Record]:
         """Make every run that is not finished yet, each in a process of its own; their records.
 
+        The processes come from a new Python, which has computed nothing: whoever asks may have used
+        a network, and a fork of a process whose compute threads have worked waits for them for
+        ever. Nor is the caller's script run again, as it would be by `spawn`.
+
         A study that was stopped goes on where it was. A run that fails is logged and recorded, and
         the others go on.
         """
-        jobs = list(zip(self.configs, self.folders, strict=True))
-        plan = planned(jobs)
-        for place, (cfg, folder) in enumerate(jobs):
-            if line := progress_line(plan, place):
-                log.info("%s", line)
-            folder.mkdir(parents=True, exist_ok=True)
-            _run_apart(cfg, folder)
+        jobs = [
+            {"config": plain(cfg), "folder": str(folder.absolute())}
+            for cfg, folder in zip(self.configs, self.folders, strict=True)
+        ]
+        code = f"import sys; sys.path[:] = {sys.path!r}; from tlx.api import _make; _make()"
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
+        try:
+            process.communicate(json.dumps(jobs))
+        except KeyboardInterrupt:
+            process.wait()  # a terminal has told it too: it saves its state
+            raise
         return [read_record(folder) or {} for folder in self.folders]
 
     def report(self, output: str | Path, **options: Any) -> Path:
-        """The report of the finished runs, see `make_report`; returns the page."""
-        return make_report(self.folders, Path(output), **options).with_name(PAGE)
+        """The report of the finished runs, see `report_on`; returns the page."""
+        return report_on(self.folders, output, **options)
 
 
-def _run_apart(cfg: RunConfig, folder: Path) -> None:
-    """Make a run in a new Python, and not in a fork of this one.
-
-    Whoever asks may have used a network: a fork of a process whose compute threads have worked
-    waits for them for ever. Nor is the caller's script run again, as it would be by `spawn`.
-    """
-    asked = json.dumps({"config": plain(cfg), "folder": str(folder.absolute())})
-    code = f"import sys; sys.path[:] = {sys.path!r}; from tlx.api import _run_one; _run_one()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
-    try:
-        process.communicate(asked)
-    except KeyboardInterrupt:
-        process.wait()  # a terminal has told it too: it saves its state
-        raise
-
-
-def _run_one() -> None:
-    """The other side of `_run_apart`."""
+def _make() -> None:
+    """The runs of `Study.run`, which standard input names, one after the other."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     asked = json.loads(sys.stdin.read())
-    plugins.load(asked["config"]["plugins"])
-    cfg = from_plain(asked["config"], schema_of(asked["config"]), "the study")
-    try:
-        attempt(start, cfg, Path(asked["folder"]))
-    except Interrupted:
-        sys.exit(INTERRUPTED)
+    plugins.load(asked[0]["config"]["plugins"])
+    jobs = [
+        (from_plain(job["config"], schema_of(job["config"]), "the study"), Path(job["folder"]))
+        for job in asked
+    ]
+    plan = planned(jobs)
+    for place, (cfg, folder) in enumerate(jobs):
+        if line := progress_line(plan, place):
+            log.info("%s", line)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            attempt(start, cfg, folder)
+        except Interrupted:
+            sys.exit(INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -295,22 +288,6 @@ def _override(key: str, value: Any) -> str:
     ):  # a text, and not what it says
         return f'{key}="{value}"'
     return hydra_argument(f"{key}={value}")
-
-
-def _composed(
-    overrides: list[str], modules: Sequence[str], config_dir: str | Path | None
-) -> RunConfig:
-    plugins.load(modules)
-    given = list(overrides)
-    if config_dir is not None:
-        given.insert(0, f'hydra.searchpath=["file://{Path(config_dir).absolute()}"]')
-    try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = compose("config", overrides=given)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(in_words(error, given)) from error
-    check_known(composed)
-    return typed(composed)
 
 
 __all__ = ["Found", "Run", "Study", "load"]

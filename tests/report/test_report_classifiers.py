@@ -269,8 +269,12 @@ def test_runs_of_two_tasks_are_not_mixed(tmp_path: Path) -> None:
     assert [row.arm.label for row in study.rows] == ["freeze=none", "freeze=4", "freeze=all"]
     (warning,) = [line for line in study.warnings if "cannot be compared with" in line]
     assert "freeze=none-seed=0, freeze=8-seed=0 left out" in warning
-    for seed in range(1, 6):
+    assert "which most are" in warning
+    for seed in range(1, 5):
         write_runs(tmp_path / f"more-{seed}", make_record("8", seed))
+    (warning,) = [line for line in compared(tmp_path).warnings if "cannot be compared" in line]
+    assert "which the first of them is" in warning, "six of each"
+    write_runs(tmp_path / "more-5", make_record("8", 5))
     study = compared(tmp_path)
     assert study.quality.task == "detection"
     assert len(study.rows) == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tlx.report.build import PAGE, make_report
+from tlx.report.build import make_report, report_on
 from tlx.report.comparison.compare import Comparison, compare
 from tlx.report.comparison.records import LoadedRuns, Record, load_records
 from tlx.report.table import comparison_table
@@ -36,11 +36,9 @@ class _Callable(ModuleType):
         """Compare runs, or folders of runs, in a report; returns its page.
 
         Args:
-            options: of `make_report`.
+            options: of `report_on`, the keys of `python -m tlx.report`.
         """
-        given = [runs] if isinstance(runs, str | Path) else list(runs)
-        written = make_report([Path(run) for run in given], Path(output), **options)
-        return written.with_name(PAGE)
+        return report_on(runs, output, **options)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -70,6 +70,33 @@ def make_report(
     return write_report(comparison, run_dirs, output, benchmark=benchmark, limits=limits)
 
 
+def report_on(
+    runs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    level: float | None = None,
+    loss_level: float | None = None,
+    benchmark: str | Path | None = None,
+    train_minutes: float | None = None,
+    memory_gb: float | None = None,
+    latency_ms: float | None = None,
+    accept_loss: float = Limits.accepted_loss,
+) -> Path:
+    """`make_report` under the keys of `python -m tlx.report`; returns the page.
+
+    Args:
+        runs: one folder of runs, or several. level, loss_level, benchmark: see `make_report`.
+        train_minutes, memory_gb, latency_ms, accept_loss: see `Limits`.
+    """
+    given = [runs] if isinstance(runs, str | Path) else list(runs)
+    written = make_report(
+        [Path(run) for run in given], Path(output), main_level=level, loss_level=loss_level,
+        limits=Limits(train_minutes, memory_gb, latency_ms, accept_loss),
+        benchmark=None if benchmark is None else Path(benchmark),
+    )  # fmt: skip
+    return written.with_name(PAGE)
+
+
 def read_comparison(
     run_dirs: Sequence[Path],
     *,

@@ -130,11 +130,13 @@ def of_one_task(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     tasks = tasks or [record.quality for record in records]
     kept = max(tasks, key=tasks.count, default=None)
     lines = []
+    most = kept is not None and 2 * tasks.count(kept) > len(tasks)
+    why = "which most are" if most else "which the first of them is"
     for task in dict.fromkeys(record.quality for record in records):
         if task is not kept and kept is not None:
             names = [record.name for record in records if record.quality is task]
             lines.append(
-                f"Runs of {task.task} cannot be compared with runs of {kept.task}, which most are: "
+                f"Runs of {task.task} cannot be compared with runs of {kept.task}, {why}: "
                 f"{', '.join(names)} left out. Report on them by their own folders."
             )
     return [record for record in records if record.quality is kept], lines
