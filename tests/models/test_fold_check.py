@@ -36,7 +36,7 @@ def test_sound_folds_are_within_rounding(name: str, frozen_bn: bool) -> None:
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-    inner = fold.fuse_conv_bn_eval
+    inner = fold._fused
 
     def fuse(convolution: Any, norm: Any) -> Any:
         fused = inner(convolution, norm)
@@ -44,7 +44,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
             change(fused)
         return fused
 
-    monkeypatch.setattr(fold, "fuse_conv_bn_eval", fuse)
+    monkeypatch.setattr(fold, "_fused", fuse)
 
 
 @pytest.mark.parametrize(

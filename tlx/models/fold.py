@@ -10,20 +10,34 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def folded(module: nn.Module) -> nn.Module:
     """A copy in inference mode, without gradients, its batch norms folded where they can be."""
-    copy = deepcopy(module).eval().requires_grad_(False)
-    for parent, convolution, norm in list(pairs(copy)):
-        batch_norm = getattr(parent, norm)
-        fused = fuse_conv_bn_eval(getattr(parent, convolution), batch_norm)
-        fused.__class__ = nn.Conv2d  # whatever the tail had made of the original
-        setattr(parent, convolution, fused)
+    memo: dict[int, nn.Module] = {}  # what takes an original's place in the copy
+    for parent, name, norm in pairs(module):
+        convolution, batch_norm = getattr(parent, name), getattr(parent, norm)
+        memo[id(convolution)] = _fused(convolution, batch_norm)
         # timm's batch norm applies the activation too.
-        setattr(parent, norm, getattr(batch_norm, "act", nn.Identity()))
-    return copy
+        memo[id(batch_norm)] = deepcopy(getattr(batch_norm, "act", nn.Identity()))
+    return deepcopy(module, memo).eval().requires_grad_(False)
+
+
+def _fused(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A plain convolution, whatever the tail has made of the original."""
+    fused = nn.Conv2d(
+        convolution.in_channels, convolution.out_channels, convolution.kernel_size,  # type: ignore[arg-type]
+        convolution.stride, convolution.padding, convolution.dilation, convolution.groups,  # type: ignore[arg-type]
+        padding_mode=convolution.padding_mode, device="meta",
+    )  # fmt: skip
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    fused.weight, fused.bias = fuse_conv_bn_weights(
+        convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
+        norm.weight, norm.bias,
+    )  # fmt: skip
+    return fused
 
 
 def pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
