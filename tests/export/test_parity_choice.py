@@ -150,12 +150,11 @@ def test_another_overlap_inside_the_graph_is_refused(
         check(tmp_path / "best.ckpt", artefact, cache_dir=tmp_path, pictures=tmp_path / "pictures")
 
 
-def exported_as_users_do(checkpoint: Path, folder: Path, cache: Path) -> str:
-    """Nothing but checkpoint, format and opset: compared on the embedded sample."""
+def exported(checkpoint: Path, folder: Path, cache: Path, *more: str) -> str:
+    """What the program says."""
     done = program("export", f"checkpoint={checkpoint}", "format=onnx", "opset=11",
-                   "output=out", f"cache_dir={cache}", cwd=folder)  # fmt: skip
+                   "output=out", f"cache_dir={cache}", *more, cwd=folder)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "64 pictures (test of the sample, onnxruntime)" in done.stdout
     return done.stdout
 
 
@@ -171,7 +170,8 @@ def test_scores_next_to_each_other_do_not_refuse_an_export(
         if key.endswith("bias"):
             state[key].view(-1, 3)[:, 1] += 2
     torch.save(state, tmp_path / "mb1.pth")
-    said = exported_as_users_do(tmp_path / "mb1.pth", tmp_path, sample_cache)
+    save_pictures(tmp_path / "pictures", 8)
+    said = exported(tmp_path / "mb1.pth", tmp_path, sample_cache, "parity=pictures")
     assert "of the checkpoint's detections come out otherwise, each by a choice between" in said
 
 
@@ -180,4 +180,6 @@ def test_the_published_layout_exports_with_nothing_else_given(
     tmp_path: Path, sample_cache: Path
 ) -> None:
     pytest.importorskip("onnxruntime", reason="not installed: pip install 'tlx-detect[edge]'")
-    exported_as_users_do(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", tmp_path, sample_cache)
+    # On the embedded sample.
+    said = exported(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", tmp_path, sample_cache)
+    assert "64 pictures (test of the sample, onnxruntime)" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,11 @@ def test_a_backbone_that_computes_in_the_check(tiny_set: Path, tmp_path: Path) -
     done = subprocess.run(
         [
             sys.executable, "-m", "tlx.train", "-m", *overrides, "backbone=timm",
-            "backbone.model=lcnet_050", "backbone.weights=scratch", "freeze=none", "seed=0,1",
-            "trainer.epochs=1", "trainer.threads=2",
+            "backbone.model=lcnet_050", "backbone.weights=scratch", "freeze=none", "seed=0",
+            "trainer.epochs=1", "trainer.threads=1",
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(list((tmp_path / "runs").rglob("record.json"))) == 2
+    assert len(list((tmp_path / "runs").rglob("record.json"))) == 1

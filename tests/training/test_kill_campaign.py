@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import tiny_overrides
-from tests.training.test_resume import POLICIES, assert_equal_runs
+from tests.training.helpers_stop import assert_equal_runs
+from tests.training.test_resume import POLICIES
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 KILLS = 12  # of each run

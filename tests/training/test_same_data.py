@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-import tlx.training.fit
 from tests.conftest import Compose, tiny_overrides, write_set, write_voc
 from tests.helpers_process import run_program
+from tests.training.helpers_stop import stop_next_run
 from tlx.common.errors import DataError, WeightsError
 from tlx.config.schema import RunConfig
 from tlx.data.module import build_data
@@ -84,17 +84,6 @@ CHANGES: dict[str, tuple[Change, str]] = {
 }
 
 
-def stop(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let the next run be interrupted in a step."""
-    from tests.training.test_resume import StopAfter
-
-    make = tlx.training.fit.make_trainer
-    monkeypatch.setattr(
-        tlx.training.fit, "make_trainer",
-        lambda *a, callbacks=(), **o: make(*a, callbacks=[*callbacks, StopAfter(step, False)], **o),
-    )  # fmt: skip
-
-
 def as_made(folder: Path) -> Path:
     """Bring back what a module's fixture has made there: the next test finds it unchanged."""
     kept = folder.with_name(f"{folder.name}-kept")
@@ -124,7 +113,7 @@ def with_runs(made: Path, compose_config: Compose) -> tuple[Path, RunConfig, Run
         made.mkdir()
         make_set(made)
         with pytest.MonkeyPatch.context() as patch:
-            stop(patch, 5)
+            stop_next_run(patch, 5)
             with pytest.raises(Interrupted):
                 run(three, made / "interrupted")
         run(one, made / "finished")
@@ -201,7 +190,7 @@ def test_records_of_earlier_versions_are_not_taken_for_todays(
         run(config(), tmp_path / "run")
 
 
-def test_a_pilots_choice_holds_for_its_own_data(
+def test_a_pilot_holds_for_its_own_data_finished_or_not(
     config: Callable[..., RunConfig], own_set: Path, tmp_path: Path
 ) -> None:
     from tlx.study.pilot import pilot, start
@@ -213,18 +202,9 @@ def test_a_pilots_choice_holds_for_its_own_data(
         DataError, match=r"the pilot of .* chose its depth on other data: train had"
     ):
         start(cfg, tmp_path / "run")
-
-
-def test_a_pilot_that_was_interrupted_goes_on_with_its_own_data_only(
-    config: Callable[..., RunConfig], own_set: Path, tmp_path: Path
-) -> None:
-    from tlx.study.pilot import pilot
-
-    cfg = config("policy=auto", "policy.depths=[4,8]", "policy.seeds=2")
-    pilot(cfg, tmp_path / "run")
+    # As if it had been interrupted before its last runs.
     (tmp_path / "run" / "pilot.json").unlink()
     shutil.rmtree(next((tmp_path / "run" / "pilot").glob("*=8-*")))
-    more_pictures(own_set)
     with pytest.raises(DataError, match="had different data: train had"):
         pilot(cfg, tmp_path / "run")
 
