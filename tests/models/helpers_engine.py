@@ -20,11 +20,11 @@ NAMES = sorted(BACKBONES)
 CPU = torch.device("cpu")
 
 
-def detector_of(name: str, frozen: int = 0, seed: int = 0) -> SSD:
+def detector_of(name: str, frozen: int = 0, seed: int = 0, head: str = "ssd") -> SSD:
     """A 96 px detector whose activations neither die nor explode, in eval mode."""
     spec = backbone_spec(name)
     torch.manual_seed(seed)
-    detector = SSD(spec, resolve(spec, SCRATCH).conventions, 2, 96)
+    detector = SSD(spec, resolve(spec, SCRATCH).conventions, 2, 96, head=head)
     norms = [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.5, 1.5)

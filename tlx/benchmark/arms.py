@@ -15,7 +15,7 @@ from tlx.benchmark.config import TrainBenchmark
 from tlx.benchmark.networks import Arm, CachedArm, PlainArm, TlxArm, TorchvisionArm
 from tlx.data.dataset import Batch
 from tlx.models.backbones.base import backbone_spec
-from tlx.models.detector import Detector, detector_class
+from tlx.models.detector import Detector, build_detector
 from tlx.training.precision import has_bfloat16
 
 ARMS = ("plain", "lightning", "torchvision", "tlx_fp32", "tlx_auto", "tlx_cached_fp32",
@@ -67,8 +67,9 @@ class Maker:
         self.cfg, self.classes, self.batches, self.device = cfg, classes, batches, device
         torch.manual_seed(cfg.seed)
         spec = backbone_spec(cfg.backbone)
-        detector = detector_class(cfg.detector)
-        self.detector = detector(spec, spec.conventions, classes, cfg.input_size).to(device)
+        self.detector = build_detector(
+            cfg.detector, spec, spec.conventions, classes, cfg.input_size, vars(cfg)
+        ).to(device)
         _settle_batch_norm(self.detector, batches[0].to(device))
         self._caches: dict[int, PhaseCache] = {}
 

@@ -37,6 +37,8 @@ class TrainBenchmark:
     runs: bool = True
     loader_pictures: int = 16
     detector: str = "ssd"
+    head: str = "ssd"
+    width: int = 128
     seed: int = 0
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")
     output: str = "benchmark"

@@ -119,6 +119,8 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) 
         "freeze": slot.policy,
         "seed": cfg.seed,
         "detector.name": cfg.detector,
+        "detector.head": cfg.head,
+        "detector.width": cfg.width,
         "detector.input_size": cfg.input_size,
         "trainer.batch_size": cfg.batch_size,
         "trainer.threads": cfg.threads,

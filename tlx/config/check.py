@@ -60,9 +60,13 @@ _RANGES: _Ranges = {
     "cache.views": (0, None),
     "cache.max_gb": (0, None),
 }
-_DETECT_CHOICES = {"trainer.select_by": ("map", "map_50", "map_75")}
+_DETECT_CHOICES = {
+    "trainer.select_by": ("map", "map_50", "map_75"),
+    "detector.head": ("ssd", "hidden"),
+}
 _DETECT_RANGES: _Ranges = {
     "detector.input_size": (96, None),  # below it the smallest maps vanish
+    "detector.width": (8, 1024),
     "detector.min_negatives": (0, None),
     "detector.score_threshold": (0, 1),
     "detector.nms_iou": (0, 1),

@@ -42,6 +42,9 @@ class DataConfig:
 @dataclass
 class DetectorConfig:
     name: str = "ssd"
+    # What earlier runs had, whose configuration says nothing of it; conf/detector has today's.
+    head: str = "ssd"  # ssd: 3x3 on each map; hidden: a normalised hidden layer before it
+    width: int = 128  # channels of the hidden layer
     input_size: int = MISSING
     min_negatives: int = 3
     score_threshold: float = 0.01

@@ -8,6 +8,7 @@ evaluation, export and benchmarks know no more of it than this.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -50,12 +51,16 @@ class Detector(TrunkNetwork, ABC):
     Attributes:
         name: of `detector.name=`.
         own_blocks: names of the trunk's blocks behind the backbone, in order.
+        options: keys of the `detector` group that it is built with, as keyword arguments whose
+            defaults are what a checkpoint means that says nothing of them.
+        built_with: their values, for the checkpoint.
         priors: (P, 4) centre form, 0..1 of the input: where each output looks. It follows from the
             configuration, so checkpoints do not carry it.
     """
 
     name: ClassVar[str]
     own_blocks: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[str, ...]] = ()
     priors: Tensor
 
     def __init__(
@@ -63,6 +68,7 @@ class Detector(TrunkNetwork, ABC):
     ) -> None:
         super().__init__(spec, conventions, input_size)
         self.classes = classes
+        self.built_with: dict[str, Any] = {}
 
     @abstractmethod
     def loss(
@@ -138,3 +144,17 @@ def register(detector: D) -> D:
 def detector_class(name: str) -> type[Detector]:
     """Look a detector up; raises `ConfigError` with the nearest name for an unknown one."""
     return DETECTORS.find(name)
+
+
+def build_detector(
+    name: str, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int,
+    options: Mapping[str, Any],
+) -> Detector:  # fmt: skip
+    """A detector by name, with those of the options that it knows.
+
+    Raises `ConfigError` for an unknown name, `TypeError` or `ValueError` for an option that cannot
+    be (a configuration is checked before, a checkpoint's may be anything).
+    """
+    kind = detector_class(name)
+    known = {key: options[key] for key in kind.options if key in options}
+    return kind(spec, conventions, classes, input_size, **known)

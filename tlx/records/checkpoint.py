@@ -16,7 +16,7 @@ from tlx.data.membership import Membership
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
-from tlx.models.detector import Detector, detector_class
+from tlx.models.detector import Detector, build_detector
 from tlx.records.digest import BEST, LAST
 from tlx.records.record import CLASSIFICATION, read_record
 
@@ -31,6 +31,7 @@ def checkpoint_meta(
         "version": __version__,
         "backbone": detector.spec.name,
         "detector": detector.name,
+        "detector_options": detector.built_with,
         "conventions": asdict(detector.conventions),
         "classes": list(dataset.classes),
         "dataset": dataset.as_lists(),
@@ -80,10 +81,11 @@ def load_detector(path: Path) -> tuple[Detector, dict[str, Any]]:
         )
     try:
         conventions = Conventions(**meta["conventions"])
-        kind = detector_class(meta.get("detector", "ssd"))  # none was stored before there were more
-        detector = kind(
-            backbone_spec(meta["backbone"]), conventions, len(meta["classes"]), meta["input_size"]
-        )
+        detector = build_detector(
+            meta.get("detector", "ssd"),  # none was stored before there were more
+            backbone_spec(meta["backbone"]), conventions, len(meta["classes"]), meta["input_size"],
+            meta.get("detector_options", {}),
+        )  # fmt: skip
         load_weights(detector, checkpoint, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path} does not describe a detector: {error!r}") from error

@@ -23,7 +23,7 @@ from tlx.evaluation.predictions import collect
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
 from tlx.models.backbones.base import BackboneSpec, Conventions
 from tlx.models.backbones.weights import read_torch
-from tlx.models.detector import Detector, Targets, detector_class
+from tlx.models.detector import Detector, Targets, build_detector
 from tlx.models.postprocess import Detections
 from tlx.records.checkpoint import checkpoint_meta, load_weights
 from tlx.records.predictions import read_predictions, write_predictions
@@ -141,8 +141,10 @@ class Detect(TaskKind[Config, Detector]):
         self, cfg: Config, spec: BackboneSpec, conventions: Conventions, classes: list[str]
     ) -> Detector:
         """That of `detector.name`."""
-        kind = detector_class(cfg.detector.name)
-        return kind(spec, conventions, len(classes), cfg.detector.input_size)
+        settings = cfg.detector
+        return build_detector(
+            settings.name, spec, conventions, len(classes), settings.input_size, vars(settings)
+        )
 
     def loss(self, network: Detector, maps: list[Tensor]) -> Tensor:
         """One box a picture, in its middle."""

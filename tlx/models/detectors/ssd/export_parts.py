@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE
-from tlx.models.detectors.ssd.heads import Heads
+from tlx.models.detectors.ssd.heads import Heads, Hidden
 from tlx.models.fold import folded
-from tlx.models.fold_norm import as_convolution
+from tlx.models.fold_norm import as_convolution, normed_first
 
 
 class ExportHeads(nn.Module):
@@ -17,6 +17,7 @@ class ExportHeads(nn.Module):
     def __init__(self, heads: Heads) -> None:
         super().__init__()
         self.classes = heads.classes
+        self.hidden = nn.ModuleList(_one_convolution(layer) for layer in heads.hidden)
         norms = [norm for norm in heads.norms if isinstance(norm, nn.BatchNorm2d)]
         self.norms = nn.ModuleList(as_convolution(norm) for norm in norms)
         self.classify = folded(heads.classify)
@@ -25,6 +26,8 @@ class ExportHeads(nn.Module):
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The tapped maps -> logits (1, P, C), offsets (1, P, 4)."""
         maps = list(maps)
+        for index, layer in enumerate(self.hidden):
+            maps[index] = layer(maps[index])
         for index, norm in enumerate(self.norms):
             maps[index] = norm(maps[index])
         return self._rows(self.classify, maps, self.classes), self._rows(self.regress, maps, 4)
@@ -36,6 +39,14 @@ class ExportHeads(nn.Module):
             for head, x in zip(heads.children(), maps, strict=True)
         ]
         return torch.cat(rows, 1)
+
+
+def _one_convolution(layer: nn.Module) -> nn.Module:
+    """The hidden layer of a map with both of its batch norms in the projection."""
+    assert isinstance(layer, Hidden)
+    projection = folded(layer).project
+    assert isinstance(projection, nn.Conv2d)
+    return nn.Sequential(normed_first(layer.norm, projection), nn.ReLU())
 
 
 class ExportDecoder(nn.Module):

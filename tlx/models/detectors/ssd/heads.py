@@ -35,6 +35,41 @@ def make_extras(cin: int) -> nn.ModuleDict:
     return nn.ModuleDict(blocks)
 
 
+class MapNorm(nn.BatchNorm2d):
+    """A batch norm that takes its stored statistics where a map has one value a channel.
+
+    The deepest map is one pixel, so that a batch of one picture has nothing to take them from.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+class Hidden(nn.Module):
+    """A map normalised, projected to `width` channels, normalised again, ReLU.
+
+    Maps of a backbone that was not made for the heads differ in scale by an order of magnitude and
+    have few directions that matter: 3x3 heads on them alone are starved, most of all where the
+    backbone is frozen and cannot adapt (Vasconcelos et al. 2022, arXiv:2204.00484, find frozen
+    backbones as good as trained ones where the parts behind them have capacity).
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.norm = MapNorm(channels)
+        self.project = nn.Conv2d(channels, width, 1, bias=False)
+        self.project_norm = MapNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, width, H, W)."""
+        return F.relu(self.project_norm(self.project(self.norm(x))))
+
+
 class Heads(nn.Module):
     """A 3x3 convolution per feature map for classes and one for box offsets.
 
@@ -44,12 +79,18 @@ class Heads(nn.Module):
             an activation, on scales that differ by an order of magnitude between layers; heads on
             such maps start with useless logits (SSD normalises conv4_3 for the same reason,
             sec. 3.1 of the paper).
+        hidden: channels of a hidden layer before the convolutions, which normalises all maps; 0:
+            none.
     """
 
-    def __init__(self, channels: list[int], classes: int, normalize: int = 0) -> None:
+    def __init__(
+        self, channels: list[int], classes: int, normalize: int = 0, hidden: int = 0
+    ) -> None:
         super().__init__()
         self.classes = classes
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[:normalize])
+        self.hidden = nn.ModuleList(Hidden(c, hidden) for c in channels if hidden)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[:normalize] if not hidden)
+        channels = [hidden or c for c in channels]
         self.classify = nn.ModuleList(
             nn.Conv2d(c, ANCHORS_PER_CELL * classes, 3, padding=1) for c in channels
         )
@@ -59,6 +100,9 @@ class Heads(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Maps -> logits (N, P, classes) and offsets (N, P, 4); order row, column, anchor."""
+        maps = (
+            [layer(x) for layer, x in zip(self.hidden, maps, strict=True)] if self.hidden else maps
+        )
         normed = [norm(x) for norm, x in zip(self.norms, maps, strict=False)]
         maps = normed + maps[len(normed) :]
         logits = [
@@ -82,10 +126,13 @@ def initialize_extras(extras: nn.ModuleDict) -> None:
 
 def initialize_heads(heads: Heads) -> None:
     """Small weights: every prior starts undecided, so early steps do not shake the trunk."""
-    for layer in heads.modules():
+    for last in (*heads.classify, *heads.regress):
+        assert isinstance(last, nn.Conv2d)
+        nn.init.normal_(last.weight, std=0.01)
+        _zero_bias(last)
+    for layer in heads.hidden.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=0.01)
-            _zero_bias(layer)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
 
 def _zero_bias(layer: nn.Conv2d) -> None:

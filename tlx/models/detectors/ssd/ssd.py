@@ -22,23 +22,35 @@ from tlx.models.detectors.ssd.heads import (
 from tlx.models.detectors.ssd.loss import multibox_loss
 from tlx.models.detectors.ssd.priors import make_priors
 
+HEADS = ("ssd", "hidden")
+
 
 @register
 class SSD(Detector):
-    """SSD with six maps, 3x3 heads and the priors of mb1-ssd."""
+    """SSD with six maps, 3x3 heads and the priors of mb1-ssd.
+
+    Args:
+        head: `ssd`: on the maps as they are; `hidden`: on a hidden layer of `width` channels.
+    """
 
     name = "ssd"
     own_blocks = EXTRA_NAMES
+    options = ("head", "width")
     heads: Heads
 
     def __init__(
-        self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
-    ) -> None:
+        self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int,
+        head: str = "ssd", width: int = 128,
+    ) -> None:  # fmt: skip
         super().__init__(spec, conventions, classes, input_size)
+        if head not in HEADS:
+            raise ValueError(f"detector.head={head} is none of {', '.join(HEADS)}")
+        self.built_with = {"head": head} | ({"width": width} if head == "hidden" else {})
         self.extras = make_extras(self.backbone.channels[-1])
         taps = self.backbone.taps
         channels = [self.backbone.channels[t] for t in taps] + [c for _, c in EXTRA_CHANNELS]
-        self.heads = Heads(channels, classes + 1, len(taps) if self.backbone.linear_taps else 0)
+        normalize = len(taps) if self.backbone.linear_taps else 0
+        self.heads = Heads(channels, classes + 1, normalize, width if head == "hidden" else 0)
         blocks = len(self.backbone.blocks)
         self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
         initialize_extras(self.extras)
