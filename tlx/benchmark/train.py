@@ -6,6 +6,7 @@ Usage
   policies         freeze values, with none among them (default none,4,8,all)
   backbone         of the detector (default mobilenet_v1; random weights)
   detector         around it (default ssd)
+  head, width      of the detector, as detector.head and detector.width (default ssd; 128)
   input_size       pixels (default 300)
   batch_size       pictures a step (default 24)
   rounds           timed steps of every arm (default 10)

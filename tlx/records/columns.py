@@ -10,6 +10,7 @@ from tlx.records.quality import CLASSIFICATION, DETECTION
 
 AXES = ("step", "epoch", "seconds")
 RATES = ("lr_base", "lr_head")
+GRADIENT = "gradient_norm"  # before clipping
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the CSV, in order."""
-        return (*AXES, *self.losses, *RATES, *(f"val_{name}" for name in self.val))
+        return (*AXES, *self.losses, GRADIENT, *RATES, *(f"val_{name}" for name in self.val))
 
 
 DETECT = Columns(

@@ -18,6 +18,8 @@ DIVERGED = 10.0
 LEAST_BEGINNING = 10.0
 """A first loss below this counts as this: that of an untrained detector, where a first batch
 happens to hold next to no object."""
+CLIPPED = 0.9
+"""Share of clipped steps from which on rates have lost their meaning."""
 NEXT = DETECTION.remedy
 """What to try where no detector has learned."""
 
@@ -74,6 +76,18 @@ def never_reached(quality: Quality) -> str:
     if quality is DETECTION:
         return f"no run reaches a {name} of {FLOOR:g}"
     return f"in no run is the {name} more than {ABOVE_CHANCE:g} above chance"
+
+
+def always_clipped(record: Mapping[str, Any]) -> str | None:
+    """One sentence for people where (nearly) every step was clipped, otherwise None."""
+    share = number(record.get("gradients"), "clipped")
+    norm = number(record.get("gradients"), "median_norm")
+    if share is None or norm is None or share < CLIPPED:
+        return None
+    return (
+        f"{share:.0%} of the steps were clipped (median gradient norm {norm:.3g}): the clipping, "
+        "and not trainer.base_lr and trainer.head_lr, decided how far they went."
+    )
 
 
 def diverged(record: Mapping[str, Any]) -> str | None:

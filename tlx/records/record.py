@@ -75,6 +75,7 @@ def new_record(config: Mapping[str, Any]) -> Record:
         "checkpoint": None,
         "test": None,
         "step_time": None,
+        "gradients": None,
         "bound": None,
         "frozen": None,
         "trainable": None,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tlx.common.cli import command
 from tlx.data.split_notes import NO_BEST, NO_FIGURE
-from tlx.records.learned import diverged, nothing_learned
+from tlx.records.learned import always_clipped, diverged, nothing_learned
 from tlx.records.record import CLASSIFICATION
 
 FEW_STEPS = 200
@@ -73,13 +73,17 @@ def warnings_of(record: Mapping[str, Any]) -> list[str]:
     boxes = None
     if record.get("task") != CLASSIFICATION:
         boxes = _count(record, "data_report", "counts", "test", "boxes")
-    return _failures(record) + shortages(_steps(record), boxes)
+    return _failures(record) + _clipping(record) + shortages(_steps(record), boxes)
 
 
 def _failures(record: Mapping[str, Any]) -> list[str]:
     # A run that diverged has learned nothing either, and the cause is the better advice.
     line = diverged(record) or nothing_learned(record)
     return [line] if line else []
+
+
+def _clipping(record: Mapping[str, Any]) -> list[str]:
+    return [line] if (line := always_clipped(record)) else []
 
 
 def shortages(steps: int | None, test_boxes: int | None) -> list[str]:

@@ -85,6 +85,7 @@ def fit(
         restored.explain(error)
         raise
     record["energy"] = energy.summary()
+    record["gradients"] = recorder.gradients(cfg.trainer.clip_norm)
     recorder.prove_end(task)  # a run that was killed in its test trains no more
     recorder.mirror_rows()
     on_progress(recorder)

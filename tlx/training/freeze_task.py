@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from tlx.config.schema import TrainerConfig
 from tlx.data.dataset import Batch
@@ -27,9 +28,11 @@ class FreezeTask(pl.LightningModule):
 
     Attributes:
         figures: of the last evaluation, by name.
+        gradient_norm: of the last step, before clipping; a scalar on the device.
     """
 
     figures: Any
+    gradient_norm: Tensor
 
     def __init__(self, plan: EnginePlan, trainer_cfg: TrainerConfig, meta: dict[str, Any]) -> None:
         super().__init__()
@@ -71,6 +74,18 @@ class FreezeTask(pl.LightningModule):
             optimizer = self.optimizers(use_pl_optimizer=False)
             assert isinstance(optimizer, torch.optim.Optimizer)
             optimizer.state.clear()
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:  # fmt: skip
+        """Clip by the norm of all gradients, as Lightning does, which does not say what it was."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if gradient_clip_val:
+            self.gradient_norm = clip_grad_norm_(parameters, gradient_clip_val)
+        else:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            self.gradient_norm = get_total_norm(gradients)
 
     def configure_optimizers(self) -> Any:
         """SGD with two groups that never change, under the pure schedule of `lr_factor`."""

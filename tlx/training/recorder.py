@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -20,7 +21,7 @@ from torch import Tensor
 from tlx.common.errors import DivergenceError
 from tlx.freeze.policies.base import Phase
 from tlx.freeze.proof import frozen_hash
-from tlx.records.columns import Columns
+from tlx.records.columns import GRADIENT, Columns
 from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
 
@@ -56,7 +57,7 @@ class Recorder(pl.Callback):
         self.rows: list[Row] = []
         self.hashes: dict[str, str | None] = {}  # "<phase>.before" / "<phase>.after" -> sha256
         self.seconds_before = 0.0  # of fit, in processes before this one
-        self._pending: list[tuple[Row, dict[str, Tensor]]] = []
+        self._pending: list[tuple[Row, dict[str, Tensor], Tensor]] = []
         self._started = 0.0
         self._written = 0  # rows already in the CSV
         self._mirrored = 0  # rows that the mirror has seen
@@ -81,6 +82,20 @@ class Recorder(pl.Callback):
         """[seconds, step, value] of a column, where it has a value."""
         rows = [row for row in self.rows if row.get(column) is not None]
         return [[row["seconds"], row["step"], row[column]] for row in rows]  # type: ignore[list-item]
+
+    def gradients(self, clip_norm: float) -> dict[str, float | None] | None:
+        """The median norm of the steps' gradients, and the share of steps that were clipped.
+
+        None where no step has one: they are noted since version 0.4.0.
+        """
+        norms = [row[GRADIENT] for row in self.rows if row.get(GRADIENT) is not None]
+        if not norms:
+            return None
+        above = [norm > clip_norm for norm in norms]  # type: ignore[operator]
+        return {
+            "median_norm": median(norms),  # type: ignore[type-var]
+            "clipped": sum(above) / len(above) if clip_norm else None,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue the course without a seam."""
@@ -132,7 +147,9 @@ class Recorder(pl.Callback):
         }
         for group in trainer.optimizers[0].param_groups:
             row[f"lr_{group['name']}"] = group["lr"]
-        self._pending.append((row, {name: outputs[name] for name in self.columns.losses}))
+        assert isinstance(pl_module, FreezeTask)
+        losses = {name: outputs[name] for name in self.columns.losses}
+        self._pending.append((row, losses, pl_module.gradient_norm))
         if len(self._pending) >= _FLUSH_EVERY:
             self._flush_losses()
             self._write_csv()
@@ -158,14 +175,14 @@ class Recorder(pl.Callback):
         self._hash(pl_module, len(self.phases) - 1, "after")
 
     def _flush_losses(self) -> None:
-        for row, losses in self._pending:
+        for row, losses, norm in self._pending:
             values = {name: float(value) for name, value in losses.items()}
             if not all(math.isfinite(value) for value in values.values()):
                 raise DivergenceError(
                     f"the loss became {values['loss']} at step {row['step']}: lower "
                     "trainer.base_lr and trainer.head_lr, or set trainer.clip_norm"
                 )
-            self.rows.append({**row, **values})
+            self.rows.append({**row, **values, GRADIENT: float(norm)})
         self._pending = []
 
     def _write_csv(self) -> None:

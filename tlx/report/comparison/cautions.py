@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tlx.data.faults import RULES
-from tlx.records.learned import diverged
+from tlx.records.learned import always_clipped, diverged
 from tlx.records.quality import CLASSIFICATION
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.records import Record
@@ -21,8 +21,9 @@ def cautions(arms: Sequence[Arm]) -> list[str]:
 
 
 def _runs(record: Record) -> list[str]:
-    """Runs whose loss ran away without ceasing to be a number."""
-    return [f"{record.name}: {line}"] if (line := diverged(record.data)) else []
+    """Runs whose loss ran away without ceasing to be a number, or that were always clipped."""
+    lines = (diverged(record.data), always_clipped(record.data))
+    return [f"{record.name}: {line}" for line in lines if line]
 
 
 def _label_noise(record: Record) -> list[str]:
