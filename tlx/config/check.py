@@ -32,6 +32,8 @@ _Choices = Mapping[str, Sequence[str]]
 _Ranges = Mapping[str, tuple[float | None, float | None]]
 _CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
+    "trainer.optimizer": ("sgd", "adamw"),
+    "trainer.decay": ("all", "weights"),
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "cache.mode": ("auto", "off", "memory", "disk"),
     "cache.dtype": CACHE_DTYPES,

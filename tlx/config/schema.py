@@ -58,8 +58,10 @@ class TrainerConfig:
     batch_size: int = MISSING
     base_lr: float = 0.02  # backbone
     head_lr: float = 0.02  # extras and heads
-    momentum: float = 0.9
+    optimizer: str = "sgd"  # sgd, adamw
+    momentum: float = 0.9  # of AdamW: its first beta
     weight_decay: float = 5e-4
+    decay: str = "all"  # all; weights: batch norms and biases are left alone
     warmup_steps: int = 20
     clip_norm: float = 10.0  # 0 turns it off
     precision: str = "32-true"  # auto (measured), or one of Lightning's

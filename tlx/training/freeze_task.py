@@ -14,6 +14,7 @@ from tlx.data.dataset import Batch
 from tlx.freeze.apply import trainable_parameters
 from tlx.models.depthwise import keep_strided_depthwise_in_float32
 from tlx.models.trunk import TrunkNetwork
+from tlx.training.optimizer import make_optimizer
 from tlx.training.plan import EnginePlan
 from tlx.training.schedule import lr_factor
 
@@ -88,16 +89,9 @@ class FreezeTask(pl.LightningModule):
             self.gradient_norm = get_total_norm(gradients)
 
     def configure_optimizers(self) -> Any:
-        """SGD with two groups that never change, under the pure schedule of `lr_factor`."""
+        """Groups that never change, under the pure schedule of `lr_factor`."""
         cfg, phases = self.trainer_cfg, self.plan.phases
-        groups = trainable_parameters(self.network, phases)
-        rates = {"base": cfg.base_lr, "head": cfg.head_lr}
-        optimizer = torch.optim.SGD(
-            [{"params": p, "lr": rates[name], "name": name} for name, p in groups.items() if p],
-            lr=cfg.head_lr,
-            momentum=cfg.momentum,
-            weight_decay=cfg.weight_decay,
-        )
+        optimizer = make_optimizer(cfg, trainable_parameters(self.network, phases))
         steps = int(self.trainer.estimated_stepping_batches) // cfg.epochs
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: lr_factor(step, steps, cfg.epochs, phases, cfg.warmup_steps)
