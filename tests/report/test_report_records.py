@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.report.helpers_report import make_record, study, write_runs
+from tests.study.helpers_trained import trained
+from tlx.records.digest import sealed
 from tlx.report import load_records
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.cautions import cautions
+from tlx.report.comparison.compare import compare
 from tlx.report.comparison.records import Record
 
 
@@ -42,3 +46,20 @@ def test_a_resume_of_which_no_note_was_taken_is_a_caution(
     record = Record(tmp_path, {"name": "old", "resumes": resumes, "resumed": resumed})
     lines = cautions([Arm("freeze=4", (record,))])
     assert any("went on from a checkpoint" in line for line in lines) is told
+
+
+def test_a_copy_of_a_run_is_no_second_run(tmp_path: Path) -> None:
+    """Neither a copied folder nor what a logger keeps of it; and no run was beside itself."""
+    run = tmp_path / "study" / "freeze=8"
+    shutil.copytree(trained() / "finished", run)
+    shutil.copytree(run, tmp_path / "backup" / "freeze=8")
+    artifact = tmp_path / "mlflow" / "1a2b" / "artifacts"
+    artifact.mkdir(parents=True)
+    early = sealed(json.loads((run / "record.json").read_text()) | {"time": None})
+    (artifact / "record.json").write_text(json.dumps(early))
+    loaded = load_records([tmp_path])
+    assert len(loaded.records) == 1
+    (told,) = loaded.warnings
+    assert f"{run} is a copy of" in told or f"is a copy of {run}; left out" in told
+    said = compare(loaded.records).warnings
+    assert not [line for line in said if "at the same time" in line]

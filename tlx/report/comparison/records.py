@@ -194,7 +194,38 @@ def load_records(paths: Iterable[Path]) -> LoadedRuns:
                 continue
             seen.add(resolved)
             _load_into(loaded, file)
-    return loaded
+    return LoadedRuns(*_without_copies(loaded.records, loaded.warnings))
+
+
+def _without_copies(records: list[Record], warnings: list[str]) -> tuple[list[Record], list[str]]:
+    """Each run once, and a warning for copies of whole folders.
+
+    A copy of a run is no second run, nor did it run beside itself. Copies of a folder have its
+    record to the last bit; what a logger keeps of a run (an artifact of MLflow's holds the record
+    as it was a moment before its end) is left out without a word.
+    """
+    kept: list[Record] = []
+    told = list(warnings)
+    digests: dict[str, Record] = {}
+    courses: set[str] = set()
+    for record in sorted(records, key=lambda r: not _is_whole(r.folder)):
+        course = str([record.name, record.get("started"), record.get("loss")])
+        digest = record.text("sha256")
+        if _is_whole(record.folder):
+            courses.add(course)
+        elif course in courses:
+            continue
+        if digest is not None and (first := digests.setdefault(digest, record)) is not record:
+            told.append(f"{record.folder} is a copy of {first.folder}; left out")
+            continue
+        kept.append(record)
+    chosen = {id(record) for record in kept}
+    return [record for record in records if id(record) in chosen], told
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether this is the folder of a run, and not a place where its record was put."""
+    return (folder / CONFIG).is_file()
 
 
 def _point(point: object) -> list[float] | None:
