@@ -147,7 +147,10 @@ tlx.wandb.service.GRACE_S = 2.0
 run, mode = open_run(sys.argv[3], upload_s=1.0, id="abc", project="p", dir=sys.argv[1])
 mirror = tlx.wandb.logger.Mirror(run, mode, "study", 1.0, DETECT)
 if sys.argv[4] != "0":
-    [os.kill(p.pid, int(sys.argv[4])) for p in psutil.Process().children() if "wandb" in p.name()]
+    service = [p for p in psutil.Process().children() if "wandb" in p.name()]
+    assert service
+    [os.kill(p.pid, int(sys.argv[4])) for p in service]
+    psutil.wait_procs(service, 5.0 if sys.argv[4] == "9" else 0.0)  # a busy machine takes its time
 mirror.log_rows([{"step": i, "epoch": 0, "seconds": float(i), "loss": 1.0} for i in range(1, 9)])
 mirror.close({"status": "failed"}, Path(sys.argv[1]), checkpoint=False)
 print(mode, mirror.about["fault"])
