@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
+import tlx.training.fit
 from tests.conftest import Compose, tiny_overrides
 from tests.helpers_process import run_program
 from tests.training.helpers_stop import assert_equal_runs, rows, stop_next_run
@@ -219,6 +222,42 @@ def test_a_batch_out_of_order_stops_the_training(
     monkeypatch.setattr(EpochBatches, "__iter__", lambda self: (at(self, i + 1) for i in range(3)))
     with pytest.raises(RuntimeError, match=r"step 1 was given the pictures .* and not"):
         run(tiny_config("freeze=8"), tmp_path / "run")
+
+
+class StopAll(pl.Callback):
+    """What a terminal does at Ctrl+C, and a system that ends a service: every process is told."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == 1:
+            workers = multiprocessing.active_children()
+            assert workers
+            for process in workers:
+                os.kill(process.pid or 0, self.number)
+            os.kill(os.getpid(), self.number)
+            time.sleep(0.5)  # a loader process that dies of it has died now
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_that_loader_processes_hear_too_is_an_interruption(
+    number: signal.Signals, tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = tiny_config("freeze=8", "trainer.workers=1", "trainer.checkpoint_minutes=0")
+    make_trainer = tlx.training.fit.make_trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            tlx.training.fit, "make_trainer",
+            lambda *a, callbacks=(), **o: make_trainer(
+                *a, callbacks=[*callbacks, StopAll(number)], **o
+            ),
+        )  # fmt: skip
+        with pytest.raises(Interrupted):
+            run(cfg, tmp_path / "run")
+    record = json.loads((tmp_path / "run/record.json").read_text())
+    assert record["status"] == "interrupted"
+    assert run(cfg, tmp_path / "run")["status"] == "finished"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,15 +226,20 @@ class Loaders:
             "num_workers": self.workers,
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
-            "worker_init_fn": _yield_to_training if self.workers else None,
+            "worker_init_fn": _start_loading if self.workers else None,
         }
 
 
-def _yield_to_training(worker: int) -> None:
-    """A loader process takes what the training step leaves of the cores.
+def _start_loading(worker: int) -> None:
+    """A loader process takes what the training step leaves of the cores, and leaves stops to it.
 
-    The step's threads wait for one another: whoever takes a core from one of them stops all.
+    The step's threads wait for one another: whoever takes a core from one of them stops all. A
+    terminal tells every process of a stop; this one goes on until the run has saved its state.
     """
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the run ends it, if need be
     torch.set_num_threads(1)
     if hasattr(os, "nice"):
         os.nice(19)

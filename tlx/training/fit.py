@@ -21,7 +21,7 @@ from tlx.records.record import Record, save_record
 from tlx.training.checkpoints import Checkpoints
 from tlx.training.energy import EnergyMeter
 from tlx.training.freeze_task import FreezeTask
-from tlx.training.interrupt import GracefulStop
+from tlx.training.interrupt import GracefulStop, Interrupted
 from tlx.training.progress_bar import progress_bar
 from tlx.training.recorder import Recorder, add_course, add_proof
 from tlx.training.resume import ExpectedBatches, Restored, Resume
@@ -83,6 +83,8 @@ def fit(
         )
     except Exception as error:
         restored.explain(error)
+        if stop.asked:  # a loader process was told too, and has ended before the step had
+            raise Interrupted from error
         raise
     record["energy"] = energy.summary()
     record["gradients"] = recorder.gradients(cfg.trainer.clip_norm)

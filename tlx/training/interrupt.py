@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -48,12 +49,22 @@ def interruptible() -> Iterator[None]:
         give_back(previous)
 
 
-def take_over(handler: Any) -> dict[int, Any]:
-    """Set the handler of every stop signal that is not ignored; returns the earlier ones."""
+def take_over(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
+    """Set the handler of every stop signal that is not ignored; returns the earlier ones.
+
+    Processes that are forked from this one have it too, until they set their own: there it does
+    nothing, for the stop is this process's to make.
+    """
     if threading.current_thread() is not threading.main_thread():
         return {}
+    owner = os.getpid()
+
+    def here(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            handler(number, frame)
+
     heard = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heard}
+    return {number: signal.signal(number, here) for number in heard}
 
 
 def give_back(previous: dict[int, Any]) -> None:
