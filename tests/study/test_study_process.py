@@ -47,8 +47,8 @@ def alive(pid: int) -> bool:
 def sleep(folder: Path) -> None:
     """Say who it is, sleep, and note every interruption."""
     (folder / "pid.part").write_text(f"{os.getpid()} {os.getpgid(0)}")
-    (folder / "pid.part").rename(folder / "pid")
     try:
+        (folder / "pid.part").rename(folder / "pid")  # from here on it is interrupted
         time.sleep(60)
     except KeyboardInterrupt:
         with (folder / "heard").open("a") as file:
