@@ -224,19 +224,19 @@ def _kept(folder: Path) -> None:
 
 ONE = "study/freeze=none-seed=0"
 TARGETS = {
-    "checkpoint, evaluate": Target("run/checkpoints/best.ckpt", finished, _evaluate, TORCH, 4),
-    "checkpoint, predict": Target("run/checkpoints/best.ckpt", finished, _predict, TORCH, 4),
+    "checkpoint, evaluate": Target("run/checkpoints/best.ckpt", finished, _evaluate, TORCH, 6),
+    "checkpoint, predict": Target("run/checkpoints/best.ckpt", finished, _predict, TORCH, 6),
     "checkpoint, export": Target("run/checkpoints/best.ckpt", finished, _export, TORCH, 2, 60),
-    "checkpoint, resume": Target("run/checkpoints/last.ckpt", killed, _resume, TORCH, 4),
+    "checkpoint, resume": Target("run/checkpoints/last.ckpt", killed, _resume, TORCH, 6),
     "configuration": Target("run/config.yaml", killed, _stored, YAML),
-    "record, resume": Target("run/record.json", killed, _resume, JSON, 3, 60),
+    "record, resume": Target("run/record.json", killed, _resume, JSON, 4, 60),
     "record, finished": Target("run/record.json", finished, _finished_record, JSON),
     "record, run again": Target("run/record.json", finished, _resume, JSON, 2, 60),
-    "report, record": Target(f"{ONE}/record.json", _study_folder, _report, JSON, 1, 80),
+    "report, record": Target(f"{ONE}/record.json", _study_folder, _report, JSON, 3, 80),
     "report, predictions": Target(
-        f"{ONE}/predictions/test.json", _study_folder, _report, JSON, 1, 80
+        f"{ONE}/predictions/test.json", _study_folder, _report, JSON, 3, 80
     ),
-    "report, picture": Target("data/00 & co.png", _study_folder, _report, None, 1, 40),
+    "report, picture": Target("data/00 & co.png", _study_folder, _report, None, 2, 40),
     "inspect, record": Target(f"{ONE}/record.json", _study_folder, _inspected, JSON),
     "inspect, predictions": Target(f"{ONE}/predictions/test.json", _study_folder, _inspected, JSON),
     "ONNX": Target("onnx/model.onnx", artefact, _artefact, ONNX, 4),
@@ -249,7 +249,7 @@ TARGETS = {
     "pytorch-ssd's labels": Target("labels.txt", _pytorch_ssd, _named, LINES),
     "safetensors": Target("w.safetensors", _safetensors, _weights("w.safetensors"), SAFETENSORS),
     "npz": Target("w.npz", _npz, _refused, None),
-    "W&B": Target("run-a.wandb", _mirrored, _fetched, WANDB, 1, 120),
+    "W&B": Target("run-a.wandb", _mirrored, _fetched, WANDB, 2, 120),
     "classifier": Target("best.ckpt", _classifier, _classify_export, TORCH, 3, 120),
     "class folders": Target("set/train/red/0.png", _classifier, _classify_export, None, 2, 40),
     "K210": Target("k.onnx", _kept, lambda f: check_k210(f / "k.onnx"), ONNX),
