@@ -14,6 +14,7 @@ from tlx.activations.store import VERSION
 from tlx.data import augment
 from tlx.data.formats.annotations import Item
 from tlx.freeze.proof import frozen_hash
+from tlx.models.backbones.base import SYMMETRIC
 from tlx.models.trunk import TrunkNetwork
 
 
@@ -36,7 +37,7 @@ def ingredients(
         "augmentation": augment.VERSION,
         "torch": torch.__version__,
         "backbone": network.spec.name,
-        "conventions": asdict(network.conventions),
+        "conventions": _conventions(network),
         "blocks": blocks,
         "weights": frozen_hash(network, blocks),
         "input_size": network.input_size,
@@ -47,6 +48,14 @@ def ingredients(
         "dtype": dtype,
         **augmentation,
     }
+
+
+def _conventions(network: TrunkNetwork) -> dict[str, Any]:
+    """Without the padding that was the only one at first: what is cached stays of use."""
+    values = asdict(network.conventions)
+    if values["padding"] == SYMMETRIC:
+        del values["padding"]
+    return values
 
 
 def digest(values: dict[str, Any]) -> str:

@@ -39,6 +39,11 @@ class TrunkNetwork(nn.Module):
 
     def __init__(self, spec: BackboneSpec, conventions: Conventions, input_size: int) -> None:
         super().__init__()
+        if conventions.padding not in spec.paddings:
+            raise WeightsError(
+                f"padding={conventions.padding} of these weights is none that {spec.name} is built "
+                f"with ({', '.join(spec.paddings)}): take weights of another source"
+            )
         self.spec, self.conventions, self.input_size = spec, conventions, input_size
         self.backbone = spec.build(conventions)
         self.extras = nn.ModuleDict()

@@ -12,6 +12,10 @@ from tlx.common.registry import Registry
 
 StateDict = dict[str, Tensor]
 
+SYMMETRIC, SAME = "symmetric", "same"
+ACTIVATIONS = ("relu", "relu6")
+PADDINGS = (SYMMETRIC, SAME)
+
 
 @dataclass(frozen=True)
 class Conventions:
@@ -25,12 +29,15 @@ class Conventions:
         mean, std: per-channel RGB normalisation of pixels in 0..1: ``(pixel - mean) / std``.
         bn_eps: epsilon of every batch norm in the backbone.
         activation: ``"relu"`` or ``"relu6"``.
+        padding: of strided convolutions: ``"symmetric"``, half the kernel on every side, or
+            ``"same"``, TensorFlow's (`tlx.models.backbones.padding`).
     """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bn_eps: float = 1e-5
     activation: str = "relu6"
+    padding: str = SYMMETRIC
 
 
 class Backbone(nn.Module):
@@ -90,6 +97,8 @@ class BackboneSpec:
         conventions: used where the weights state none (and for training from scratch).
         sources: where ``weights=auto`` looks, in order.
         converters: formats that this backbone reads, tried in order.
+        paddings: the conventions of padding that `build` knows.
+        adopt: renames tensors of the same network in other blocks, as another detector has it.
     """
 
     name: str
@@ -98,6 +107,8 @@ class BackboneSpec:
     conventions: Conventions
     sources: tuple[Source, ...]
     converters: tuple[Converter, ...]
+    paddings: tuple[str, ...] = (SYMMETRIC,)
+    adopt: Callable[[StateDict], StateDict] | None = None
 
 
 BACKBONES: Registry[BackboneSpec] = Registry("backbone.name")
@@ -142,8 +153,12 @@ def without_counters(state: StateDict) -> StateDict:
 
 
 __all__ = [
+    "ACTIVATIONS",
     "BACKBONES",
     "FAMILIES",
+    "PADDINGS",
+    "SAME",
+    "SYMMETRIC",
     "Backbone",
     "BackboneSpec",
     "Conventions",

@@ -12,6 +12,7 @@ import re
 from torch import Tensor, nn
 
 from tlx.models.backbones.base import (
+    PADDINGS,
     Backbone,
     BackboneSpec,
     Conventions,
@@ -20,6 +21,7 @@ from tlx.models.backbones.base import (
     prefix_keys,
     register,
 )
+from tlx.models.backbones.padding import padding_of
 from tlx.models.backbones.sources import hugging_face
 
 # (stride, output channels) of blocks 0..13; Table 1 of the paper.
@@ -42,13 +44,14 @@ class ConvBN(nn.Module):
 
     def __init__(self, cin: int, cout: int, kernel: int, stride: int, groups: int, c: Conventions):
         super().__init__()
-        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.pad, padding = padding_of(kernel, stride, c)
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(cout, eps=c.bn_eps)
         self.act = activation(c)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, H, W) -> (N, cout, ceil(H/stride), ceil(W/stride))."""
-        return self.act(self.bn(self.conv(x)))
+        return self.act(self.bn(self.conv(self.pad(x))))
 
 
 class DepthwiseSeparable(nn.Module):
@@ -142,5 +145,6 @@ SPEC = register(
         conventions=TIMM,
         sources=(hugging_face("timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
         converters=(from_tf_slim, from_pytorch_ssd, from_timm),
+        paddings=PADDINGS,
     )
 )

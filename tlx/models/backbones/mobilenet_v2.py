@@ -10,6 +10,8 @@ from torch import nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from tlx.models.backbones.base import (
+    PADDINGS,
+    SAME,
     Backbone,
     BackboneSpec,
     Conventions,
@@ -17,6 +19,7 @@ from tlx.models.backbones.base import (
     register,
     set_bn_eps,
 )
+from tlx.models.backbones.padding import pad_same
 from tlx.models.backbones.sources import torch_hub
 
 BLOCKS = ("stem", *(f"bottleneck_{i}" for i in range(1, 18)))
@@ -28,6 +31,8 @@ def build(conventions: Conventions) -> Backbone:
     """MobileNetV2 up to its last inverted residual, random weights."""
     net = mobilenet_v2(weights=None).features[:-1]
     set_bn_eps(net, conventions.bn_eps)
+    if conventions.padding == SAME:
+        pad_same(net)
     channels, strides = [], []
     stride = 1
     for block in net:
@@ -58,5 +63,6 @@ SPEC = register(
         conventions=IMAGENET,
         sources=(torch_hub(MobileNet_V2_Weights.IMAGENET1K_V2.url),),
         converters=(from_torchvision,),
+        paddings=PADDINGS,
     )
 )

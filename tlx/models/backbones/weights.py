@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ import torch
 
 from tlx.common.errors import WeightsError, first_line
 from tlx.common.files import check_plain
-from tlx.models.backbones.base import BackboneSpec, Conventions, StateDict, without_counters
+from tlx.models.backbones.base import (
+    ACTIVATIONS,
+    PADDINGS,
+    SYMMETRIC,
+    BackboneSpec,
+    Conventions,
+    StateDict,
+    without_counters,
+)
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +148,7 @@ def own_meta(checkpoint: Any, path: Path) -> dict[str, Any]:
             "classes": isinstance(names, list)
             and 0 < len(set(names)) == len(names)
             and all(isinstance(name, str) and name.splitlines() == [name] for name in names),
-            "conventions": _are_conventions(**meta["conventions"]),
+            "conventions": _are_conventions(**_known(meta["conventions"])),
             "state_dict": all(isinstance(key, str) and _is_whole(state[key]) for key in state),
         }
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -150,12 +158,24 @@ def own_meta(checkpoint: Any, path: Path) -> dict[str, Any]:
     return dict(meta)
 
 
-def _are_conventions(mean: Any, std: Any, bn_eps: Any, activation: Any) -> bool:
+def _known(conventions: Any) -> dict[str, Any]:
+    """The conventions of a checkpoint; `ValueError` for one that a network cannot be built by."""
+    known = {field.name for field in fields(Conventions)}
+    if unknown := [str(name) for name in conventions if name not in known]:
+        raise ValueError(f"its convention {unknown[0]} is unknown to this version: a newer tlx?")
+    if (padding := conventions.get("padding", SYMMETRIC)) not in PADDINGS:
+        raise ValueError(f"its padding {padding!r} is none of {', '.join(PADDINGS)}")
+    return dict(conventions)
+
+
+def _are_conventions(
+    mean: Any, std: Any, bn_eps: Any, activation: Any, padding: Any = SYMMETRIC
+) -> bool:
     numbers = [*mean, *std, bn_eps]
     if len(mean) != 3 or len(std) != 3 or not all(isinstance(n, float | int) for n in numbers):
         return False
     finite = all(math.isfinite(number) for number in numbers)
-    return finite and min(*std, bn_eps) > 0 and activation in ("relu", "relu6")
+    return finite and min(*std, bn_eps) > 0 and activation in ACTIVATIONS
 
 
 def _is_whole(value: Any) -> bool:
