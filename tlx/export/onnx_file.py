@@ -15,6 +15,7 @@ from torch import nn
 from tlx.common.errors import ExportError, first_line
 from tlx.common.files import write_bytes
 from tlx.common.packages import require
+from tlx.export.onnx_pads import fold_pads
 from tlx.runtime.description import BOXES, INPUT, SCORES
 
 # torch's exporter of today translates to opset 18 at least, and converts down from there without
@@ -53,6 +54,7 @@ def save_network(
             f"opset={opset}: the exporter of torch {torch.__version__} wrote opset {written}; "
             "ask for that one, or for opset=auto"
         )
+    fold_pads(model)
     save_onnx(model, path)
 
 

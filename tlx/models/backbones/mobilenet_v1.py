@@ -1,8 +1,8 @@
 """MobileNetV1 1.0 (Howard et al. 2017, arXiv:1704.04861), blocks named as in TF-Slim.
 
-Block 0 (`Conv2d_0`) is the 3x3 stem; blocks 1-13 are depthwise + pointwise pairs. Reads three
-published layouts: TF-Slim scopes, pytorch-ssd checkpoints (whole detectors), timm's
-`mobilenetv1_100`.
+Block 0 (`Conv2d_0`) is the 3x3 stem; blocks 1-13 are depthwise + pointwise pairs. Reads four
+published layouts: TF-Slim scopes, pytorch-ssd checkpoints and those of TensorFlow's Object Detection
+API (whole detectors), timm's `mobilenetv1_100`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 
 from torch import Tensor, nn
 
+from tlx.models.backbones import tf_detection
 from tlx.models.backbones.base import (
     PADDINGS,
     Backbone,
@@ -118,6 +119,21 @@ def from_pytorch_ssd(state: StateDict) -> tuple[StateDict, Conventions] | None:
     return out, PYTORCH_SSD
 
 
+def from_tf_detection(state: StateDict) -> tuple[StateDict, Conventions] | None:
+    """SSD-MobileNetV1 of TensorFlow's Object Detection API: backbone, extras and heads."""
+    found = tf_detection.convert(state, "MobilenetV1", _of_scope)
+    return (found, tf_detection.CONVENTIONS) if found else None
+
+
+def _of_scope(layer: str) -> tf_detection.Place | None:
+    """`Conv2d_3_depthwise` -> where its convolution and its batch norm are here."""
+    if not (match := re.fullmatch(r"(Conv2d_\d+)(?:_(depthwise|pointwise))?", layer)):
+        return None
+    block, part = match.groups()
+    home = ".".join(["backbone.blocks", block, *([part] if part else [])])
+    return f"{home}.conv", f"{home}.bn"
+
+
 def from_timm(state: StateDict) -> tuple[StateDict, Conventions] | None:
     """timm's `mobilenetv1_100`: stages of depthwise-separable blocks, numbered from zero."""
     if "conv_stem.weight" not in state or "blocks.0.0.conv_dw.weight" not in state:
@@ -144,7 +160,7 @@ SPEC = register(
         build=build,
         conventions=TIMM,
         sources=(hugging_face("timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
-        converters=(from_tf_slim, from_pytorch_ssd, from_timm),
+        converters=(from_tf_slim, from_pytorch_ssd, from_tf_detection, from_timm),
         paddings=PADDINGS,
     )
 )

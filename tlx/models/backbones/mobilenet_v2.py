@@ -2,13 +2,24 @@
 
 Block 0 is the stem, blocks 1-17 the inverted residuals; the 1280-channel classifier head is not
 part of the detector.
+
+SSD of TensorFlow's Object Detection API taps two other places: the expansion inside of the block
+that goes to stride 32, and the 1280-channel convolution. `EXPANDED` is the same network for it,
+with that block in two and the convolution as a block: a tap is a block's output.
 """
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
 from torch import nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
+from tlx.models.backbones import tf_detection
 from tlx.models.backbones.base import (
     PADDINGS,
     SAME,
@@ -26,33 +37,102 @@ BLOCKS = ("stem", *(f"bottleneck_{i}" for i in range(1, 18)))
 TAPS = (13, 17)  # 96 channels at stride 16, 320 at stride 32
 IMAGENET = Conventions(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), bn_eps=1e-5)
 
+_SPLIT = 14  # the block that goes to stride 32
+EXPANSION, LAST = f"bottleneck_{_SPLIT}_expand", "conv_last"
+EXPANDED_BLOCKS = (*BLOCKS[:_SPLIT], EXPANSION, *BLOCKS[_SPLIT:], LAST)
+EXPANDED_TAPS = (_SPLIT, len(EXPANDED_BLOCKS) - 1)  # 576 channels at stride 16, 1280 at stride 32
+
 
 def build(conventions: Conventions) -> Backbone:
     """MobileNetV2 up to its last inverted residual, random weights."""
-    net = mobilenet_v2(weights=None).features[:-1]
+    blocks = _blocks(conventions)[:-1]
+    return _backbone(zip(BLOCKS, blocks, strict=True), TAPS, linear_taps=True)
+
+
+def build_expanded(conventions: Conventions) -> Backbone:
+    """MobileNetV2 up to its 1280 channels, with the expansion before stride 32 as a block."""
+    blocks = _blocks(conventions)
+    # The names of the rest are those of the whole: only the expansion's tensors have other keys.
+    layers = blocks[_SPLIT].conv
+    rest = OrderedDict(list(layers.named_children())[1:])
+    blocks[_SPLIT : _SPLIT + 1] = [
+        layers[0], nn.Sequential(OrderedDict(conv=nn.Sequential(rest)))
+    ]  # fmt: skip
+    return _backbone(zip(EXPANDED_BLOCKS, blocks, strict=True), EXPANDED_TAPS, linear_taps=False)
+
+
+def _blocks(conventions: Conventions) -> list[Any]:
+    net = mobilenet_v2(weights=None).features
     set_bn_eps(net, conventions.bn_eps)
     if conventions.padding == SAME:
         pad_same(net)
-    channels, strides = [], []
+    return list(net)
+
+
+def _backbone(
+    named: Iterable[tuple[str, nn.Module]], taps: tuple[int, ...], *, linear_taps: bool
+) -> Backbone:
+    blocks, channels, strides = list(named), [], []
     stride = 1
-    for block in net:
+    for _, block in blocks:
         convs = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
         stride *= max(conv.stride[0] for conv in convs)
         strides.append(stride)
         channels.append(convs[-1].out_channels)
-    return Backbone(zip(BLOCKS, net, strict=True), strides, channels, TAPS, linear_taps=True)
+    return Backbone(blocks, strides, channels, taps, linear_taps=linear_taps)
 
 
 def from_torchvision(state: StateDict) -> tuple[StateDict, Conventions] | None:
     """`features.3.conv.0.0.weight` -> `backbone.blocks.bottleneck_3.conv.0.0.weight`."""
     if "features.0.0.weight" not in state or "features.17.conv.0.0.weight" not in state:
         return None
+    names = (*BLOCKS, LAST)
     out: StateDict = {}
     for key, value in state.items():
         root, number, *rest = key.split(".")
-        if root == "features" and int(number) < len(BLOCKS):
-            out[f"backbone.blocks.{BLOCKS[int(number)]}.{'.'.join(rest)}"] = value
+        if root == "features" and int(number) < len(names):
+            out[f"backbone.blocks.{names[int(number)]}.{'.'.join(rest)}"] = value
     return out, IMAGENET
+
+
+def from_tf_detection(state: StateDict) -> tuple[StateDict, Conventions] | None:
+    """SSD-MobileNetV2 of TensorFlow's Object Detection API: backbone, extras and heads."""
+    found = tf_detection.convert(state, "MobilenetV2", _of_scope)
+    return (found, tf_detection.CONVENTIONS) if found else None
+
+
+def _of_scope(layer: str) -> tf_detection.Place | None:
+    """`expanded_conv_3/depthwise` -> where its convolution and its batch norm are here."""
+    if layer in ("Conv", "Conv_1"):
+        home = f"backbone.blocks.{'stem' if layer == 'Conv' else LAST}"
+        return f"{home}.0", f"{home}.1"
+    match = re.fullmatch(r"expanded_conv(?:_(\d+))?/(expand|depthwise|project)", layer)
+    if not match:
+        return None
+    number, part = int(match[1] or 0), match[2]
+    # The first block does not expand, so its layers stand one place earlier.
+    place = ("expand", "depthwise", "project").index(part) - (number == 0)
+    home = f"backbone.blocks.bottleneck_{number + 1}.conv"
+    if part == "project":
+        return f"{home}.{place}", f"{home}.{place + 1}"
+    return f"{home}.{place}.0", f"{home}.{place}.1"
+
+
+_WHOLE, _APART = f"backbone.blocks.{BLOCKS[_SPLIT]}.conv.0.", f"backbone.blocks.{EXPANSION}."
+
+
+def joined(state: StateDict) -> StateDict:
+    """Keys of `EXPANDED` -> those of the 18 blocks, which end before the last convolution."""
+    return {
+        key.replace(_APART, _WHOLE): value
+        for key, value in state.items()
+        if not key.startswith(f"backbone.blocks.{LAST}.")
+    }
+
+
+def split(state: StateDict) -> StateDict:
+    """Keys of the 18 blocks -> those of `EXPANDED`."""
+    return {key.replace(_WHOLE, _APART): value for key, value in state.items()}
 
 
 SPEC = register(
@@ -62,7 +142,9 @@ SPEC = register(
         build=build,
         conventions=IMAGENET,
         sources=(torch_hub(MobileNet_V2_Weights.IMAGENET1K_V2.url),),
-        converters=(from_torchvision,),
+        converters=(from_torchvision, from_tf_detection),
         paddings=PADDINGS,
+        adopt=joined,
     )
 )
+EXPANDED = replace(SPEC, blocks=EXPANDED_BLOCKS, build=build_expanded, adopt=split)

@@ -24,6 +24,7 @@ from tlx.models.backbones.base import (
     StateDict,
     without_counters,
 )
+from tlx.models.backbones.numpy_weights import read_npz
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
         state, conventions = _own_checkpoint(spec, loaded, path)
     else:
         state, conventions = convert(spec, _state_dict(loaded, path), str(path))
+    if spec.adopt is not None:
+        state = spec.adopt(state)
     return Pretrained(state, conventions, str(path), digest)
 
 
@@ -109,6 +112,8 @@ def read_torch(path: Path) -> Any:
 
 
 def _read(path: Path) -> Any:
+    if path.suffix == ".npz":
+        return read_npz(path)
     if path.suffix != ".safetensors":
         return read_torch(path)
     from safetensors import SafetensorError
