@@ -60,8 +60,9 @@ def checked_policies(cfg: TrainBenchmark) -> dict[str, int]:
         raise ConfigError(f"policies={cfg.policies} names one policy twice")
     if "none" not in labels:
         raise ConfigError(f"policies={cfg.policies} lacks none, which the others are compared with")
-    spec, own = backbone_spec(cfg.backbone), detector_class(cfg.detector).own_blocks
-    return {label: frozen_blocks(label, spec, own) for label in labels}
+    detector = detector_class(cfg.detector)
+    spec = detector.backbone_for(backbone_spec(cfg.backbone))
+    return {label: frozen_blocks(label, spec, detector.own_blocks) for label in labels}
 
 
 def chosen_device(cfg: TrainBenchmark) -> torch.device:

@@ -60,6 +60,7 @@ from tlx.data.dataset import Batch
 from tlx.data.module import DetectionData
 from tlx.freeze.bound import measure_cost
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.detector import detector_class
 from tlx.records.environment import environment
 from tlx.training.host import set_up_host
 
@@ -69,7 +70,8 @@ FOLDERS = ("output", "cache_dir", "root")  # of the machine: no condition of the
 def benchmark(cfg: TrainBenchmark) -> dict[str, Any]:
     """Measure everything that is asked for; raises `TlxError` for what is wrong with the input."""
     policies, device = checked_policies(cfg), chosen_device(cfg)
-    blocks = len(backbone_spec(cfg.backbone).blocks)
+    detector = detector_class(cfg.detector)
+    blocks = len(detector.backbone_for(backbone_spec(cfg.backbone)).blocks)
     slots, left_out = plan(policies, blocks, device)
     host = set_up_host(cfg.threads)
     data = read_data(cfg)

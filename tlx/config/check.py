@@ -105,8 +105,8 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     """Check what only a detection has; what turns a freeze value into blocks."""
     _check_values(cfg, _DETECT_CHOICES, _DETECT_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
-    spec = backbone_spec(cfg.backbone.name)
-    own = detector_class(cfg.detector.name).own_blocks
+    detector = detector_class(cfg.detector.name)
+    spec, own = detector.backbone_for(backbone_spec(cfg.backbone.name)), detector.own_blocks
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "

@@ -66,9 +66,18 @@ class Detector(TrunkNetwork, ABC):
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
-        super().__init__(spec, conventions, input_size)
+        super().__init__(self.backbone_for(spec), conventions, input_size)
         self.classes = classes
         self.built_with: dict[str, Any] = {}
+
+    @classmethod
+    def backbone_for(cls, spec: BackboneSpec) -> BackboneSpec:
+        """The backbone in the blocks that this detector needs; by default as it is.
+
+        A tap is a block's output, so a detector that reads the inside of a block has it in two.
+        Raises `ConfigError` for a backbone that the detector cannot stand on.
+        """
+        return spec
 
     @abstractmethod
     def loss(

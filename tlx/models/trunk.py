@@ -7,19 +7,22 @@ run over the rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tlx.common.errors import WeightsError
-from tlx.models.backbones.base import BackboneSpec, Conventions
+from tlx.models.backbones.base import BackboneSpec, Conventions, StateDict
 from tlx.models.backbones.weights import Pretrained
 from tlx.models.frozen_bn import fold_frozen_batch_norm
 from tlx.models.inference import InferenceBlocks
 
 if TYPE_CHECKING:  # in `typing` from Python 3.11 on
     from typing_extensions import Self
+
+log = logging.getLogger(__name__)
 
 
 class TrunkNetwork(nn.Module):
@@ -28,11 +31,13 @@ class TrunkNetwork(nn.Module):
     Attributes:
         extras: blocks of the trunk behind the backbone. heads: what follows the trunk; it always
             trains.
+        head_groups: prefixes of heads' keys; of pretrained heads, each is taken whole or not.
         taps: positions of the trunk blocks whose outputs the heads read.
         loaded: names of the trunk blocks that hold pretrained weights.
         frozen, bn_inference: leading blocks, see `freeze`.
     """
 
+    head_groups: ClassVar[tuple[str, ...]] = ("heads.",)
     heads: nn.Module
     mean: Tensor
     std: Tensor
@@ -106,23 +111,21 @@ class TrunkNetwork(nn.Module):
         return [*self.backbone.blocks.items(), *self.extras.items()]
 
     def load_pretrained(self, pretrained: Pretrained) -> None:
-        """Take over pretrained blocks; heads only when the number of classes is the same.
+        """Take over pretrained blocks, and say in the log what was taken and what was left.
 
-        Raises `WeightsError` when a block is there only in part or has another shape.
+        The backbone must fit. The blocks behind it are taken up to the first that does not: what
+        follows was trained on its output. Heads are taken only when the number of classes is the
+        same (`head_groups`).
+
+        Raises `WeightsError` when a block is there only in part, or one of the backbone has another
+        shape.
         """
-        own = self.state_dict()
-        state = dict(pretrained.state)
-        if any(
-            key.startswith("heads.") and (key not in own or own[key].shape != value.shape)
-            for key, value in state.items()
-        ):
-            state = {k: v for k, v in state.items() if not k.startswith("heads.")}
-        for key, value in state.items():
-            if key not in own or own[key].shape != value.shape:
-                have = tuple(own[key].shape) if key in own else "no such tensor"
-                raise WeightsError(
-                    f"{pretrained.source}: {key} is {tuple(value.shape)}, this network has {have}"
-                )
+        own, state = self.state_dict(), dict(pretrained.state)
+        given = {key.partition(".")[0] for key in state}
+        others = [key for key in state if not key.startswith(("extras.", "heads."))]
+        if fault := self._misfit(others, state, own):
+            raise WeightsError(f"{pretrained.source}: {fault}")
+        left = self._drop_misfits(state, own)
         self.load_state_dict(state, strict=False)
         for name, _ in self.trunk():
             home = "extras" if name in self.extras else "backbone.blocks"
@@ -133,6 +136,53 @@ class TrunkNetwork(nn.Module):
                 raise WeightsError(f"{pretrained.source} lacks {missing[0]} of block {name}")
             if not missing:
                 self.loaded.add(name)
+        if given:
+            self._tell(pretrained.source, given, state, left)
+
+    def _drop_misfits(self, state: StateDict, own: StateDict) -> list[str]:
+        """Take out of `state` what this network has in another shape; a sentence for each."""
+        left = []
+        places = {name: place for place, name in enumerate(self.extras)}
+        extras = {key.split(".")[1] for key in state if key.startswith("extras.")}
+        behind = False
+        for name in sorted(extras, key=lambda name: (places.get(name, len(places)), name)):
+            keys = [key for key in state if key.startswith(f"extras.{name}.")]
+            fault = self._misfit(keys, state, own)
+            if fault and not behind:
+                left.append(f"extras from {name} on ({fault})")
+            behind = behind or fault is not None
+            if behind:
+                _remove(state, keys)
+        for group in self.head_groups:
+            keys = [key for key in state if key.startswith(group)]
+            if fault := self._misfit(keys, state, own):
+                left.append(f"{group.rstrip('.')} ({fault})")
+                _remove(state, keys)
+        # Heads of another kind, which no group names.
+        keys = [key for key in state if key not in own]
+        if keys:
+            left.append(f"{keys[0]} and the like (no such tensor here)")
+            _remove(state, keys)
+        return left
+
+    def _misfit(self, keys: list[str], state: StateDict, own: StateDict) -> str | None:
+        for key in keys:
+            if key not in own or own[key].shape != state[key].shape:
+                have = tuple(own[key].shape) if key in own else "no such tensor"
+                return f"{key} is {tuple(state[key].shape)}, this network has {have}"
+        return None
+
+    def _tell(self, source: str, given: set[str], state: StateDict, left: list[str]) -> None:
+        """One line of the log: what of the parts that the file has was taken."""
+        taken = []
+        for part, blocks in (("backbone", self.backbone.blocks), ("extras", self.extras)):
+            if part in given:
+                taken.append(f"{len(self.loaded & set(blocks))} of {len(blocks)} blocks of {part}")
+        heads = {".".join(key.split(".")[:2]) for key in state if key.startswith("heads.")}
+        if heads:
+            taken.append(", ".join(sorted(heads)))
+        notes = [f"taken: {', '.join(taken)}", *([f"left: {'; '.join(left)}"] if left else [])]
+        log.info("weights of %s: %s", source, "; ".join(notes))
 
     def normalize(self, images: Tensor) -> Tensor:
         """RGB (N, 3, S, S), uint8 or float 0..255 -> the backbone's input, channels last."""
@@ -190,3 +240,8 @@ class TrunkNetwork(nn.Module):
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     layer.eval()
         return self
+
+
+def _remove(state: StateDict, keys: list[str]) -> None:
+    for key in keys:
+        del state[key]

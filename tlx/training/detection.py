@@ -137,6 +137,10 @@ class Detect(TaskKind[Config, Detector]):
         """Any set in one of the formats of `tlx.data.formats`."""
         return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
 
+    def backbone(self, cfg: Config) -> BackboneSpec:
+        """In the blocks that the detector needs."""
+        return detector_class(cfg.detector.name).backbone_for(super().backbone(cfg))
+
     def build(
         self, cfg: Config, spec: BackboneSpec, conventions: Conventions, classes: list[str]
     ) -> Detector:

@@ -76,7 +76,7 @@ class TaskKind(ABC, Generic[C, N]):
         Random parts follow from the seed alone, so that they start the same whatever is frozen:
         arms are paired.
         """
-        spec = backbone_spec(cfg.backbone.name)
+        spec = self.backbone(cfg)
         pretrained = resolve(spec, cfg.backbone.weights)
         record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
         torch.manual_seed(cfg.seed)
@@ -84,6 +84,10 @@ class TaskKind(ABC, Generic[C, N]):
         network.load_pretrained(pretrained)
         # What convolutions prefer, on a CPU and on a GPU; the numbers are the same.
         return network.to(memory_format=torch.channels_last)
+
+    def backbone(self, cfg: C) -> BackboneSpec:
+        """That of `backbone.name`."""
+        return backbone_spec(cfg.backbone.name)
 
     @abstractmethod
     def build(self, cfg: C, spec: BackboneSpec, conventions: Conventions, classes: list[str]) -> N:

@@ -55,6 +55,8 @@ def convert(state: StateDict, network: str, place: Callable[[str], Place | None]
             index, kind, leaf = predictor.groups()
             rows = _oihw(key, value) if leaf == "weights" else value
             if kind == "BoxEncodingPredictor":
+                if len(rows) % 4:
+                    raise ValueError(f"{key} has {len(rows)} outputs, a box has four")
                 rows = rows.unflatten(0, (-1, 4))[:, _XY_FIRST].flatten(0, 1)
             leaf = "weight" if leaf == "weights" else "bias"
             found[f"heads.{_HEADS[kind]}.{index}.{leaf}"] = rows.contiguous()

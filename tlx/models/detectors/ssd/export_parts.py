@@ -67,4 +67,8 @@ class ExportDecoder(nn.Module):
         """Logits (1, P, C), offsets (1, P, 4) -> scores, unclipped corner-form boxes (1, P, 4)."""
         centres = offsets[:, :, :2] * self.centre_scale + self.centre
         halves = torch.exp(offsets[:, :, 2:] * SIZE_VARIANCE) * self.half_size
-        return torch.softmax(logits, 2), torch.cat([centres - halves, centres + halves], 2)
+        return self.scores(logits), torch.cat([centres - halves, centres + halves], 2)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Of all classes, the background first."""
+        return torch.softmax(logits, 2)

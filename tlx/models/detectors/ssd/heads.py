@@ -71,10 +71,12 @@ class Hidden(nn.Module):
 
 
 class Heads(nn.Module):
-    """A 3x3 convolution per feature map for classes and one for box offsets.
+    """A convolution per feature map for classes and one for box offsets.
 
     Args:
         channels: of each feature map. classes: background included.
+        anchors: per cell of each map; None: `ANCHORS_PER_CELL` everywhere.
+        kernel: side of the convolutions, odd.
         normalize: how many of the first maps are normalised first. Linear bottlenecks end without
             an activation, on scales that differ by an order of magnitude between layers; heads on
             such maps start with useless logits (SSD normalises conv4_3 for the same reason,
@@ -84,18 +86,20 @@ class Heads(nn.Module):
     """
 
     def __init__(
-        self, channels: list[int], classes: int, normalize: int = 0, hidden: int = 0
-    ) -> None:
+        self, channels: list[int], classes: int, normalize: int = 0, hidden: int = 0, *,
+        anchors: list[int] | None = None, kernel: int = 3,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.classes = classes
         self.hidden = nn.ModuleList(Hidden(c, hidden) for c in channels if hidden)
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[:normalize] if not hidden)
-        channels = [hidden or c for c in channels]
+        anchors = anchors or [ANCHORS_PER_CELL] * len(channels)
+        counts = [(hidden or c, n) for c, n in zip(channels, anchors, strict=True)]
         self.classify = nn.ModuleList(
-            nn.Conv2d(c, ANCHORS_PER_CELL * classes, 3, padding=1) for c in channels
+            nn.Conv2d(c, n * classes, kernel, padding=kernel // 2) for c, n in counts
         )
         self.regress = nn.ModuleList(
-            nn.Conv2d(c, ANCHORS_PER_CELL * 4, 3, padding=1) for c in channels
+            nn.Conv2d(c, n * 4, kernel, padding=kernel // 2) for c, n in counts
         )
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:

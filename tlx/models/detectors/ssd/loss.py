@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,10 +14,19 @@ from tlx.models.detectors.ssd.matcher import match
 
 NEGATIVES_PER_POSITIVE = 3
 
+CrossEntropy = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, P, C) and classes (B, P) -> the classification loss of every prior, (B, P)."""
+
+
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """One class a prior, the background being one of them."""
+    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+
 
 def multibox_loss(
-    logits: Tensor, offsets: Tensor, targets: Targets, priors: Tensor, *, min_negatives: int = 0
-) -> dict[str, Tensor]:
+    logits: Tensor, offsets: Tensor, targets: Targets, priors: Tensor, *, min_negatives: int = 0,
+    cross_entropy: CrossEntropy = softmax_cross_entropy,
+) -> dict[str, Tensor]:  # fmt: skip
     """Classification and localisation loss of a batch, both divided by its number of positives.
 
     Args:
@@ -23,6 +34,7 @@ def multibox_loss(
         min_negatives: hard negatives taken from an image with no positive prior. The reference
             takes three per positive, so a picture without objects teaches it nothing; with
             ``min_negatives=3`` such a picture weighs as much as one with a single positive.
+        cross_entropy: the classification loss, which also ranks the negatives.
 
     Returns:
         ``{"loss", "classification", "localization"}``, finite scalars for any targets.
@@ -31,7 +43,7 @@ def multibox_loss(
     matched = match(targets.boxes, targets.labels > 0, corner_form(priors))
     positive = matched >= 0
     return multibox_loss_on_matches(
-        logits, offsets, targets, priors, matched, positive, min_negatives
+        logits, offsets, targets, priors, matched, positive, min_negatives, cross_entropy
     )
 
 
@@ -43,18 +55,19 @@ def multibox_loss_on_matches(
     matched: Tensor,
     positive: Tensor,
     min_negatives: int = 0,
+    cross_entropy: CrossEntropy = softmax_cross_entropy,
 ) -> dict[str, Tensor]:
     """`multibox_loss` for given matches (B, P), so that matching and loss are tested apart."""
     labels, boxes = _gather_targets(targets, matched, positive)
-    cross_entropy = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
-    counted = positive | hard_negatives(cross_entropy.detach(), positive, min_negatives)
+    entropy = cross_entropy(logits, labels)
+    counted = positive | hard_negatives(entropy.detach(), positive, min_negatives)
 
     # Selected by index, not by a product with a mask: 0 * inf would be NaN.
     localization = F.smooth_l1_loss(
         offsets[positive], encode(boxes, priors)[positive], reduction="sum"
     )
     normalizer = positive.sum().clamp_min(1)
-    classification = cross_entropy[counted].sum() / normalizer
+    classification = entropy[counted].sum() / normalizer
     localization = localization / normalizer
     return {
         "loss": classification + localization,

@@ -7,6 +7,7 @@ of pytorch-ssd checkpoints and of what `detectnet` reads; changing it breaks all
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,23 @@ def prior_maps(input_size: int, cells: list[int]) -> list[PriorMap]:
         PriorMap(n, math.ceil(input_size / n), input_size * low / 100, input_size * high / 100)
         for n, low, high in zip(cells, percent, percent[1:], strict=False)
     ]
+
+
+def cells_of_maps(input_size: int, strides: Iterable[int], extras: int) -> list[int]:
+    """Cells per side of each map, first of the backbone's, by their strides, then of the extras.
+
+    Every convolution with stride 2 halves, rounding up, with either convention of padding.
+    """
+    sides, side = [], input_size
+    for stride in strides:
+        side = input_size
+        while stride > 1:
+            side, stride = -(-side // 2), stride // 2
+        sides.append(side)
+    for _ in range(extras):
+        side = -(-side // 2)
+        sides.append(side)
+    return sides
 
 
 def make_priors(input_size: int, cells: list[int]) -> Tensor:

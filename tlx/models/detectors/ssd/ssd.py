@@ -20,7 +20,7 @@ from tlx.models.detectors.ssd.heads import (
     make_extras,
 )
 from tlx.models.detectors.ssd.loss import multibox_loss
-from tlx.models.detectors.ssd.priors import make_priors
+from tlx.models.detectors.ssd.priors import cells_of_maps, make_priors
 
 HEADS = ("ssd", "hidden")
 
@@ -56,22 +56,10 @@ class SSD(Detector):
         initialize_extras(self.extras)
         initialize_heads(self.heads)
         # Priors follow from configuration, so checkpoints do not carry them.
-        priors = make_priors(input_size, self._cells())
+        strides = (self.backbone.strides[t] for t in taps)
+        priors = make_priors(input_size, cells_of_maps(input_size, strides, len(self.extras)))
         self.register_buffer("priors", priors, persistent=False)
         self._complete()
-
-    def _cells(self) -> list[int]:
-        """Cells per side of each tapped map: every stride-2 convolution halves, rounding up."""
-        sides, side = [], self.input_size
-        for stride in (self.backbone.strides[t] for t in self.backbone.taps):
-            side = self.input_size
-            while stride > 1:
-                side, stride = -(-side // 2), stride // 2
-            sides.append(side)
-        for _ in EXTRA_NAMES:
-            side = -(-side // 2)
-            sides.append(side)
-        return sides
 
     def loss(
         self, maps: list[Tensor], targets: Targets, *, min_negatives: int = 0
@@ -91,9 +79,13 @@ class SSD(Detector):
 
     def describe(self) -> dict[str, Any]:
         """Priors by digest, and the variances of the box coding."""
-        priors = self.priors.cpu().numpy()
-        digest = hashlib.sha256(priors.astype("<f4").tobytes()).hexdigest()
-        return {
-            "priors": {"count": len(priors), "sha256": digest},
-            "variances": [CENTER_VARIANCE, SIZE_VARIANCE],
-        }
+        return describe_boxes(self.priors)
+
+
+def describe_boxes(priors: Tensor) -> dict[str, Any]:
+    """What decodes the offsets of an SSD, in plain values."""
+    digest = hashlib.sha256(priors.cpu().numpy().astype("<f4").tobytes()).hexdigest()
+    return {
+        "priors": {"count": len(priors), "sha256": digest},
+        "variances": [CENTER_VARIANCE, SIZE_VARIANCE],
+    }
