@@ -14,6 +14,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from tlx.models.backbones.base import SAME, Conventions, StateDict
+from tlx.models.backbones.tf_anchor_order import in_order_of_today
 
 CONVENTIONS = Conventions(
     mean=(0.5,) * 3, std=(0.5,) * 3, bn_eps=1e-3, activation="relu6", padding=SAME
@@ -75,7 +76,7 @@ def convert(state: StateDict, network: str, place: Callable[[str], Place | None]
                 found[f"{convolution}.weight"] = _oihw(key, value)
             elif leaf == "depthwise_weights":
                 found[f"{convolution}.weight"] = _depthwise(key, value)
-    return found
+    return in_order_of_today(found)
 
 
 def _extra(layer: str) -> Place | None:
