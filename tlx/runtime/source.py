@@ -53,6 +53,11 @@ def load_source(checkpoint: Path, labels: Path | None = None) -> Source:
     Raises `WeightsError` for a file that is neither, `ConfigError` for labels that do not fit.
     """
     path = find_checkpoint(checkpoint)
+    if path.suffix == ".npz":
+        raise WeightsError(
+            f"{path} is a start, and does not say the size of its input; train it first: "
+            + hydra_command("tlx.train", "detector=ssd_tf", f"backbone.weights={path}")
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     loaded = read_torch(path)
     if isinstance(loaded, dict) and "tlx" in loaded:
