@@ -93,8 +93,8 @@ def test_its_onnx_file_equals_it(network: str, opset: int, tmp_path: Path) -> No
     nodes = list(load_onnx(path).graph.node)
     assert not {node.op_type for node in nodes} & {"Pad", "Shape", "Softmax"}
     pads = [list(a.ints) for node in nodes for a in node.attribute if a.name == "pads"]
-    # 107 -> 54 -> 27 -> 14 -> 7 -> 4 -> 2 -> 1: of each second kind of side.
-    assert pads.count([0, 0, 1, 1]) == 5
+    # Halved are sides of 107, 54, 27, 14, 7, 4, 2, 1 and 1: the even ones are padded at the end.
+    assert pads.count([0, 0, 1, 1]) == 4
     assert sum(p == [1, 1, 1, 1] for p in pads) > 4
 
 
@@ -199,7 +199,7 @@ def test_classes_decide_on_the_class_predictors_only(
     assert "left: heads.classify (heads.classify.0.weight is (9, 512, 1, 1)" in caplog.text
     assert torch.equal(other.heads.regress[2].weight, state["heads.regress.2.weight"])
     assert other.heads.classify[2].weight.shape[0] == 6 * 6
-    assert float(other.heads.classify[2].weight.std()) < 0.02  # as it was drawn
+    assert float(other.heads.classify[2].weight.detach().std()) < 0.02  # as it was drawn
     same = loaded(tmp_path / "w.npz", V1, 2, 96)
     assert torch.equal(same.heads.classify[2].weight, state["heads.classify.2.weight"])
 
@@ -208,9 +208,7 @@ def test_the_two_divisions_of_mobilenet_v2_read_each_other() -> None:
     whole = SSD(backbone_spec("mobilenet_v2"), mobilenet_v2.IMAGENET, 2, 96)
     apart = TFSSD(backbone_spec("mobilenet_v2"), mobilenet_v2.IMAGENET, 2, 96)
     state = {k: v for k, v in whole.state_dict().items() if "num_batches" not in k}
-    apart.load_pretrained(
-        Pretrained(mobilenet_v2.split(state), apart.conventions, "whole", None)
-    )
+    apart.load_pretrained(Pretrained(mobilenet_v2.split(state), apart.conventions, "whole", None))
     assert apart.loaded == set(mobilenet_v2.EXPANDED_BLOCKS) - {mobilenet_v2.LAST}
     x = torch.randn(1, 3, 96, 96)
     blocks = [whole.eval().backbone.blocks, apart.eval().backbone.blocks]

@@ -1,8 +1,8 @@
 """MobileNetV1 1.0 (Howard et al. 2017, arXiv:1704.04861), blocks named as in TF-Slim.
 
 Block 0 (`Conv2d_0`) is the 3x3 stem; blocks 1-13 are depthwise + pointwise pairs. Reads four
-published layouts: TF-Slim scopes, pytorch-ssd checkpoints and those of TensorFlow's Object Detection
-API (whole detectors), timm's `mobilenetv1_100`.
+published layouts: TF-Slim scopes, pytorch-ssd checkpoints and those of TensorFlow's Object
+Detection API (whole detectors), timm's `mobilenetv1_100`.
 """
 
 from __future__ import annotations

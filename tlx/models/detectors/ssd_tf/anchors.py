@@ -8,6 +8,7 @@ research/object_detection, with the values of its configurations of SSD on Mobil
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ def shapes_of_maps(maps: int) -> list[list[tuple[float, float]]]:
     step = (MAX_SCALE - MIN_SCALE) / (maps - 1)
     scales = [MIN_SCALE + step * i for i in range(maps)] + [1.0]
     layers: list[list[tuple[float, float]]] = []
-    for place, (scale, following) in enumerate(zip(scales, scales[1:], strict=False)):
+    for place, (scale, following) in enumerate(pairwise(scales)):
         if place == 0:
             kinds = [(own or scale, ratio) for own, ratio in _LOWEST]
         else:
