@@ -16,6 +16,7 @@ from tests.export.helpers_export import onnx_outputs
 from tests.models.helpers_tf import BACKBONES, V1, V2, random_arrays, reference, write_npz
 from tlx.common.errors import ConfigError, WeightsError
 from tlx.config.check import check_config
+from tlx.export.contract import check_interface
 from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import load_onnx, save_network
 from tlx.freeze.depth import frozen_blocks
@@ -90,6 +91,8 @@ def test_its_onnx_file_equals_it(network: str, opset: int, tmp_path: Path) -> No
     x = normalised(detector, picture(107))
     for values, expected in zip(onnx_outputs(path, x.numpy()), detector.raw(x), strict=True):
         assert np.abs(values - expected.numpy()).max() < 1e-4
+    (tmp_path / "labels.txt").write_text("BACKGROUND\na\nb")
+    assert check_interface(path, tmp_path / "labels.txt") == []
     nodes = list(load_onnx(path).graph.node)
     assert not {node.op_type for node in nodes} & {"Pad", "Shape", "Softmax"}
     pads = [list(a.ints) for node in nodes for a in node.attribute if a.name == "pads"]

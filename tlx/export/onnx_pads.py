@@ -17,7 +17,7 @@ _LONGEST = 50  # nodes of a calculation of widths: torch 2 writes 15
 
 def fold_pads(model: Any) -> None:
     """Change the graph of a `ModelProto` in place; what is then unread is left in it."""
-    onnx = require("onnx", "ONNX")
+    onnx, changed = require("onnx", "ONNX"), False
     makers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
         pad = makers.get(node.input[0]) if node.op_type == "Conv" else None
@@ -33,6 +33,19 @@ def fold_pads(model: Any) -> None:
             node.attribute.remove(own)
         node.attribute.append(onnx.helper.make_attribute("pads", pads))
         node.input[0] = pad.input[0]
+        changed = True
+    if changed:
+        _state_shapes(onnx, model)
+
+
+def _state_shapes(onnx: Any, model: Any) -> None:
+    """Of the outputs: the exporter takes the widths, and all that follows, for unknown."""
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    for value, found in zip(model.graph.output, inferred.graph.output, strict=True):
+        value.CopyFrom(found)
 
 
 def _zeros(onnx: Any, pad: Any, model: Any, makers: dict[str, Any]) -> list[int] | None:
