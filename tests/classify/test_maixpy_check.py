@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from tlx.classify.export_network import ExportClassifier
 from tlx.classify.k210 import Fit, Layer, check_k210, judge, kpu_bytes
 from tlx.classify.maixpy import MaixConfig, run
 from tlx.classify.maixpy import judge as judge_kmodel
+from tlx.classify.network import Classifier
 from tlx.common.errors import ExportError
 from tlx.export.onnx_file import save_network
+from tlx.models.backbones.base import SAME, backbone_spec
 from tlx.models.normalisation import Normalisation
 
 
@@ -140,3 +143,20 @@ def test_conversion_and_simulator(tmp_path: Path) -> None:
     about = run(cfg)
     assert (tmp_path / "out/sd/model.kmodel").read_bytes()[:5] == b"LDMK\x05"
     assert about["kmodel"]["pictures"] == 6
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2"])
+def test_padding_of_tensorflow_leaves_the_kpu(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="pip install -e '.[edge]'")
+    spec = backbone_spec(name)
+    conventions = replace(spec.conventions, padding=SAME)
+    classifier = Classifier(spec, conventions, 4, 128).eval()
+    network = ExportClassifier(classifier, Normalisation.of(classifier))
+    save_network(network, 128, tmp_path / "m.onnx", 11, ("output_0",))
+    fit = check_k210(tmp_path / "m.onnx")
+    notes = "\n".join(fit.notes)
+    assert "asymmetric padding [0, 0, 1, 1]: 5 layers run on the CPU" in notes
+    assert "beside an asymmetric padding" in notes
+    # MobileNetV1's last pair of layers is wide, and float32 weights are four times as large.
+    assert bool(fit.faults) == (name == "mobilenet_v1")
+    assert all("symmetric padding, as the other sources" in fault for fault in fit.faults)

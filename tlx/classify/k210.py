@@ -26,6 +26,7 @@ MAIXPY_ROOM = int(3.5 * 2**20)  # what MaixPy's firmware leaves of the general R
 WIDEST, HIGHEST, SMALLEST, CHANNELS = 320, 240, 4, 1024
 STRIDE = 32  # of the backbones: a side that is no multiple of it gives maps of odd sides
 _ACTIVATIONS = ("Relu", "Clip")
+_ASYMMETRIC = "asymmetric padding"
 _KPU_KERNELS = ([1, 1], [3, 3])
 
 
@@ -148,7 +149,9 @@ def _with_neighbours(graph: Any, nodes: list[Any], layers: list[Layer]) -> list[
             continue
         for one, other in ((index, source), (source, index)):
             if layers[other].reason and not layers[one].reason:
-                changed[one] = replace(changed[one], reason=f"beside a {layers[other].reason}")
+                reason = layers[other].reason or ""
+                article = "an" if reason.startswith(_ASYMMETRIC) else "a"
+                changed[one] = replace(changed[one], reason=f"beside {article} {reason}")
     return changed
 
 
@@ -177,7 +180,7 @@ def _not_for_kpu(options: dict[str, Any], source: Any, result: Any) -> str | Non
     if group not in (1, source[0]):
         return f"{group} groups"
     if options.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or pads[:2] != pads[2:]:
-        return f"asymmetric padding {pads}"
+        return f"{_ASYMMETRIC} {pads}"
     if max(source[0], result[0]) > CHANNELS:
         return f"more than {CHANNELS} channels"
     return None
@@ -210,9 +213,14 @@ def judge(shape: list[int], layers: list[Layer], others: list[str]) -> Fit:
         )
     parts = f"{_mb(fit.general_bytes)} of general RAM ({_mb(fit.weight_bytes)} of it weights)"
     if fit.general_bytes > GENERAL_RAM:
-        fit.faults.append(
-            f"it needs {parts}, there are 6; backbone=mobilenet_v1 runs wholly on the KPU"
-        )
+        advice = "backbone=mobilenet_v1 runs wholly on the KPU"
+        if any(_ASYMMETRIC in (layer.reason or "") for layer in layers):
+            advice = (
+                "its weights want asymmetric padding (TensorFlow's SAME), which the KPU does not "
+                "take: train from weights with symmetric padding, as the other sources of "
+                "backbone.weights have it"
+            )
+        fit.faults.append(f"it needs {parts}, there are 6; {advice}")
     elif fit.general_bytes > MAIXPY_ROOM:
         fit.notes.append(
             f"it needs {parts}; MaixPy's full firmware leaves about 3.5: take a minimal one"

@@ -96,8 +96,8 @@ class Detector(TrunkNetwork, ABC):
 
     @abstractmethod
     def decode(self, raw: Raw) -> tuple[Tensor, Tensor]:
-        """What the heads gave -> scores (N, P, C), background first and summing to at most 1 with
-        it, and unclipped corner-form boxes (N, P, 4) in 0..1, both float32."""
+        """What the heads gave -> scores (N, P, C) in 0..1, background first, and unclipped
+        corner-form boxes (N, P, 4) in 0..1, both float32."""
 
     @abstractmethod
     def export_parts(self) -> tuple[nn.Module, nn.Module]:
@@ -108,7 +108,10 @@ class Detector(TrunkNetwork, ABC):
         """
 
     def describe(self) -> dict[str, Any]:
-        """What a program must know to decode by itself, for `model.json`; none by default."""
+        """What a program must know to decode by itself, for `model.json`; none by default.
+
+        Scores that are no softmax say so in `score_form`.
+        """
         return {}
 
     def forward(self, x: Tensor) -> Raw:
