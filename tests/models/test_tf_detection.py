@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import box_convert
 
+import tlx.export.__main__
 from tests.conftest import SHARED, Compose
 from tests.export.helpers_export import onnx_outputs
 from tests.models.helpers_tf import BACKBONES, V1, V2, random_arrays, reference, write_npz
@@ -32,7 +34,9 @@ from tlx.models.detectors.ssd_tf.parts import sigmoid_cross_entropy
 from tlx.models.detectors.ssd_tf.ssd_tf import TFSSD
 from tlx.models.fold_check import FoldCheck
 from tlx.models.normalisation import Normalisation
+from tlx.records.checkpoint import load_detector
 from tlx.runtime.source import load_source
+from tlx.training.run import run
 
 CELLS_300 = [19, 10, 5, 3, 2, 1]
 YX = [1, 0, 3, 2]
@@ -258,6 +262,50 @@ def test_the_frozen_prefix_computes_the_same(frozen: int, tmp_path: Path) -> Non
 def test_another_backbone_is_refused(compose_config: Compose) -> None:
     with pytest.raises(ConfigError, match=r"mobilenet_v1 or mobilenet_v2, not on efficientnet"):
         check_config(compose_config("detector=ssd_tf"))
+
+
+def test_a_batch_of_one_is_refused_in_words(compose_config: Compose) -> None:
+    given = ["detector=ssd_tf", "backbone=mobilenet_v1", "trainer.batch_size=1"]
+    with pytest.raises(ConfigError, match=r"trainer\.batch_size=1: .*needs 2 pictures"):
+        check_config(compose_config(*given))
+    check_config(compose_config(*given, "trainer.freeze_bn=true"))
+    check_config(compose_config("trainer.batch_size=1"))
+
+
+@pytest.mark.parametrize(
+    ("network", "freeze", "more"),
+    [(V1, "heads", "trainer.freeze_bn=true"), (V2, "bottleneck_14_expand", "cache=memory")],
+)
+def test_a_run_from_such_a_file(
+    network: str, freeze: str, more: str, tiny_config: Compose, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    write_npz(tmp_path / "w.npz", network, 2)
+    folder = tmp_path / "run"
+    cfg = tiny_config(
+        "detector=ssd_tf", "detector.input_size=96", f"backbone={BACKBONES[network]}",
+        f"backbone.weights={tmp_path / 'w.npz'}", f"freeze={freeze}", "cache.views=2", more,
+    )  # fmt: skip
+    record = run(cfg, folder)
+    assert (record["status"], record["detector"]) == ("finished", "ssd_tf")
+    assert record["frozen"]["hash_before"] == record["frozen"]["hash_after"]
+    assert record["frozen"]["blocks"][-1] == ("extra_4" if freeze == "heads" else freeze)
+    detector, meta = load_detector(folder / "checkpoints" / "last.ckpt")
+    assert type(detector) is TFSSD
+    assert meta["conventions"]["padding"] == SAME
+    cache = f"cache_dir={tmp_path / 'cache'}"
+    out = tmp_path / "onnx"
+    tlx.export.__main__.main([f"checkpoint={folder}", "format=onnx", f"output={out}", cache])
+    about = json.loads((out / "model.json").read_text())
+    assert about["parity"]["passed"]
+    assert about["score_form"].startswith("a sigmoid for each class")
+
+    # And it is a start again, for either detector.
+    spec = backbone_spec(BACKBONES[network])
+    pretrained = resolve(spec, str(folder / "checkpoints" / "last.ckpt"))
+    ordinary = SSD(spec, pretrained.conventions, 2, 96)
+    ordinary.load_pretrained(pretrained)
+    assert ordinary.loaded == set(spec.blocks)
 
 
 # --- files ------------------------------------------------------------------------------------

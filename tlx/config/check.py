@@ -107,6 +107,12 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
     detector = detector_class(cfg.detector.name)
     spec, own = detector.backbone_for(backbone_spec(cfg.backbone.name)), detector.own_blocks
+    if cfg.trainer.batch_size < detector.least_batch and not cfg.trainer.freeze_bn:
+        raise ConfigError(
+            f"trainer.batch_size={cfg.trainer.batch_size}: detector={detector.name} has batch norm "
+            f"on a map of one cell, and needs {detector.least_batch} pictures or more; or "
+            "trainer.freeze_bn=true"
+        )
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "

@@ -45,6 +45,7 @@ class TFSSD(Detector):
 
     name = "ssd_tf"
     own_blocks = EXTRA_NAMES
+    least_batch = 2  # the last map is one cell, and has batch norm
     # Boxes are of no class: those of a detector of other classes are a start.
     head_groups = ("heads.classify.", "heads.regress.")
     heads: Heads
