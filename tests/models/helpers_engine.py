@@ -17,6 +17,7 @@ from tlx.models.backbones.weights import SCRATCH, resolve
 from tlx.models.detectors.ssd.ssd import SSD
 
 NAMES = sorted(BACKBONES)
+WITHOUT_NORMS = ("vgg16",)  # convolutions with biases alone
 CPU = torch.device("cpu")
 
 

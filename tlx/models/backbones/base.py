@@ -28,7 +28,8 @@ class Conventions:
     Attributes:
         mean, std: per-channel RGB normalisation of pixels in 0..1: ``(pixel - mean) / std``.
         bn_eps: epsilon of every batch norm in the backbone.
-        activation: ``"relu"`` or ``"relu6"``.
+        activation: ``"relu"`` or ``"relu6"``, of networks that are published with either; in others
+            it is a part of the architecture (MobileNetV3's hard swish), and this says nothing.
         padding: of strided convolutions: ``"symmetric"``, half the kernel on every side, or
             ``"same"``, TensorFlow's (`tlx.models.backbones.padding`).
     """
@@ -47,7 +48,8 @@ class Backbone(nn.Module):
         blocks: name -> module, in forward order; ``freeze=N`` means blocks 0..N inclusive.
         strides, channels: output stride (input pixels) and channels after each block.
         taps: indices of the blocks whose output feeds detection heads, ascending.
-        linear_taps: whether the tapped blocks end without an activation (inverted residuals do).
+        linear_taps: whether the tapped maps are of any scale, so that heads normalise them: those
+            of blocks that end without an activation (inverted residuals), or without batch norm.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ ANCHORS_PER_CELL = 2 + 2 * len(ASPECT_RATIOS)
 # mb1-ssd at 300 px: (smallest, largest) box side in pixels for each of the six maps.
 _TABLE_300 = ((60, 105), (105, 150), (150, 195), (195, 240), (240, 285), (285, 330))
 _STEPS_300 = (16, 32, 64, 100, 150, 300)
+_CELLS_300 = [19, 10, 5, 3, 2, 1]
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class PriorMap:
 def prior_maps(input_size: int, cells: list[int]) -> list[PriorMap]:
     """The prior table for a square input of `input_size` pixels.
 
-    At 300 px it is the table of the mb1-ssd reference; at any other size the sides run from 20 to
-    90 % of the input in equal steps, the first map from 10 %, as pytorch-ssd computes them.
+    At 300 px it is the table of the mb1-ssd reference; at any other size, or where the maps are
+    others (VGG-16's first is at stride 8), the sides run from 20 to 90 % of the input in equal
+    steps, the first map from 10 %, as pytorch-ssd computes them.
     """
-    if input_size == 300 and len(cells) == len(_TABLE_300):
+    if input_size == 300 and cells == _CELLS_300:
         rows = zip(cells, _STEPS_300, _TABLE_300, strict=True)
         return [PriorMap(n, step, low, high) for n, step, (low, high) in rows]
     step = (90 - 20) // (len(cells) - 2)
