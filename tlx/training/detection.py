@@ -23,7 +23,7 @@ from tlx.evaluation.predictions import collect
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
 from tlx.models.backbones.base import BackboneSpec, Conventions
 from tlx.models.backbones.weights import read_torch
-from tlx.models.detector import Detector, Targets, build_detector
+from tlx.models.detector import Detector, Targets, build_detector, detector_class
 from tlx.models.postprocess import Detections
 from tlx.records.checkpoint import checkpoint_meta, load_weights
 from tlx.records.predictions import read_predictions, write_predictions
