@@ -69,6 +69,23 @@ class Backbone(nn.Module):
         self.linear_taps = linear_taps
 
 
+def backbone_of(
+    named: Iterable[tuple[str, nn.Module]], taps: tuple[int, ...], *, linear_taps: bool
+) -> Backbone:
+    """Blocks whose convolutions alone lower the resolution, with strides and channels read off.
+
+    A block halves once at most, and ends with the channels of its last convolution.
+    """
+    blocks, channels, strides = list(named), [], []
+    stride = 1
+    for _, block in blocks:
+        convs = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
+        stride *= max(conv.stride[0] for conv in convs)
+        strides.append(stride)
+        channels.append(convs[-1].out_channels)
+    return Backbone(blocks, strides, channels, taps, linear_taps=linear_taps)
+
+
 # A converter turns somebody's state dict into detector keys (`backbone.blocks.…`, and `extras.…`,
 # `heads.…` where the file holds a whole detector), or returns None when it is not its format.
 Converter = Callable[[StateDict], "tuple[StateDict, Conventions] | None"]
@@ -168,6 +185,7 @@ __all__ = [
     "Source",
     "StateDict",
     "activation",
+    "backbone_of",
     "backbone_spec",
     "prefix_keys",
     "register",

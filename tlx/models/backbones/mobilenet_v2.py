@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from tlx.models.backbones.base import (
     BackboneSpec,
     Conventions,
     StateDict,
+    backbone_of,
     register,
     set_bn_eps,
 )
@@ -46,7 +46,7 @@ EXPANDED_TAPS = (_SPLIT, len(EXPANDED_BLOCKS) - 1)  # 576 channels at stride 16,
 def build(conventions: Conventions) -> Backbone:
     """MobileNetV2 up to its last inverted residual, random weights."""
     blocks = _blocks(conventions)[:-1]
-    return _backbone(zip(BLOCKS, blocks, strict=True), TAPS, linear_taps=True)
+    return backbone_of(zip(BLOCKS, blocks, strict=True), TAPS, linear_taps=True)
 
 
 def build_expanded(conventions: Conventions) -> Backbone:
@@ -58,7 +58,7 @@ def build_expanded(conventions: Conventions) -> Backbone:
     blocks[_SPLIT : _SPLIT + 1] = [
         layers[0], nn.Sequential(OrderedDict(conv=nn.Sequential(rest)))
     ]  # fmt: skip
-    return _backbone(zip(EXPANDED_BLOCKS, blocks, strict=True), EXPANDED_TAPS, linear_taps=False)
+    return backbone_of(zip(EXPANDED_BLOCKS, blocks, strict=True), EXPANDED_TAPS, linear_taps=False)
 
 
 def _blocks(conventions: Conventions) -> list[Any]:
@@ -67,19 +67,6 @@ def _blocks(conventions: Conventions) -> list[Any]:
     if conventions.padding == SAME:
         pad_same(net)
     return list(net)
-
-
-def _backbone(
-    named: Iterable[tuple[str, nn.Module]], taps: tuple[int, ...], *, linear_taps: bool
-) -> Backbone:
-    blocks, channels, strides = list(named), [], []
-    stride = 1
-    for _, block in blocks:
-        convs = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
-        stride *= max(conv.stride[0] for conv in convs)
-        strides.append(stride)
-        channels.append(convs[-1].out_channels)
-    return Backbone(blocks, strides, channels, taps, linear_taps=linear_taps)
 
 
 def from_torchvision(state: StateDict) -> tuple[StateDict, Conventions] | None:
