@@ -36,8 +36,14 @@ def detector_of(name: str, frozen: int = 0, seed: int = 0, head: str = "ssd") ->
         detector(torch.randn(4, 3, 96, 96))  # statistics of these very activations, then disturbed
         for norm in norms:
             norm.momentum = 0.1
-            norm.running_mean += 0.3 * norm.running_var.sqrt() * torch.randn(norm.num_features)
-            norm.running_var *= torch.empty(norm.num_features).uniform_(0.6, 1.6)
+            scale = norm.running_var.sqrt()
+            moved = 0.3 * torch.randn(norm.num_features)
+            wider = torch.empty(norm.num_features).uniform_(0.6, 1.6)
+            norm.running_mean += moved * scale
+            norm.running_var *= wider
+            # The affine part makes up for it: a deep residual network would add the differences up.
+            norm.bias += norm.weight * moved
+            norm.weight *= wider.sqrt()
         for head in (*detector.heads.classify, *detector.heads.regress):
             head.weight *= 3  # scores that differ between priors
     apply_phase(detector, Phase(0, frozen, frozen))
