@@ -31,11 +31,16 @@ def imported(path: Path, known: dict[str, Path]) -> set[str]:
     return found & known.keys()
 
 
+def room(path: Path) -> Path:
+    """The folder of a module; a program stands on top of its folder, not in it."""
+    return path if path.stem == "__main__" else path.parent
+
+
 def test_no_folder_depends_on_one_that_depends_on_it() -> None:
     known = modules()
     arrows: dict[Path, set[Path]] = defaultdict(set)
     for path in known.values():
-        arrows[path.parent] |= {known[name].parent for name in imported(path, known)}
+        arrows[room(path)] |= {room(known[name]) for name in imported(path, known)}
     for folder, targets in arrows.items():
         targets -= {folder}
     assert len(arrows) > 20

@@ -27,12 +27,17 @@ from tlx.completion.shells import SHELLS
 from tlx.config.composition import _known_keys
 from tlx.config.schema import Config
 
+MOBILENETS = [
+    "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_large_reduced",
+    "mobilenet_v3_small", "mobilenet_v4_conv_small",
+]  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("line", "found"),
     [
         ("tlx tra", ["train"]),
-        ("tlx train backbone=mobilenet", ["backbone=mobilenet_v1", "backbone=mobilenet_v2"]),
+        ("tlx train backbone=mobilenet_v", [f"backbone={name}" for name in MOBILENETS]),
         ("tlx train -m freeze=none,4,a", ["freeze=none,4,all"]),
         ("tlx train -m trainer.prec", ["trainer.precision="]),
         ("tlx train trainer.progress=", ["trainer.progress=true", "trainer.progress=false"]),
@@ -51,6 +56,8 @@ from tlx.config.schema import Config
         ("tlx evaluate checkpoint=x checkp", []),  # given already
         ("tlx predict track=", ["track=true", "track=false"]),
         ("tlx cache cl", ["clear"]),
+        ("tlx models ef", ["efficientnet_lite0"]),
+        ("tlx models resnet18 js", ["json="]),
         ("tlx nonsense ", []),
         ("tlx", [*PROGRAMS, "--help", "--version"]),
     ],
@@ -76,6 +83,7 @@ CONFIGURED = {
     "predict": "tlx.predict:PredictConfig",
     "capture": "tlx.capture:CaptureConfig",
     "cache": "tlx.cache:CacheProgramConfig",
+    "models": "tlx.models.__main__:ModelsConfig",
     "export": "tlx.export.__main__:ExportConfig",
     "classify.export": "tlx.classify.export:ExportConfig",
     "benchmark.train": "tlx.benchmark.config:TrainBenchmark",

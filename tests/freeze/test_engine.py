@@ -49,7 +49,7 @@ def test_folded_and_plain_detector_agree(name: str, frozen: int) -> None:
     assert ((fast_boxes - boxes).abs() < 5e-4 * sides).all()
     with torch.enable_grad():  # with the prefix folded and the tail plain
         logits, _ = detector(pictures())
-    assert torch.allclose(logits.softmax(-1), scores, atol=1e-4)
+    assert torch.allclose(logits.softmax(-1), scores, atol=5e-4)
 
 
 def test_figures_do_not_depend_on_autocast_or_the_prefix_precision() -> None:

@@ -155,10 +155,16 @@ def fail(error: BaseException) -> NoReturn:
     sys.exit(FAILED)
 
 
-def run_program(program: Callable[[list[str]], None], doc: str | None) -> None:
-    """Print the module's text for --help, turn input errors into one line and exit code 2."""
+def run_program(
+    program: Callable[[list[str]], None], doc: str | None, *, bare: bool = False
+) -> None:
+    """Print the module's text for --help, turn input errors into one line and exit code 2.
+
+    Args:
+        bare: whether the program has something to do without any argument.
+    """
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if (not arguments and not bare) or arguments[:1] in (["-h"], ["--help"]):
         print((doc or "").strip())
         sys.exit(0 if arguments else FAILED)
     try:

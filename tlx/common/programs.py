@@ -34,6 +34,7 @@ PROGRAMS = {
         "train a picture classifier, or take it elsewhere", (), ("export", "maixpy")
     ),
     "capture": Program("collect pictures for a data set from a camera or a video"),
+    "models": Program("list backbones and detectors, and what each block costs"),
     "doctor": Program("say what is here, what is missing, and what to install"),
     "cache": Program("list and clear what is cached", ("list", "clear")),
     "completion": Program(

@@ -34,6 +34,8 @@ def candidates(line: str) -> list[str]:
     if "=" in word:
         return _values(word, keys)
     spoken = [] if given else [*program.commands, *program.programs]
+    if name == "models" and not given:  # `timm` needs a model's name
+        spoken = [each for each in composed_keys("train")["backbone"] if each != "timm"]
     taken = {argument.partition("=")[0] for argument in given}
     return _starting(word, [*spoken, *(f"{key}=" for key in keys if key not in taken)])
 

@@ -40,17 +40,15 @@ def weights() -> dict[str, Any]:
     """What `backbone.weights=auto` would take of each backbone; nothing is downloaded."""
     import tlx.models.backbones  # noqa: F401  registers them
     from tlx.models.backbones.base import BACKBONES
+    from tlx.models.catalog import weights_of
 
-    found = {}
-    for name, spec in sorted(BACKBONES.items()):
-        places = [source.installed() for source in spec.sources]
-        file = next((place for place in places if place), None)
-        found[name] = {
-            "file": str(file) if file else None,
-            "advice": [source.advice for source in spec.sources],
+    return {
+        name: {
+            **weights_of(spec),
             "downloads": any(source.download for source in spec.sources),
         }
-    return found
+        for name, spec in sorted(BACKBONES.items())
+    }
 
 
 def caches(cache_dir: str) -> dict[str, Any]:
