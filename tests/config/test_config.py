@@ -19,7 +19,7 @@ from tlx.config.identity import fingerprint, run_label
 from tlx.config.typed import plain
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.models.backbones.base import backbone_spec
-from tlx.models.detectors.ssd.heads import EXTRA_NAMES
+from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 
 CONF = conf_dir()
 FILES = sorted(p.relative_to(CONF) for p in CONF.rglob("*.yaml"))

@@ -11,7 +11,7 @@ from tlx.freeze.depth import frozen_blocks
 from tlx.freeze.policies.base import Phase
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.detectors.ssd.boxes import decode
-from tlx.models.detectors.ssd.heads import EXTRA_NAMES
+from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 
 
 def test_folded_copies_are_no_part_of_the_detector() -> None:

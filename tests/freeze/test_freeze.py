@@ -21,7 +21,7 @@ from tlx.freeze.policies.two_phase import TwoPhase
 from tlx.freeze.proof import frozen_hash
 from tlx.models.backbones.base import BACKBONES, backbone_spec
 from tlx.models.backbones.weights import SCRATCH, resolve
-from tlx.models.detectors.ssd.heads import EXTRA_NAMES
+from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.training.run import run
 

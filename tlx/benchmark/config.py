@@ -18,6 +18,10 @@ from tlx.models.detector import detector_class
 LEAST_SIDE = 96  # px, as for training: below it the smallest maps vanish
 
 
+DETECTOR_KEYS = ("neck", "head", "width", "depth", "norm")
+"""Keys of the `detector` group that are keys here too."""
+
+
 @dataclass
 class TrainBenchmark:
     policies: str = "none,4,8,all"
@@ -37,8 +41,11 @@ class TrainBenchmark:
     runs: bool = True
     loader_pictures: int = 16
     detector: str = "ssd"
+    neck: str = "extras"
     head: str = "ssd"
     width: int = 128
+    depth: int = 4
+    norm: str = "auto"
     seed: int = 0
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")
     output: str = "benchmark"
@@ -62,7 +69,8 @@ def checked_policies(cfg: TrainBenchmark) -> dict[str, int]:
         raise ConfigError(f"policies={cfg.policies} lacks none, which the others are compared with")
     detector = detector_class(cfg.detector)
     spec = detector.backbone_for(backbone_spec(cfg.backbone))
-    return {label: frozen_blocks(label, spec, detector.own_blocks) for label in labels}
+    own = detector.blocks_behind(vars(cfg))
+    return {label: frozen_blocks(label, spec, own) for label in labels}
 
 
 def chosen_device(cfg: TrainBenchmark) -> torch.device:

@@ -21,7 +21,7 @@ from torch import Tensor
 from tlx.benchmark.arms import CACHED, Maker, Slot
 from tlx.benchmark.batches import load_batches, read_data
 from tlx.benchmark.child import in_child
-from tlx.benchmark.config import TrainBenchmark, chosen_device, data_config
+from tlx.benchmark.config import DETECTOR_KEYS, TrainBenchmark, chosen_device, data_config
 from tlx.benchmark.networks import PlainArm
 from tlx.benchmark.rows import REFERENCE
 from tlx.benchmark.step import LEARNING_RATE, Stepper
@@ -119,8 +119,7 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) 
         "freeze": slot.policy,
         "seed": cfg.seed,
         "detector.name": cfg.detector,
-        "detector.head": cfg.head,
-        "detector.width": cfg.width,
+        **{f"detector.{key}": getattr(cfg, key) for key in DETECTOR_KEYS},
         "detector.input_size": cfg.input_size,
         "trainer.batch_size": cfg.batch_size,
         "trainer.threads": cfg.threads,

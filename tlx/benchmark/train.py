@@ -6,7 +6,8 @@ Usage
   policies         freeze values, with none among them (default none,4,8,all)
   backbone         of the detector (default mobilenet_v1; random weights)
   detector         around it (default ssd)
-  head, width      of the detector, as detector.head and detector.width (default ssd; 128)
+  neck, head, width, depth, norm   of the detector, as detector.neck … detector.norm
+                   (default extras; ssd; 128; 4; auto)
   input_size       pixels (default 300)
   batch_size       pictures a step (default 24)
   rounds           timed steps of every arm (default 10)

@@ -57,7 +57,7 @@ def _keys(words: list[str]) -> Mapping[str, list[str]]:
         return {**{key: keys[key] for key in of_data}, "output": []}
     found = {key: YES_OR_NO if truth else [] for key, truth in keys_of(module).items()}
     if "policies" in found:
-        found["policies"] = [*FREEZE, "heads"]
+        found["policies"] = [*FREEZE, "neck"]
     return {key: choices for key, choices in found.items() if key not in commands}
 
 

@@ -30,7 +30,7 @@ def composed_keys(program: str) -> Mapping[str, list[str]]:
     keys |= {key: choices for key, choices in checks.items() if key in keys}
     for group in _groups("config.yaml", f"task/{task}.yaml"):
         keys[group] = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-    keys["freeze"] = [*FREEZE, "scratch", *(["heads"] if task == "detect" else [])]
+    keys["freeze"] = [*FREEZE, "scratch", *(["neck"] if task == "detect" else [])]
     return {key: choices for key, choices in keys.items() if not key.endswith(".name")}
 
 

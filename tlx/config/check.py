@@ -64,11 +64,14 @@ _RANGES: _Ranges = {
 }
 _DETECT_CHOICES = {
     "trainer.select_by": ("map", "map_50", "map_75"),
-    "detector.head": ("ssd", "hidden"),
+    "detector.neck": ("none", "extras", "fpn", "fpnlite"),
+    "detector.head": ("ssd", "ssd_1x1", "ssdlite", "hidden", "shared"),
+    "detector.norm": ("auto", "batch", "none"),
 }
 _DETECT_RANGES: _Ranges = {
     "detector.input_size": (96, None),  # below it the smallest maps vanish
     "detector.width": (8, 1024),
+    "detector.depth": (1, 8),
     "detector.min_negatives": (0, None),
     "detector.score_threshold": (0, 1),
     "detector.nms_iou": (0, 1),
@@ -106,13 +109,8 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     _check_values(cfg, _DETECT_CHOICES, _DETECT_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
     detector = detector_class(cfg.detector.name)
-    spec, own = detector.backbone_for(backbone_spec(cfg.backbone.name)), detector.own_blocks
-    if cfg.trainer.batch_size < detector.least_batch and not cfg.trainer.freeze_bn:
-        raise ConfigError(
-            f"trainer.batch_size={cfg.trainer.batch_size}: detector={detector.name} has batch norm "
-            f"on a map of one cell, and needs {detector.least_batch} pictures or more; or "
-            "trainer.freeze_bn=true"
-        )
+    spec = detector.backbone_for(backbone_spec(cfg.backbone.name))
+    own = detector.blocks_behind(vars(cfg.detector))
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "
@@ -131,7 +129,7 @@ def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
     def blocks_of(value: Any) -> int:
         if freeze_label(value) == "heads":
             raise ConfigError(
-                "freeze=heads is for detectors; freeze=all leaves a classifier its head"
+                "freeze=neck is for detectors; freeze=all leaves a classifier its head"
             )
         return frozen_blocks(value, spec)
 

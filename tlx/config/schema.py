@@ -43,8 +43,11 @@ class DataConfig:
 class DetectorConfig:
     name: str = "ssd"
     # What earlier runs had, whose configuration says nothing of it; conf/detector has today's.
-    head: str = "ssd"  # ssd: 3x3 on each map; hidden: a normalised hidden layer before it
-    width: int = 128  # channels of the hidden layer
+    neck: str = "extras"  # none, extras, fpn, fpnlite: the blocks behind the backbone
+    head: str = "ssd"  # ssd (3x3 on each map), ssd_1x1, ssdlite, hidden, shared
+    width: int = 128  # channels of hidden layers, pyramid and towers
+    depth: int = 4  # convolutions of a tower, with head=shared
+    norm: str = "auto"  # of the maps that heads read: auto, batch, none
     input_size: int = MISSING
     min_negatives: int = 3
     score_threshold: float = 0.01

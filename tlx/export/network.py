@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tlx.models.detector import Detector
-from tlx.models.fold import folded
 from tlx.models.fold_norm import depthwise
+from tlx.models.inference import for_inference, run_blocks
 from tlx.models.normalisation import Normalisation
 
 
@@ -34,7 +34,7 @@ class ExportNetwork(nn.Module):
         own = Normalisation.of(detector)
         self.adapt = nn.Identity() if normalisation == own else change(normalisation, own)
         self.taps = sorted(detector.taps)
-        self.blocks = nn.ModuleList(folded(block) for _, block in detector.trunk())
+        self.blocks = nn.ModuleList(for_inference(block) for _, block in detector.trunk())
         self.heads, decoder = detector.export_parts()
         self.eval().requires_grad_(False).cpu().to(memory_format=torch.contiguous_format)
         if half:
@@ -44,12 +44,7 @@ class ExportNetwork(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """float32 (1, 3, S, S) -> scores (1, P, C), unclipped corner-form boxes (1, P, 4)."""
         x = self.adapt(x.half() if self.half_precision else x)
-        maps = []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in self.taps:
-                maps.append(x)
-        logits, boxes = self.heads(maps)
+        logits, boxes = self.heads(run_blocks(self.blocks, self.taps, x))
         if self.half_precision:
             logits, boxes = logits.float(), boxes.float()
         scores, corners = self.decoder(logits, boxes)

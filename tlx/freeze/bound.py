@@ -16,6 +16,7 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from tlx.freeze.policies.base import Phase
+from tlx.models.inference import Neck
 from tlx.models.trunk import TrunkNetwork
 
 
@@ -50,10 +51,14 @@ def measure_cost(network: TrunkNetwork) -> Cost:
     network.eval()
     device = network.mean.device
     x = torch.zeros(1, 3, network.input_size, network.input_size, device=device)
-    macs, maps = [], []
+    macs: list[int] = []
+    maps: list[torch.Tensor] = []
     for index, (_, block) in enumerate(network.trunk()):
         with FlopCounterMode(display=False) as counter:
-            x = block(x)
+            if isinstance(block, Neck):
+                maps = block(maps)
+            else:
+                x = block(x)
         macs.append(counter.get_total_flops() // 2)
         if index in network.taps:
             maps.append(x)

@@ -13,20 +13,21 @@ from tlx.common.errors import ConfigError
 if TYPE_CHECKING:
     from tlx.models.backbones.base import BackboneSpec
 
-SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, or heads"
+SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, or neck"
 
 
 def freeze_label(value: Any) -> str:
-    """One spelling per meaning: ``4`` and ``'4'`` are the same run."""
-    return str(value).strip()
+    """One spelling per meaning: ``4`` and ``'4'`` are the same run, ``neck`` and ``heads`` too."""
+    label = str(value).strip()
+    return "heads" if label == "neck" else label
 
 
 def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()) -> int:
     """How many leading blocks of the trunk (backbone, then the detector's) `freeze=value` freezes.
 
-    ``none`` 0; ``N`` N + 1; a block's name up to and with it; ``all`` the backbone; ``heads`` the
-    backbone and `own_blocks`, the detector's, so that only the prediction heads train. Anything
-    else is a `ConfigError` that lists the blocks.
+    ``none`` 0; ``N`` N + 1; a block's name up to and with it; ``all`` the backbone; ``neck`` the
+    backbone and the neck, which are `own_blocks` of the detector, so that only the heads train
+    (``heads`` says the same). Anything else is a `ConfigError` that lists the blocks.
     """
     label = freeze_label(value)
     if label == "none":

@@ -54,7 +54,6 @@ class Detector(TrunkNetwork, ABC):
         options: keys of the `detector` group that it is built with, as keyword arguments whose
             defaults are what a checkpoint means that says nothing of them.
         built_with: their values, for the checkpoint.
-        least_batch: pictures that batch norm needs to train, 2 where a map is of one value.
         priors: (P, 4) centre form, 0..1 of the input: where each output looks. It follows from the
             configuration, so checkpoints do not carry it.
     """
@@ -62,7 +61,6 @@ class Detector(TrunkNetwork, ABC):
     name: ClassVar[str]
     own_blocks: ClassVar[tuple[str, ...]]
     options: ClassVar[tuple[str, ...]] = ()
-    least_batch: ClassVar[int] = 1
     priors: Tensor
 
     def __init__(
@@ -80,6 +78,11 @@ class Detector(TrunkNetwork, ABC):
         Raises `ConfigError` for a backbone that the detector cannot stand on.
         """
         return spec
+
+    @classmethod
+    def blocks_behind(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """`own_blocks` of a detector with these `options`, where they depend on them."""
+        return cls.own_blocks
 
     @abstractmethod
     def loss(

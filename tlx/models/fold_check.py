@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tlx.common.errors import FreezeError
-from tlx.models.fold import folded
+from tlx.models.inference import Neck, for_inference
 from tlx.models.trunk import TrunkNetwork
 
 # Relative L2 error of a block's output. Rounding moves it by about 3e-7 in float32 and by .01 in
@@ -33,10 +33,19 @@ class FoldCheck:
     def __init__(self, network: TrunkNetwork) -> None:
         side, generator = network.input_size, torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (_PICTURES, 3, side, side), generator=generator)
-        self.outputs: list[Tensor] = [(images - network.mean.cpu()) / network.std.cpu()]
-        for _, block in network.trunk():
+        x = (images - network.mean.cpu()) / network.std.cpu()
+        # Of each block: what it is given and what it makes of it; of a neck those are lists.
+        self.given: list[list[Tensor]] = []
+        self.outputs: list[list[Tensor]] = []
+        tapped: list[Tensor] = []
+        for index, (_, block) in enumerate(network.trunk()):
             plain = deepcopy(block).cpu().eval()
-            self.outputs.append(plain(self.outputs[-1]))
+            joins = isinstance(block, Neck)
+            self.given.append(tapped if joins else [x])
+            self.outputs.append(plain(tapped) if joins else [plain(x)])
+            x = self.outputs[-1][-1]
+            if index in network.taps:
+                tapped = [*tapped, x]
 
     @torch.no_grad()
     def compare(self, network: TrunkNetwork, dtypes: set[torch.dtype]) -> dict[str, float]:
@@ -46,15 +55,16 @@ class FoldCheck:
         """
         largest = {dtype: 0.0 for dtype in sorted(dtypes, key=str)}
         for place, (name, block) in enumerate(network.trunk()):
-            given, expected = self.outputs[place], self.outputs[place + 1]
+            given, expected = self.given[place], self.outputs[place]
             variants: list[tuple[nn.Module, torch.dtype]] = [
-                (folded(block).cpu().to(dtype), dtype) for dtype in largest
+                (for_inference(block).cpu().to(dtype), dtype) for dtype in largest
             ]
             if network.bn_frozen:  # folded in place too, for training
                 variants.append((deepcopy(block).cpu().eval(), torch.float32))
             for variant, dtype in variants:
-                values = variant(given.to(dtype))
-                off = _off(values, expected) if values.shape == expected.shape else float("inf")
+                inputs = [x.to(dtype) for x in given]
+                values = variant(inputs) if isinstance(block, Neck) else [variant(*inputs)]
+                off = max(map(_off, values, expected))
                 # Written so that NaN, which is no number, is a fault too.
                 if not off <= TOLERANCES[dtype]:
                     raise FreezeError(
@@ -68,7 +78,9 @@ class FoldCheck:
 
 
 def _off(values: Tensor, exact: Tensor) -> float:
-    """Relative L2 error; that of an output of zeros is absolute."""
+    """Relative L2 error; that of an output of zeros is absolute, infinite for another shape."""
+    if values.shape != exact.shape:
+        return float("inf")
     reference = exact.double()
     norm = float(reference.norm())
     return float((values.double() - reference).norm()) / (norm or 1.0)

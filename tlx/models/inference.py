@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,41 @@ from torch import Tensor, nn
 from tlx.models.fold import folded
 
 Versions = tuple[tuple[int, int], ...]
+
+
+class Neck(nn.Module):
+    """A block that joins the maps tapped before it; the last of its trunk.
+
+    Its `forward` takes the list of tapped maps, largest first, and gives the list that the heads
+    read.
+    """
+
+    def for_inference(self) -> nn.Module:
+        """A copy in inference mode, with batch norms folded; it is a `Neck` too."""
+        return folded(self)
+
+
+def run_blocks(
+    blocks: Iterable[nn.Module], keep: Collection[int], x: Tensor, maps: Iterable[Tensor] = ()
+) -> list[Tensor]:
+    """Consecutive blocks of a trunk on `x` -> `maps` and the outputs of the kept ones, in order.
+
+    Where the last of them is a `Neck`: what it makes of those.
+    """
+    found = list(maps)
+    for index, block in enumerate(blocks):
+        if isinstance(block, Neck):
+            found = block(found)
+        else:
+            x = block(x)
+            if index in keep:
+                found.append(x)
+    return found
+
+
+def for_inference(block: nn.Module) -> nn.Module:
+    """A folded copy of a block of the trunk."""
+    return block.for_inference() if isinstance(block, Neck) else folded(block)
 
 
 class InferenceBlocks:
@@ -35,20 +70,16 @@ class InferenceBlocks:
         self._made_from: Versions | None = None
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) -> the outputs of the kept blocks, in order, in this object's precision.
+    def __call__(self, x: Tensor, maps: Iterable[Tensor] = ()) -> list[Tensor]:
+        """`run_blocks` of the copies, in this object's precision.
 
         Autocast is off inside: it would convert the weights again in every step.
         """
         self._refresh()
-        outputs = []
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.dtype)
-            for index, block in enumerate(self._copies):
-                x = block(x)
-                if index in self.keep:
-                    outputs.append(x)
-        return outputs
+            return run_blocks(
+                self._copies, self.keep, x.to(self.dtype), [m.to(self.dtype) for m in maps]
+            )
 
     def forget(self) -> None:
         """Fold anew at the next call: fused optimizers write weights without leaving a trace."""
@@ -67,7 +98,7 @@ class InferenceBlocks:
         versions = self.versions()
         if versions != self._made_from:
             self._copies = [
-                folded(block).to(dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                for_inference(block).to(dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 for block in self.originals
             ]
             self._made_from = versions

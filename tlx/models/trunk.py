@@ -8,6 +8,7 @@ run over the rest.
 from __future__ import annotations
 
 import logging
+from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -17,7 +18,7 @@ from tlx.common.errors import WeightsError
 from tlx.models.backbones.base import BackboneSpec, Conventions, StateDict
 from tlx.models.backbones.weights import Pretrained
 from tlx.models.frozen_bn import fold_frozen_batch_norm
-from tlx.models.inference import InferenceBlocks
+from tlx.models.inference import InferenceBlocks, Neck, run_blocks
 
 if TYPE_CHECKING:  # in `typing` from Python 3.11 on
     from typing_extensions import Self
@@ -91,7 +92,11 @@ class TrunkNetwork(nn.Module):
             block.requires_grad_(index >= frozen)
         self.heads.requires_grad_(True)
         if self.bn_frozen:
-            bn_inference = len(blocks)
+            # Of the blocks behind the backbone only those that came with their statistics: a batch
+            # norm that keeps the ones it was made with normalises nothing.
+            names = [name for name, _ in self.trunk()]
+            behind = takewhile(self.loaded.__contains__, names[len(self.backbone.blocks) :])
+            bn_inference = len(self.backbone.blocks) + len(list(behind))
             for parameter in self.batch_norm_parameters():
                 parameter.requires_grad_(False)
         self.frozen, self.bn_inference = frozen, bn_inference
@@ -107,7 +112,7 @@ class TrunkNetwork(nn.Module):
         self.train(self.training)
 
     def trunk(self) -> list[tuple[str, nn.Module]]:
-        """Backbone blocks, then extra blocks, by name."""
+        """Backbone blocks, then extra blocks, by name; a neck is the last of them."""
         return [*self.backbone.blocks.items(), *self.extras.items()]
 
     def load_pretrained(self, pretrained: Pretrained) -> None:
@@ -206,22 +211,32 @@ class TrunkNetwork(nn.Module):
 
     def eval_maps(self, outputs: list[Tensor]) -> list[Tensor]:
         """`tail` as inference computes it, from what `eval_outputs` returned."""
-        tapped = [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
-        return tapped + self.eval_tail(outputs[-1])
+        if self._joined():
+            return outputs
+        return self.eval_tail(outputs[-1], self._tapped(outputs))
 
     def prefix(self, x: Tensor) -> list[Tensor]:
-        """Normalised input -> the outputs of the blocks in `boundary`; [x] if nothing is frozen."""
+        """Normalised input -> the outputs of the blocks in `boundary`; [x] if nothing is frozen.
+
+        With a frozen neck: its maps, which are all that the heads read.
+        """
         return self.train_prefix(x) if self.frozen else [x]
 
     def tail(self, outputs: list[Tensor]) -> list[Tensor]:
-        """What `prefix` returned -> the tapped feature maps."""
-        maps = [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
-        x = outputs[-1]
-        for index, (_, block) in enumerate(self.trunk()[self.frozen :], start=self.frozen):
-            x = block(x)
-            if index in self.taps:
-                maps.append(x)
-        return maps
+        """What `prefix` returned -> the feature maps for the heads."""
+        if self._joined():
+            return outputs
+        blocks = [block for _, block in self.trunk()[self.frozen :]]
+        keep = {t - self.frozen for t in self.taps}
+        return run_blocks(blocks, keep, outputs[-1], self._tapped(outputs))
+
+    def _joined(self) -> bool:
+        """Whether the prefix ends with a neck."""
+        blocks = self.trunk()
+        return self.frozen == len(blocks) and isinstance(blocks[-1][1], Neck)
+
+    def _tapped(self, outputs: list[Tensor]) -> list[Tensor]:
+        return [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of what trains; the frozen prefix stays in inference mode whoever calls.

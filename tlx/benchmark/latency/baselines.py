@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tlx.benchmark.latency.pipeline import CANDIDATES, Pipeline, read
 from tlx.config.schema import DetectorConfig
 from tlx.models.detector import Detector
+from tlx.models.inference import run_blocks
 from tlx.models.postprocess import select
 from tlx.runtime.postprocess import Found
 from tlx.runtime.preprocess import resize
@@ -40,12 +41,7 @@ class PlainNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised (N, 3, S, S) -> logits (N, P, C), box outputs (N, P, 4)."""
-        maps = []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in self.taps:
-                maps.append(x)
-        logits, offsets = self.heads(maps)
+        logits, offsets = self.heads(run_blocks(self.blocks, self.taps, x))
         return logits, offsets
 
 

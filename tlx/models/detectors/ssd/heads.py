@@ -1,144 +1,111 @@
-"""The parts of SSD behind the backbone: extra feature maps and the prediction heads."""
+"""SSD's prediction heads: for every map one predictor of classes and one of box offsets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL
+from tlx.models.detectors.ssd.export_parts import ExportHeads
+from tlx.models.detectors.ssd.layers import Hidden, MapNorm, Projection
+from tlx.models.fold import folded
+from tlx.models.fold_norm import as_convolution
 
-# (1x1 reduction, 3x3 stride-2 output) channels of the four extra maps, as in mb1-ssd.
-EXTRA_CHANNELS = ((256, 512), (128, 256), (128, 256), (128, 256))
-EXTRA_NAMES = tuple(f"extra_{i}" for i in range(1, len(EXTRA_CHANNELS) + 1))
-
-
-class ExtraBlock(nn.Module):
-    """1x1 then 3x3 stride-2 convolution, ReLU after each, no batch norm."""
-
-    def __init__(self, cin: int, middle: int, cout: int) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(cin, middle, 1)
-        self.expand = nn.Conv2d(middle, cout, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, cin, H, W) -> (N, cout, ceil(H/2), ceil(W/2))."""
-        return F.relu(self.expand(F.relu(self.reduce(x))))
+Predictor = Callable[[int, int], nn.Module]
+"""Channels of a map and outputs a cell -> the layer that predicts them."""
 
 
-def make_extras(cin: int) -> nn.ModuleDict:
-    """The four extra blocks on top of the backbone's last map."""
-    blocks = {}
-    for name, (middle, cout) in zip(EXTRA_NAMES, EXTRA_CHANNELS, strict=True):
-        blocks[name] = ExtraBlock(cin, middle, cout)
-        cin = cout
-    return nn.ModuleDict(blocks)
+def convolution(kernel: int) -> Predictor:
+    """One convolution, as SSD's paper has it (3x3), or as TensorFlow's SSD (1x1)."""
+    return lambda cin, cout: nn.Conv2d(cin, cout, kernel, padding=kernel // 2)
 
 
-class MapNorm(nn.BatchNorm2d):
-    """A batch norm that takes its stored statistics where a map has one value a channel.
+class Separable(nn.Module):
+    """SSDLite's predictor: 3x3 depthwise, batch norm, ReLU6, 1x1 (Sandler et al. 2018, sec. 6.2).
 
-    The deepest map is one pixel, so that a batch of one picture has nothing to take them from.
+    `momentum` as torchvision's `ssdlite320_mobilenet_v3_large` has it.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(x)
-
-
-class Hidden(nn.Module):
-    """A map normalised, projected to `width` channels, normalised again, ReLU.
-
-    Maps of a backbone that was not made for the heads differ in scale by an order of magnitude and
-    have few directions that matter: 3x3 heads on them alone are starved, most of all where the
-    backbone is frozen and cannot adapt (Vasconcelos et al. 2022, arXiv:2204.00484, find frozen
-    backbones as good as trained ones where the parts behind them have capacity).
-    """
-
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
-        self.norm = MapNorm(channels)
-        self.project = nn.Conv2d(channels, width, 1, bias=False)
-        self.project_norm = MapNorm(width)
+        self.depthwise = nn.Conv2d(cin, cin, 3, padding=1, groups=cin, bias=False)
+        self.bn = MapNorm(cin, eps=1e-3, momentum=0.03)
+        self.act = nn.ReLU6()
+        self.project = nn.Conv2d(cin, cout, 1)
+        nn.init.kaiming_normal_(self.depthwise.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, width, H, W)."""
-        return F.relu(self.project_norm(self.project(self.norm(x))))
+        """(N, cin, H, W) -> (N, cout, H, W)."""
+        return self.project(self.act(self.bn(self.depthwise(x))))
 
 
 class Heads(nn.Module):
-    """A convolution per feature map for classes and one for box offsets.
+    """Predictors of classes and box offsets for each feature map.
 
     Args:
-        channels: of each feature map. classes: background included.
-        anchors: per cell of each map; None: `ANCHORS_PER_CELL` everywhere.
-        kernel: side of the convolutions, odd.
-        normalize: how many of the first maps are normalised first. Linear bottlenecks end without
-            an activation, on scales that differ by an order of magnitude between layers; heads on
+        channels: of each feature map. columns: of the logits. anchors: per cell of each map.
+        predictor: makes the layers that predict.
+        norms: for the first maps, layers that normalise them: linear bottlenecks end without an
+            activation, on scales that differ by an order of magnitude between layers, and heads on
             such maps start with useless logits (SSD normalises conv4_3 for the same reason,
             sec. 3.1 of the paper).
-        hidden: channels of a hidden layer before the convolutions, which normalises all maps; 0:
-            none.
+        hidden: a layer for each map that changes its channels, or none.
     """
 
     def __init__(
-        self, channels: list[int], classes: int, normalize: int = 0, hidden: int = 0, *,
-        anchors: list[int] | None = None, kernel: int = 3,
+        self, channels: Sequence[int], columns: int, anchors: Sequence[int],
+        predictor: Predictor, *, norms: Sequence[nn.Module] = (), hidden: Sequence[Projection] = (),
     ) -> None:  # fmt: skip
         super().__init__()
-        self.classes = classes
-        self.hidden = nn.ModuleList(Hidden(c, hidden) for c in channels if hidden)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels[:normalize] if not hidden)
-        anchors = anchors or [ANCHORS_PER_CELL] * len(channels)
-        counts = [(hidden or c, n) for c, n in zip(channels, anchors, strict=True)]
-        self.classify = nn.ModuleList(
-            nn.Conv2d(c, n * classes, kernel, padding=kernel // 2) for c, n in counts
-        )
-        self.regress = nn.ModuleList(
-            nn.Conv2d(c, n * 4, kernel, padding=kernel // 2) for c, n in counts
-        )
+        self.columns = columns
+        self.hidden, self.norms = nn.ModuleList(hidden), nn.ModuleList(norms)
+        if hidden:
+            channels = [layer.project.out_channels for layer in hidden]
+        counts = list(zip(channels, anchors, strict=True))
+        self.classify = nn.ModuleList(predictor(c, n * columns) for c, n in counts)
+        self.regress = nn.ModuleList(predictor(c, n * 4) for c, n in counts)
+        for predictors in (self.classify, self.regress):
+            initialize_predictors(predictors)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Maps -> logits (N, P, classes) and offsets (N, P, 4); order row, column, anchor."""
-        maps = (
-            [layer(x) for layer, x in zip(self.hidden, maps, strict=True)] if self.hidden else maps
-        )
+        """Maps -> logits (N, P, columns) and offsets (N, P, 4); order row, column, anchor."""
+        if self.hidden:
+            maps = [layer(x) for layer, x in zip(self.hidden, maps, strict=True)]
         normed = [norm(x) for norm, x in zip(self.norms, maps, strict=False)]
         maps = normed + maps[len(normed) :]
         logits = [
-            _flatten(head(x), self.classes) for head, x in zip(self.classify, maps, strict=True)
+            rows_of_cells(head(x), self.columns)
+            for head, x in zip(self.classify, maps, strict=True)
         ]
-        offsets = [_flatten(head(x), 4) for head, x in zip(self.regress, maps, strict=True)]
+        offsets = [rows_of_cells(head(x), 4) for head, x in zip(self.regress, maps, strict=True)]
         return torch.cat(logits, 1), torch.cat(offsets, 1)
 
+    def exported(self) -> ExportHeads:
+        """The same as a plain feed-forward module of a batch of one, batch norm folded."""
+        prepare: list[nn.Module] = [nn.Identity() for _ in self.classify]
+        for place, layer in enumerate(self.hidden):
+            assert isinstance(layer, Projection)
+            prepare[place] = layer.exported()
+        for place, norm in enumerate(self.norms):
+            plain = as_convolution(norm) if isinstance(norm, nn.BatchNorm2d) else folded(norm)
+            prepare[place] = nn.Sequential(prepare[place], plain)
+        classify, regress = ([folded(p) for p in ps] for ps in (self.classify, self.regress))
+        return ExportHeads(prepare, classify, regress, self.columns)
 
-def _flatten(x: Tensor, width: int) -> Tensor:
+
+def rows_of_cells(x: Tensor, width: int) -> Tensor:
+    """(N, anchors * width, H, W) -> (N, H * W * anchors, width)."""
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, width)
 
 
-def initialize_extras(extras: nn.ModuleDict) -> None:
-    """He initialisation (arXiv:1502.01852): four ReLU blocks deep, the maps keep their scale."""
-    for layer in extras.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            _zero_bias(layer)
-
-
-def initialize_heads(heads: Heads) -> None:
-    """Small weights: every prior starts undecided, so early steps do not shake the trunk."""
-    for last in (*heads.classify, *heads.regress):
-        assert isinstance(last, nn.Conv2d)
+def initialize_predictors(predictors: nn.ModuleList) -> None:
+    """Small weights at the end: every prior starts undecided, and the trunk is not shaken."""
+    for predictor in predictors:
+        last = [layer for layer in predictor.modules() if isinstance(layer, nn.Conv2d)][-1]
         nn.init.normal_(last.weight, std=0.01)
-        _zero_bias(last)
-    for layer in heads.hidden.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
 
 
-def _zero_bias(layer: nn.Conv2d) -> None:
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+__all__ = ["Heads", "Hidden", "Predictor", "Separable", "convolution", "rows_of_cells"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,30 +9,25 @@ from torch import Tensor
 from tlx.models.detector import Targets
 from tlx.models.detectors.ssd.boxes import corner_form, encode
 from tlx.models.detectors.ssd.matcher import match
+from tlx.models.detectors.ssd.scores import SOFTMAX, Scores
 
 NEGATIVES_PER_POSITIVE = 3
-
-CrossEntropy = Callable[[Tensor, Tensor], Tensor]
-"""Logits (B, P, C) and classes (B, P) -> the classification loss of every prior, (B, P)."""
-
-
-def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """One class a prior, the background being one of them."""
-    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
 
 def multibox_loss(
     logits: Tensor, offsets: Tensor, targets: Targets, priors: Tensor, *, min_negatives: int = 0,
-    cross_entropy: CrossEntropy = softmax_cross_entropy,
+    scores: Scores = SOFTMAX,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Classification and localisation loss of a batch, both divided by its number of positives.
 
     Args:
-        logits: (B, P, C), column 0 is background. offsets: (B, P, 4). priors: (P, 4) centre form.
+        logits: (B, P, C), of the columns that `scores` has. offsets: (B, P, 4).
+        priors: (P, 4) centre form.
         min_negatives: hard negatives taken from an image with no positive prior. The reference
             takes three per positive, so a picture without objects teaches it nothing; with
             ``min_negatives=3`` such a picture weighs as much as one with a single positive.
-        cross_entropy: the classification loss, which also ranks the negatives.
+        scores: whose classification loss is taken; where it mines, of the positives and of the
+            negatives of highest loss, three per positive.
 
     Returns:
         ``{"loss", "classification", "localization"}``, finite scalars for any targets.
@@ -43,7 +36,7 @@ def multibox_loss(
     matched = match(targets.boxes, targets.labels > 0, corner_form(priors))
     positive = matched >= 0
     return multibox_loss_on_matches(
-        logits, offsets, targets, priors, matched, positive, min_negatives, cross_entropy
+        logits, offsets, targets, priors, matched, positive, min_negatives, scores
     )
 
 
@@ -55,12 +48,14 @@ def multibox_loss_on_matches(
     matched: Tensor,
     positive: Tensor,
     min_negatives: int = 0,
-    cross_entropy: CrossEntropy = softmax_cross_entropy,
+    scores: Scores = SOFTMAX,
 ) -> dict[str, Tensor]:
     """`multibox_loss` for given matches (B, P), so that matching and loss are tested apart."""
     labels, boxes = _gather_targets(targets, matched, positive)
-    entropy = cross_entropy(logits, labels)
-    counted = positive | hard_negatives(entropy.detach(), positive, min_negatives)
+    entropy = scores.loss(logits, labels)
+    counted = torch.ones_like(positive)
+    if scores.mines:
+        counted = positive | hard_negatives(entropy.detach(), positive, min_negatives)
 
     # Selected by index, not by a product with a mask: 0 * inf would be NaN.
     localization = F.smooth_l1_loss(
@@ -86,9 +81,9 @@ def _gather_targets(targets: Targets, matched: Tensor, positive: Tensor) -> tupl
     return labels, boxes
 
 
-def hard_negatives(cross_entropy: Tensor, positive: Tensor, min_negatives: int) -> Tensor:
+def hard_negatives(loss: Tensor, positive: Tensor, min_negatives: int) -> Tensor:
     """The background priors of highest loss, three per positive in each image: bool (B, P)."""
     wanted = (NEGATIVES_PER_POSITIVE * positive.sum(1, keepdim=True)).clamp_min(min_negatives)
-    ranked = cross_entropy.masked_fill(positive, -torch.inf).argsort(dim=1, descending=True)
+    ranked = loss.masked_fill(positive, -torch.inf).argsort(dim=1, descending=True)
     rank = ranked.argsort(dim=1)
     return (rank < wanted) & ~positive

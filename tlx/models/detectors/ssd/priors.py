@@ -37,13 +37,18 @@ def prior_maps(input_size: int, cells: list[int]) -> list[PriorMap]:
 
     At 300 px it is the table of the mb1-ssd reference; at any other size, or where the maps are
     others (VGG-16's first is at stride 8), the sides run from 20 to 90 % of the input in equal
-    steps, the first map from 10 %, as pytorch-ssd computes them.
+    steps, the first map from 10 %, as pytorch-ssd computes them. With fewer than three maps they
+    run from 10 to 90 % in equal steps.
     """
     if input_size == 300 and cells == _CELLS_300:
         rows = zip(cells, _STEPS_300, _TABLE_300, strict=True)
         return [PriorMap(n, step, low, high) for n, step, (low, high) in rows]
-    step = (90 - 20) // (len(cells) - 2)
-    percent = [10] + [20 + i * step for i in range(len(cells))]
+    maps = len(cells)
+    if maps > 2:
+        step = (90 - 20) // (maps - 2)
+        percent = [10] + [20 + i * step for i in range(maps)]
+    else:
+        percent = [10 + i * 80 // maps for i in range(maps + 1)]
     return [
         PriorMap(n, math.ceil(input_size / n), input_size * low / 100, input_size * high / 100)
         for n, low, high in zip(cells, percent, percent[1:], strict=False)

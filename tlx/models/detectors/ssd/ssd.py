@@ -1,91 +1,124 @@
-"""SSD (Liu et al. 2016) on a backbone of named blocks; its trunk ends with the extra maps."""
+"""SSD (Liu et al. 2016) on a backbone of named blocks, put together of a neck and heads."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from tlx.models.backbones.base import BackboneSpec, Conventions
-from tlx.models.detector import Detector, Raw, Targets, register
-from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE, decode
-from tlx.models.detectors.ssd.export_parts import ExportDecoder, ExportHeads
-from tlx.models.detectors.ssd.heads import (
-    EXTRA_CHANNELS,
-    EXTRA_NAMES,
-    Heads,
-    initialize_extras,
-    initialize_heads,
-    make_extras,
-)
-from tlx.models.detectors.ssd.loss import multibox_loss
-from tlx.models.detectors.ssd.priors import cells_of_maps, make_priors
+from tlx.models.detector import register
+from tlx.models.detectors.ssd import fpn
+from tlx.models.detectors.ssd.extras import EXTRA_CHANNELS, EXTRA_NAMES, make_extras
+from tlx.models.detectors.ssd.heads import Heads, Separable, convolution
+from tlx.models.detectors.ssd.layers import Hidden, MapNorm
+from tlx.models.detectors.ssd.multibox import MultiBox
+from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL, cells_of_maps, make_priors
+from tlx.models.detectors.ssd.scores import FOCAL
+from tlx.models.detectors.ssd.shared import SharedHeads
 
-HEADS = ("ssd", "hidden")
+NECKS = {"none": (), "extras": EXTRA_NAMES, "fpn": (fpn.NAME,), "fpnlite": (fpn.NAME,)}
+"""Names of the trunk's blocks behind the backbone, by the neck."""
+PREDICTORS = {
+    "ssd": convolution(3), "ssd_1x1": convolution(1), "ssdlite": Separable,
+    "hidden": convolution(3),
+}  # fmt: skip
+HEADS = (*PREDICTORS, "shared")
+NORMS = ("auto", "batch", "none")
 
 
 @register
-class SSD(Detector):
-    """SSD with six maps, 3x3 heads and the priors of mb1-ssd.
+class SSD(MultiBox):
+    """SSD with a choice of necks and heads; by default six maps, 3x3 heads, priors of mb1-ssd.
 
     Args:
-        head: `ssd`: on the maps as they are; `hidden`: on a hidden layer of `width` channels.
+        neck: `extras`: four extra maps behind the backbone; `none`: the backbone's maps only;
+            `fpn`: a feature pyramid of five maps; `fpnlite`: one of separable convolutions.
+        head: `ssd`: 3x3 convolutions; `ssd_1x1`; `ssdlite`: separable ones; `hidden`: 3x3 behind a
+            hidden layer for each map; `shared`: two towers that all maps share, with focal loss.
+        width: channels of the hidden layers, of the pyramid and of the towers.
+        depth: convolutions of a tower (`shared`).
+        norm: of the maps that the heads read. `auto`: batch norm before a hidden layer, and on maps
+            of a backbone that end without an activation; `batch`: on all; `none`: on none.
     """
 
     name = "ssd"
     own_blocks = EXTRA_NAMES
-    options = ("head", "width")
-    heads: Heads
+    options = ("neck", "head", "width", "depth", "norm")
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {
+        "neck": "extras", "head": "ssd", "width": 128, "depth": 4, "norm": "auto",
+    }  # fmt: skip
 
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int,
-        head: str = "ssd", width: int = 128,
+        neck: str = "extras", head: str = "ssd", width: int = 128, depth: int = 4,
+        norm: str = "auto",
     ) -> None:  # fmt: skip
         super().__init__(spec, conventions, classes, input_size)
-        if head not in HEADS:
-            raise ValueError(f"detector.head={head} is none of {', '.join(HEADS)}")
-        self.built_with = {"head": head} | ({"width": width} if head == "hidden" else {})
-        self.extras = make_extras(self.backbone.channels[-1])
-        taps = self.backbone.taps
-        channels = [self.backbone.channels[t] for t in taps] + [c for _, c in EXTRA_CHANNELS]
-        normalize = len(taps) if self.backbone.linear_taps else 0
-        self.heads = Heads(channels, classes + 1, normalize, width if head == "hidden" else 0)
-        blocks = len(self.backbone.blocks)
-        self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
-        initialize_extras(self.extras)
-        initialize_heads(self.heads)
-        # Priors follow from configuration, so checkpoints do not carry them.
-        strides = (self.backbone.strides[t] for t in taps)
-        priors = make_priors(input_size, cells_of_maps(input_size, strides, len(self.extras)))
-        self.register_buffer("priors", priors, persistent=False)
-        self._complete()
+        given: dict[str, Any] = {
+            "neck": neck,
+            "head": head,
+            "width": width,
+            "depth": depth,
+            "norm": norm,
+        }
+        _check(given)
+        self.built_with = {k: v for k, v in given.items() if v != self.DEFAULTS[k] or k == "head"}
+        channels, priors, anchors = self._make_neck(neck, width)
+        if head == "shared":
+            self.scores = FOCAL  # type: ignore[misc]
+            separable = neck == "fpnlite"
+            heads: nn.Module = SharedHeads(
+                channels, classes, anchors, width=width, depth=depth, separable=separable
+            )
+        else:
+            pyramid = neck.startswith("fpn")
+            linear = 0 if pyramid or not self.backbone.linear_taps else len(self.backbone.taps)
+            normed = {"auto": linear, "batch": len(channels), "none": 0}[norm]
+            hidden = [Hidden(c, width, norm_first=norm != "none") for c in channels]
+            heads = Heads(
+                channels, classes + 1, [anchors] * len(channels), PREDICTORS[head],
+                norms=[] if head == "hidden" else [MapNorm(c) for c in channels[:normed]],
+                hidden=hidden if head == "hidden" else [],
+            )  # fmt: skip
+        self._assemble(heads, priors)
 
-    def loss(
-        self, maps: list[Tensor], targets: Targets, *, min_negatives: int = 0
-    ) -> dict[str, Tensor]:
-        """The multibox loss."""
-        logits, offsets = self.heads(maps)
-        return multibox_loss(logits, offsets, targets, self.priors, min_negatives=min_negatives)
+    @classmethod
+    def blocks_behind(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Of the neck."""
+        return NECKS[options.get("neck", "extras")]
 
-    def decode(self, raw: Raw) -> tuple[Tensor, Tensor]:
-        """Softmax, and offsets from the priors."""
-        logits, offsets = raw
-        return logits.float().softmax(-1), decode(offsets.float(), self.priors)
+    def _make_neck(self, neck: str, width: int) -> tuple[list[int], Tensor, int]:
+        """Build the blocks behind the backbone; channels of the maps, priors, anchors of a cell."""
+        backbone, size = self.backbone, self.input_size
+        if neck in ("fpn", "fpnlite"):
+            taps = fpn.pyramid_taps(backbone)
+            cells = cells_of_maps(size, fpn.STRIDES, fpn.COARSE)
+            channels = [backbone.channels[t] for t in taps]
+            pyramid = fpn.FPN(channels, cells[: len(taps)], width, separable=neck == "fpnlite")
+            self.extras[fpn.NAME] = pyramid
+            self.taps = set(taps)
+            anchors = fpn.pyramid_anchors(size, cells)
+            return [width] * len(cells), anchors, fpn.ANCHORS_PER_CELL
+        channels = [backbone.channels[t] for t in backbone.taps]
+        blocks = len(backbone.blocks)
+        self.taps = set(backbone.taps)
+        if neck == "extras":
+            self.extras = make_extras(backbone.channels[-1])
+            self.taps |= set(range(blocks, blocks + len(self.extras)))
+            channels += [c for _, c in EXTRA_CHANNELS]
+        strides = [backbone.strides[t] for t in backbone.taps]
+        cells = cells_of_maps(size, strides, len(self.extras))
+        return channels, make_priors(size, cells), ANCHORS_PER_CELL
 
-    def export_parts(self) -> tuple[nn.Module, nn.Module]:
-        """Convolutions row by row; the arithmetic of softmax and box decoding."""
-        return ExportHeads(self.heads), ExportDecoder(self.priors)
 
-    def describe(self) -> dict[str, Any]:
-        """Priors by digest, and the variances of the box coding."""
-        return describe_boxes(self.priors)
-
-
-def describe_boxes(priors: Tensor) -> dict[str, Any]:
-    """What decodes the offsets of an SSD, in plain values."""
-    digest = hashlib.sha256(priors.cpu().numpy().astype("<f4").tobytes()).hexdigest()
-    return {
-        "priors": {"count": len(priors), "sha256": digest},
-        "variances": [CENTER_VARIANCE, SIZE_VARIANCE],
-    }
+def _check(options: Mapping[str, Any]) -> None:
+    """Of a configuration they are checked before; a checkpoint's may be anybody's."""
+    for key, known in (("neck", NECKS), ("head", HEADS), ("norm", NORMS)):
+        if options[key] not in known:
+            raise ValueError(f"detector.{key}={options[key]} is none of {', '.join(known)}")
+    for key, most in (("width", 1024), ("depth", 8)):
+        value = options[key]
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"detector.{key}={value} is no number from 1 to {most}")

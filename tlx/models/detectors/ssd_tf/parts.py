@@ -1,15 +1,13 @@
-"""The blocks behind the backbone, and the scores, of TensorFlow's SSD."""
+"""The blocks behind the backbone of TensorFlow's SSD."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tlx.models.backbones.base import Conventions
 from tlx.models.backbones.mobilenet_v1 import ConvBN
-from tlx.models.detectors.ssd.export_parts import ExportDecoder
-from tlx.models.detectors.ssd.heads import EXTRA_NAMES
+from tlx.models.detectors.ssd.extras import EXTRA_NAMES
+from tlx.models.detectors.ssd.layers import MapNorm
 
 # (1x1 reduction, 3x3 stride-2 output) channels: `multi_resolution_feature_maps` in
 # `models/feature_map_generators.py`, of layer depths 512, 256, 256, 128.
@@ -23,6 +21,8 @@ class ExtraBlock(nn.Module):
         super().__init__()
         self.reduce = ConvBN(cin, middle, 1, 1, 1, conventions)
         self.expand = ConvBN(middle, cout, 3, 2, 1, conventions)
+        for layer in (self.reduce, self.expand):  # the last maps may be one cell
+            layer.bn = MapNorm(layer.bn.num_features, eps=conventions.bn_eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, H, W) -> (N, cout, ceil(H/2), ceil(W/2))."""
@@ -39,21 +39,3 @@ def make_extras(cin: int, conventions: Conventions) -> nn.ModuleDict:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return blocks
-
-
-def sigmoid_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Every class by itself, the background too, summed over the classes.
-
-    `WeightedSigmoidClassificationLoss` in `core/losses.py`; the target of a prior without an object
-    is the background (`unmatched_class_label` in `meta_architectures/ssd_meta_arch.py`).
-    """
-    wanted = F.one_hot(labels, logits.shape[2]).to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(2)
-
-
-class SigmoidDecoder(ExportDecoder):
-    """A sigmoid for each class, and box decoding."""
-
-    def scores(self, logits: Tensor) -> Tensor:
-        """Of all classes, the background first; they do not sum to 1."""
-        return torch.sigmoid(logits)
