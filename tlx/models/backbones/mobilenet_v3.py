@@ -26,6 +26,7 @@ from torchvision.models import (
 from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 
 from tlx.common.errors import WeightsError
+from tlx.models.backbones import torchvision_detection
 from tlx.models.backbones.base import (
     Backbone,
     BackboneSpec,
@@ -115,10 +116,9 @@ class _Layout:
         return out, IMAGENET
 
     def from_torchvision_detection(self, state: StateDict) -> tuple[StateDict, Conventions] | None:
-        """The backbone of torchvision's `ssdlite320_mobilenet_v3_large`, with either tail.
+        """torchvision's `ssdlite320_mobilenet_v3_large`, with either tail, extra maps and heads.
 
-        Its features are in two parts, cut behind the expansion of the bottleneck of stride 32; its
-        extra maps and heads are not the backbone's.
+        Its features are in two parts, cut behind the expansion of the bottleneck of stride 32.
         """
         tail = f"backbone.features.1.{len(self.blocks) - 1 - self.deepest}.0.weight"
         if f"backbone.features.0.{self.deepest}.0.weight" not in state or tail not in state:
@@ -130,7 +130,8 @@ class _Layout:
                 f"the last convolution has {state[tail].shape[0]} channels: this is a {other}, "
                 f"take backbone={other}"
             )
-        out: StateDict = {}
+        heads = {"0.0": "depthwise", "0.1": "bn", "1": "project"}
+        out = torchvision_detection.behind(state, first=0, extras={}, heads=heads)
         for key, value in state.items():
             if not key.startswith("backbone.features."):
                 continue

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 
 from tlx.common.errors import WeightsError
+from tlx.models.backbones import torchvision_detection
 from tlx.models.backbones.base import Backbone, BackboneSpec, Conventions, StateDict, register
 from tlx.models.backbones.sources import torch_hub
 
@@ -137,7 +138,7 @@ def _prefixed(block: str, tensors: tuple[Tensor, Tensor]) -> StateDict:
 
 
 def from_torchvision_detection(state: StateDict) -> tuple[StateDict, Conventions] | None:
-    """The backbone of torchvision's `ssd300_vgg16`; its L2 norm, extra maps and heads are not."""
+    """torchvision's `ssd300_vgg16`: backbone, extra maps, L2 norm and heads."""
     if "backbone.scale_weight" not in state or "backbone.extra.0.7.1.weight" not in state:
         return None
     before = BLOCKS.index(_POOLED_BEFORE)
@@ -146,7 +147,9 @@ def from_torchvision_detection(state: StateDict) -> tuple[StateDict, Conventions
     homes |= {
         f"backbone.extra.0.{n}": name for n, name in zip(behind, BLOCKS[before:], strict=True)
     }
-    return _renamed(state, homes), CAFFE
+    names = {"0": "reduce", "2": "expand"}
+    behind_it = torchvision_detection.behind(state, first=1, extras=names, heads={})
+    return _renamed(state, homes) | behind_it, CAFFE
 
 
 def from_ssd_pytorch(state: StateDict) -> tuple[StateDict, Conventions] | None:
