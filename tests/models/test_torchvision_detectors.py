@@ -39,7 +39,7 @@ def reference(make: Callable[..., Any]) -> Any:
         elif isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     with torch.no_grad():
-        net(list(pictures(1, 320) / 255))
+        net(list(pictures(2, 320) / 255))
     net.eval()
     outputs = net.backbone(net.transform([pictures(1, 320)[0] / 255])[0].tensors)
     with torch.no_grad():
