@@ -27,9 +27,14 @@ CASES = [
 def reference(make: Callable[..., Any]) -> Any:
     """torchvision's network with random weights, whose scores and boxes are spread."""
     torch.manual_seed(0)
-    options = {"score_thresh": 0.3, "nms_thresh": 0.45, "topk_candidates": 10**6}
+    options = {
+        "score_thresh": 0.3,
+        "nms_thresh": 0.45,
+        "topk_candidates": 10**6,
+        "detections_per_img": 100,
+    }
     net = make(
-        weights=None, weights_backbone=None, num_classes=CLASSES + 1, detections_per_img=100, **options
+        weights=None, weights_backbone=None, num_classes=CLASSES + 1, **options
     ).eval()  # fmt: skip
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -112,5 +117,3 @@ def test_of_other_classes_all_but_the_class_predictors_is_taken(
     ours: Any = detector.heads.regress[0]
     last = [m for m in theirs.modules() if isinstance(m, nn.Conv2d)][-1]
     assert torch.equal(getattr(ours, "project", ours).weight, last.weight)
-
-

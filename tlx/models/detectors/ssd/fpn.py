@@ -20,8 +20,8 @@ from tlx.models.backbones.base import Backbone
 from tlx.models.detectors.ssd.layers import ConvNorm, Projection
 from tlx.models.inference import Neck
 
-STRIDES = (8, 16, 32)  # of the backbone's maps that are joined
-COARSE = 2  # further maps, each half of the one before
+STRIDES = (8, 16, 32)  # of the backbone's maps that are joined, as far as it has them
+MAPS = 5  # with the further ones, each half of the one before
 NAME = "fpn"
 
 # `multiscale_anchor_generator` of the zoo's configurations.
@@ -46,12 +46,13 @@ class FPN(Neck):
         self.cells = tuple(cells)
         self.lateral = nn.ModuleList(Projection(c, width) for c in channels)
         self.smooth = nn.ModuleList(ConvNorm(width, width, separable=separable) for _ in channels)
+        more = range(MAPS - len(channels))
         self.coarse = nn.ModuleList(
-            ConvNorm(width, width, stride=2, separable=separable) for _ in range(COARSE)
+            ConvNorm(width, width, stride=2, separable=separable) for _ in more
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Three maps (N, C_i, cells_i, cells_i) -> five (N, width, ...), largest first."""
+        """The backbone's maps (N, C_i, cells_i, cells_i) -> `MAPS` of `width` channels."""
         joined = [layer(x) for layer, x in zip(self.lateral, maps, strict=True)]
         for place in reversed(range(len(joined) - 1)):
             side = self.cells[place]  # no size read from the graph: exported files have constants
@@ -69,17 +70,17 @@ class FPN(Neck):
 
 
 def pyramid_taps(backbone: Backbone) -> list[int]:
-    """The last block of each of `STRIDES`; a `ConfigError` for a backbone that lacks one."""
-    taps = []
-    for stride in STRIDES:
-        blocks = [i for i, s in enumerate(backbone.strides) if s == stride]
-        if not blocks:
-            raise ConfigError(
-                f"detector.neck=fpn needs a map of stride {stride}, which this backbone lacks; "
-                "detector.neck=extras takes any"
-            )
-        taps.append(blocks[-1])
-    return taps
+    """The last block of each of `STRIDES`; VGG-16, as SSD has it, ends at 16.
+
+    Raises `ConfigError` for a backbone without a map of stride 8.
+    """
+    last = {stride: index for index, stride in enumerate(backbone.strides)}
+    if STRIDES[0] not in last:
+        raise ConfigError(
+            f"detector.neck=fpn needs a map of stride {STRIDES[0]}, which this backbone lacks; "
+            "detector.neck=extras takes any"
+        )
+    return [last[stride] for stride in STRIDES if stride in last]
 
 
 def pyramid_anchors(input_size: int, cells: Sequence[int]) -> Tensor:

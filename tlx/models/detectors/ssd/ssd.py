@@ -94,7 +94,8 @@ class SSD(MultiBox):
         backbone, size = self.backbone, self.input_size
         if neck in ("fpn", "fpnlite"):
             taps = fpn.pyramid_taps(backbone)
-            cells = cells_of_maps(size, fpn.STRIDES, fpn.COARSE)
+            strides = fpn.STRIDES[: len(taps)]
+            cells = cells_of_maps(size, strides, fpn.MAPS - len(taps))
             channels = [backbone.channels[t] for t in taps]
             pyramid = fpn.FPN(channels, cells[: len(taps)], width, separable=neck == "fpnlite")
             self.extras[fpn.NAME] = pyramid
@@ -108,8 +109,7 @@ class SSD(MultiBox):
             self.extras = make_extras(backbone.channels[-1])
             self.taps |= set(range(blocks, blocks + len(self.extras)))
             channels += [c for _, c in EXTRA_CHANNELS]
-        strides = [backbone.strides[t] for t in backbone.taps]
-        cells = cells_of_maps(size, strides, len(self.extras))
+        cells = cells_of_maps(size, (backbone.strides[t] for t in backbone.taps), len(self.extras))
         return channels, make_priors(size, cells), ANCHORS_PER_CELL
 
 
