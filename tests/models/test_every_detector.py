@@ -37,7 +37,10 @@ DETECTORS, BACKBONES = names("detector"), names("backbone")
 POLICIES, DEPTHS = names("policy"), ("none", "4", "8", "all")
 MORE = {"timm": ("backbone.model=resnet18",)}
 # Detectors of one family of backbones; what they do not stand on is refused in words.
-ONLY = {"ssd_tf": {"mobilenet_v1", "mobilenet_v2"}, "ssd300_vgg16": {"vgg16"}}
+ONLY = {
+    "ssd_tf": {"mobilenet_v1", "mobilenet_v2"}, "ssd300_vgg16": {"vgg16"},
+    "mb2_ssd_lite": {"mobilenet_v2"},
+}  # fmt: skip
 SIZES = {"ssd300_vgg16": 257}  # whose last map vanishes below
 PAIRS = list(itertools.product(DETECTORS, BACKBONES))
 STEPS = 2
@@ -145,7 +148,8 @@ def test_frozen_counts_grow_with_depth(detector: str, compose_config: Compose) -
     assert counts[-1] == sum(cost.parameters[:-1]), "neck leaves the heads, and no more"
 
 
-ONE_BACKBONE = {"ssd300_vgg16": "vgg16", "ssdlite320": "mobilenet_v2"}
+ONE_BACKBONE = {"ssd300_vgg16": "vgg16", "ssdlite320": "mobilenet_v2",
+                "mb2_ssd_lite": "mobilenet_v2"}  # fmt: skip
 SLOW = {"ssd300_vgg16": pytest.mark.slow, "ssd_fpn_640": pytest.mark.slow}  # by their MACs
 
 

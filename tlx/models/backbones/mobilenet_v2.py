@@ -35,6 +35,9 @@ from tlx.models.backbones.sources import torch_hub
 
 BLOCKS = ("stem", *(f"bottleneck_{i}" for i in range(1, 18)))
 TAPS = (13, 17)  # 96 channels at stride 16, 320 at stride 32
+PYTORCH_SSD = Conventions(
+    mean=(127 / 255,) * 3, std=(128 / 255,) * 3, bn_eps=1e-5, activation="relu6"
+)
 IMAGENET = Conventions(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), bn_eps=1e-5)
 
 _SPLIT = 14  # the block that goes to stride 32
@@ -88,6 +91,33 @@ def from_tf_detection(state: StateDict) -> tuple[StateDict, Conventions] | None:
     return (found, tf_detection.CONVENTIONS) if found else None
 
 
+def from_pytorch_ssd(state: StateDict) -> tuple[StateDict, Conventions] | None:
+    """The mb2-ssd-lite layout of pytorch-ssd: base net, extras and heads."""
+    if "base_net.18.0.weight" not in state or "base_net.2.conv.0.weight" not in state:
+        return None
+    # Its layers of a block count activations too: those of torchvision's nested ones.
+    nested = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
+    first = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}  # bottleneck_1 does not expand
+    predictor = {"0": "depthwise", "1": "bn", "3": "project"}
+    heads = {"classification_headers": "classify", "regression_headers": "regress"}
+    names, out = (*BLOCKS, LAST), {}
+    for key, value in state.items():
+        root, number, *rest = key.split(".")
+        if root == "base_net":
+            home = f"backbone.blocks.{names[int(number)]}"
+            if rest[0] == "conv":
+                layers = first if number == "1" else nested
+                rest = ["conv", layers[rest[1]], *rest[2:]]
+        elif root == "extras":
+            home = f"extras.extra_{int(number) + 1}"
+            rest = ["conv", nested[rest[1]], *rest[2:]]
+        else:
+            home = f"heads.{heads[root]}.{number}"
+            rest = [predictor[rest[0]], *rest[1:]] if len(rest) > 1 else rest
+        out[".".join([home, *rest])] = value
+    return out, PYTORCH_SSD
+
+
 def _of_scope(layer: str) -> tf_detection.Place | None:
     """`expanded_conv_3/depthwise` -> where its convolution and its batch norm are here."""
     if layer in ("Conv", "Conv_1"):
@@ -129,7 +159,7 @@ SPEC = register(
         build=build,
         conventions=IMAGENET,
         sources=(torch_hub(MobileNet_V2_Weights.IMAGENET1K_V2.url),),
-        converters=(from_torchvision, from_tf_detection),
+        converters=(from_torchvision, from_tf_detection, from_pytorch_ssd),
         paddings=PADDINGS,
         adopt=joined,
     )

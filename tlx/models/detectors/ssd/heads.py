@@ -24,13 +24,17 @@ def convolution(kernel: int) -> Predictor:
 class Separable(nn.Module):
     """SSDLite's predictor: 3x3 depthwise, batch norm, ReLU6, 1x1 (Sandler et al. 2018, sec. 6.2).
 
-    `momentum` as torchvision's `ssdlite320_mobilenet_v3_large` has it.
+    Args:
+        bias: of the depthwise convolution. eps, momentum: of the batch norm; by default as
+            torchvision's `ssdlite320_mobilenet_v3_large` has them.
     """
 
-    def __init__(self, cin: int, cout: int) -> None:
+    def __init__(
+        self, cin: int, cout: int, *, bias: bool = False, eps: float = 1e-3, momentum: float = 0.03
+    ) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(cin, cin, 3, padding=1, groups=cin, bias=False)
-        self.bn = MapNorm(cin, eps=1e-3, momentum=0.03)
+        self.depthwise = nn.Conv2d(cin, cin, 3, padding=1, groups=cin, bias=bias)
+        self.bn = MapNorm(cin, eps=eps, momentum=momentum)
         self.act = nn.ReLU6()
         self.project = nn.Conv2d(cin, cout, 1)
         nn.init.kaiming_normal_(self.depthwise.weight, nonlinearity="relu")
