@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Compose
-from tlx.config.identity import fingerprint, settings
+from tlx.config.check import conf_dir
+from tlx.config.identity import fingerprint, run_label, settings
 from tlx.config.schema import SCHEMAS, ClassifyConfig, Config, FoldersConfig, TrainerConfig
 from tlx.config.typed import plain
+from tlx.records.arms import arm_key, arm_settings
 
 # As version 0.2.0 gave them, before there was a rule for later keys.
 PINNED = {
@@ -36,6 +38,27 @@ def test_fingerprints_are_those_of_earlier_versions(
     overrides: str, compose_config: Compose
 ) -> None:
     assert fingerprint(plain(compose_config(*overrides.split()))) == PINNED[overrides]
+
+
+def test_the_short_key_of_weights_makes_the_same_run(compose_config: Compose) -> None:
+    long = compose_config("backbone.weights=scratch", "cache.views=4",
+                          "trainer.precision=bf16-mixed")  # fmt: skip
+    short = compose_config("weights=scratch", "cache.views=4", "trainer.precision=bf16-mixed")
+    assert short.backbone.weights == "scratch"
+    assert run_label(plain(short)) == run_label(plain(long))
+    assert fingerprint(plain(short)) == PINNED[
+        "backbone.weights=scratch cache.views=4 trainer.precision=bf16-mixed"
+    ]
+    assert arm_key(arm_settings(plain(short))) == arm_key(arm_settings(plain(long)))
+    elsewhere = compose_config("task=classify", "weights=a.pth")
+    assert elsewhere.backbone.weights == "a.pth"
+
+
+def test_every_backbone_takes_the_short_key_over() -> None:
+    files = sorted((conf_dir() / "backbone").glob("*.yaml"))
+    assert len(files) > 3
+    for file in files:
+        assert "\nweights: ${weights}\n" in file.read_text("utf-8"), file
 
 
 @pytest.mark.parametrize("overrides", PINNED_CLASSIFY)

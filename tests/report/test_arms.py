@@ -199,11 +199,11 @@ def test_runs_without_their_configuration_join_no_arm_that_has_one(
 
 def test_one_file_at_two_places_is_one_arm(compose_config: Compose, tmp_path: Path) -> None:
     records = []
-    for seed, place in enumerate(("/a/w.pth", "/mnt/w.pth")):
+    for seed, place in enumerate(("/a/w.pth", "/mnt/w.pth", "net@coco")):
         cfg = compose_config("freeze=4", f"seed={seed}", f"backbone.weights={place}")
         records.append(configured(cfg) | {"weights": {"source": place, "sha256": "ab" * 32}})
     (row,) = compared(tmp_path, *records).rows
-    assert (row.arm.label, len(row.arm.records)) == ("freeze=4", 2)
+    assert (row.arm.label, len(row.arm.records)) == ("freeze=4", 3)
 
 
 def test_a_repeated_seed_counts_once_wherever_its_weights_lay(

@@ -19,6 +19,7 @@ from tlx.config.schema import CACHE_DTYPES, ClassifyConfig, Config, RunConfig
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import AUTO, SCRATCH
 from tlx.models.detector import detector_class
 
 
@@ -159,13 +160,20 @@ def _value(cfg: RunConfig, key: str) -> Any:
 
 def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, ...]:
     """The phases of `freeze` and `policy`; `blocks_of` turns a freeze value into blocks."""
+    # The from-scratch arm of a sweep is spelled `backbone.weights=scratch`, whatever its files say.
+    if cfg.weights not in (AUTO, cfg.backbone.weights) and cfg.backbone.weights != SCRATCH:
+        raise ConfigError(
+            f"weights={cfg.weights} and backbone.weights={cfg.backbone.weights} say two things: "
+            "leave one out (a file of conf/backbone of your own takes the first over with "
+            "`weights: ${weights}`)"
+        )
     frozen = blocks_of(cfg.freeze)
-    if cfg.backbone.weights == "scratch" and frozen:
+    if cfg.backbone.weights == SCRATCH and frozen:
         raise ConfigError(
             f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
             "weights; a baseline from scratch is freeze=none"
         )
-    if cfg.backbone.weights == "scratch" and cfg.trainer.freeze_bn:
+    if cfg.backbone.weights == SCRATCH and cfg.trainer.freeze_bn:
         raise ConfigError(
             "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
         )

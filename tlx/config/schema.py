@@ -14,7 +14,7 @@ CACHE_DTYPES = ("f32", "f16", "u8")
 class BackboneConfig:
     name: str = MISSING
     model: str | None = None  # of a family (timm), whose `name` then holds it
-    weights: str = "auto"  # auto, scratch, or a path
+    weights: str = "auto"  # auto, scratch, a file, a run's folder, a published name
 
 
 @dataclass
@@ -104,6 +104,7 @@ class RunConfig:
 
     task: str = MISSING
     freeze: Any = "none"
+    weights: str = "auto"  # where the network starts; `backbone.weights` takes it over
     seed: int = 0
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     policy: dict[str, Any] = field(default_factory=dict)  # its schema is the policy's own class

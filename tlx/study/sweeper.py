@@ -32,7 +32,7 @@ def from_scratch(job: Job) -> Job:
     values = [o.partition("=")[2].strip("'\"") for o in job if key_of(o) == "freeze"]
     if SCRATCH not in values:
         return job
-    kept = [o for o in job if key_of(o) not in ("freeze", "backbone.weights")]
+    kept = [o for o in job if key_of(o) not in ("freeze", "weights", "backbone.weights")]
     return [*kept, "freeze=none", f"backbone.weights={SCRATCH}"]
 
 

@@ -216,7 +216,7 @@ def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, An
         if (
             content is not None
             and isinstance(value, str)
-            and (key != "backbone.weights" or "/" in value)
+            and (key != "backbone.weights" or "/" in value or "@" in value)
         ):
             found[key] = places.setdefault((key, content), value)
     return found

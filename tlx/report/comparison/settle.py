@@ -53,7 +53,7 @@ def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
 def _names_all(records: Sequence[Record], values: dict[str, Any]) -> bool:
     """Whether the sweep makes the depth of every run; a folder can hold runs of several sweeps."""
     named = {value.strip(" '\"") for value in str(values.get("freeze", "none")).split(",")}
-    weights = str(values.get("backbone.weights"))
+    weights = str(values.get("backbone.weights", values.get("weights")))
     return all(
         record.freeze in named or (record.scratch and "scratch" in named | set(weights.split(",")))
         for record in records
