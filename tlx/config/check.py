@@ -21,6 +21,8 @@ from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import AUTO, SCRATCH
 from tlx.models.detector import detector_class
+from tlx.starts import published
+from tlx.starts.fetch import refuse_other_backbone
 
 
 def conf_dir() -> Path:
@@ -167,6 +169,8 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, .
             "leave one out (a file of conf/backbone of your own takes the first over with "
             "`weights: ${weights}`)"
         )
+    if published.is_name(cfg.backbone.weights):
+        refuse_other_backbone(published.find(cfg.backbone.weights), cfg.backbone.name)
     frozen = blocks_of(cfg.freeze)
     if cfg.backbone.weights == SCRATCH and frozen:
         raise ConfigError(

