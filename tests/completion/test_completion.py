@@ -26,6 +26,9 @@ from tlx.completion.help_keys import help_keys, keys_of
 from tlx.completion.shells import SHELLS
 from tlx.config.composition import _known_keys
 from tlx.config.schema import Config
+from tlx.starts.published import PUBLISHED
+
+SSD = [name for name in PUBLISHED if name.startswith("s")]
 
 MOBILENETS = [
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_large_reduced",
@@ -58,6 +61,12 @@ MOBILENETS = [
         ("tlx cache cl", ["clear"]),
         ("tlx models ef", ["efficientnet_lite0"]),
         ("tlx models resnet18 js", ["json="]),
+        ("tlx weights ", ["list", "fetch"]),
+        ("tlx weights list ", ["backbone=", "json="]),
+        ("tlx weights list json=t", ["json=true"]),
+        ("tlx weights fetch ssd_mobilenet_v1@", ["ssd_mobilenet_v1@coco", "ssd_mobilenet_v1@voc"]),
+        ("tlx train weights=s", ["weights=scratch", *(f"weights={name}" for name in SSD)]),
+        ("tlx classify backbone.weights=mob", ["backbone.weights=mobilenet_v2@imagenet"]),
         ("tlx nonsense ", []),
         ("tlx", [*PROGRAMS, "--help", "--version"]),
     ],
@@ -84,6 +93,7 @@ CONFIGURED = {
     "capture": "tlx.capture:CaptureConfig",
     "cache": "tlx.cache:CacheProgramConfig",
     "models": "tlx.models.__main__:ModelsConfig",
+    "weights": "tlx.weights.__main__:WeightsConfig",
     "export": "tlx.export.__main__:ExportConfig",
     "classify.export": "tlx.classify.export:ExportConfig",
     "benchmark.train": "tlx.benchmark.config:TrainBenchmark",
@@ -201,6 +211,8 @@ def test_bash_replaces_what_stands_behind_the_equals_sign(
     assert completed("tlx rep", "tlx", "rep") == ["report"]
     assert completed("tlx train data=y", "tlx", "train", "data", "=", "y") == ["yolo"]
     assert completed("tlx data check data=", "tlx", "data", "check", "data", "=")[0] == "auto"
+    line = "tlx train weights=ssd_mobilenet_v1@v"
+    assert completed(line, "tlx", "train", "weights", "=", "ssd_mobilenet_v1", "@", "v") == ["voc"]
     assert completed("tlx report runs/x to_w", "tlx", "report", "runs/x", "to_w") == ["to_wandb="]
 
 

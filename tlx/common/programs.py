@@ -37,6 +37,7 @@ PROGRAMS = {
     "models": Program("list backbones and detectors, and what each block costs"),
     "doctor": Program("say what is here, what is missing, and what to install"),
     "cache": Program("list and clear what is cached", ("list", "clear")),
+    "weights": Program("list published weights to start from, and fetch them", ("list", "fetch")),
     "completion": Program(
         "complete programs, keys and choices in a shell", ("bash", "zsh", "fish")
     ),

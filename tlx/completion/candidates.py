@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tlx.common.programs import PROGRAMS, module_of
 from tlx.completion.composed_keys import FREEZE, YES_OR_NO, composed_keys
 from tlx.completion.help_keys import keys_of
+from tlx.starts.published import PUBLISHED
 
 COMPOSED = ("train", "classify")
 FLAGS = ["--help", "--multirun", "--cfg", "--resolve", "--config-dir"]  # of Hydra, those in use
@@ -36,6 +37,8 @@ def candidates(line: str) -> list[str]:
     spoken = [] if given else [*program.commands, *program.programs]
     if name == "models" and not given:  # `timm` needs a model's name
         spoken = [each for each in composed_keys("train")["backbone"] if each != "timm"]
+    if words[:2] == ["weights", "fetch"]:
+        spoken, keys = [start for start in PUBLISHED if start not in given], {}
     taken = {argument.partition("=")[0] for argument in given}
     return _starting(word, [*spoken, *(f"{key}=" for key in keys if key not in taken)])
 

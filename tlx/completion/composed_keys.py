@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from tlx.completion.help_keys import PACKAGE, literal
+from tlx.starts.published import PUBLISHED
 
 YES_OR_NO = ["true", "false"]
 FREEZE = ["none", "4", "8", "all"]
@@ -31,6 +32,7 @@ def composed_keys(program: str) -> Mapping[str, list[str]]:
     for group in _groups("config.yaml", f"task/{task}.yaml"):
         keys[group] = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
     keys["freeze"] = [*FREEZE, "scratch", *(["neck"] if task == "detect" else [])]
+    keys["weights"] = keys["backbone.weights"] = ["auto", "scratch", *PUBLISHED]
     return {key: choices for key, choices in keys.items() if not key.endswith(".name")}
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-# The shell that reads `=` and `:` as ends of a word replaces only what stands behind them.
+# The shell that reads `=`, `:` and `@` as ends of a word replaces only what stands behind them.
 BASH = r"""_tlx() {
-    local line="${COMP_LINE:0:COMP_POINT}" breaks="${COMP_WORDBREAKS//[^=:]/}" cut="" IFS=$'\n'
+    local line="${COMP_LINE:0:COMP_POINT}" breaks="${COMP_WORDBREAKS//[^=:@]/}" cut="" IFS=$'\n'
     local typed="${line##*[[:space:]]}"
     [[ -n $breaks && $typed == *[$breaks]* ]] && cut="${typed%"${typed##*[$breaks]}"}"
     COMPREPLY=($("${COMP_WORDS[0]}" completion words "$line" 2>/dev/null))

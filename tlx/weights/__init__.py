@@ -1,0 +1,1 @@
+"""The program `tlx weights`: published checkpoints to start from."""
