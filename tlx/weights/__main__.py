@@ -107,9 +107,8 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(listed, indent=2))
     elif listed:
         print(overview(listed))
-        print(
-            f"kept in {place()}; `tlx weights fetch NAME` fetches one; weights=NAME of a run does it by itself"
-        )
+        print(f"kept in {place()}")
+        print("`tlx weights fetch NAME` fetches one; weights=NAME of a run does it by itself")
     else:
         print(f"nothing is published here for backbone={cfg.backbone}")
 
