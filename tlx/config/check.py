@@ -15,6 +15,7 @@ import tlx.models.backbones
 import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.errors import ConfigError, first_line
 from tlx.common.typos import unknown_choice
+from tlx.config.conventions import check_conventions
 from tlx.config.schema import CACHE_DTYPES, ClassifyConfig, Config, RunConfig
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
@@ -113,6 +114,7 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
     detector = detector_class(cfg.detector.name)
     spec = detector.backbone_for(backbone_spec(cfg.backbone.name))
+    check_conventions(cfg.backbone, spec)
     own = detector.blocks_behind(vars(cfg.detector))
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
@@ -128,6 +130,7 @@ def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
     _check_values(cfg, _CLASSIFY_CHOICES, _CLASSIFY_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
     spec = backbone_spec(cfg.backbone.name)
+    check_conventions(cfg.backbone, spec)
 
     def blocks_of(value: Any) -> int:
         if freeze_label(value) == "heads":

@@ -15,6 +15,12 @@ class BackboneConfig:
     name: str = MISSING
     model: str | None = None  # of a family (timm), whose `name` then holds it
     weights: str = "auto"  # auto, scratch, a file, a run's folder, a published name
+    # What the weights expect of the network; null: as their layout says.
+    mean: list[float] | None = None  # of pixels in 0..1, red, green, blue
+    std: list[float] | None = None
+    bn_eps: float | None = None
+    activation: str | None = None  # relu, relu6
+    padding: str | None = None  # symmetric, same
 
 
 @dataclass

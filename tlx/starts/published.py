@@ -95,7 +95,7 @@ _ENTRIES = (
         conventions=_TF_CONVENTIONS,
     ),
     Published(
-        name="ssd_mobilenet_v1@voc", backbone="mobilenet_v1", detector="ssd",
+        name="ssd_mobilenet_v1@voc", backbone="mobilenet_v1", detector="mb1_ssd300",
         file="mobilenet-v1-ssd-mp-0_675.pth",
         urls=(f"{_PYTORCH_SSD}mobilenet-v1-ssd-mp-0_675.pth",),
         licence="MIT", trained_on="Pascal VOC", figure="AP.5 .675",
@@ -103,7 +103,7 @@ _ENTRIES = (
         conventions="(x - 127) / 128, eps 1e-5, ReLU",
     ),
     Published(
-        name="ssdlite_mobilenet_v2@voc", backbone="mobilenet_v2", detector=None,
+        name="ssdlite_mobilenet_v2@voc", backbone="mobilenet_v2", detector="mb2_ssd_lite",
         file="mb2-ssd-lite-mp-0_686.pth",
         urls=(f"{_PYTORCH_SSD}mb2-ssd-lite-mp-0_686.pth",),
         licence="MIT", trained_on="Pascal VOC", figure="AP.5 .686",
@@ -120,7 +120,8 @@ _ENTRIES = (
         conventions="x / 127.5 - 1, eps 1e-3, ReLU6 (trained with SAME padding)",
     ),
     Published(
-        name="ssdlite320_mobilenet_v3_large@coco", backbone="mobilenet_v3_large", detector=None,
+        name="ssdlite320_mobilenet_v3_large@coco", backbone="mobilenet_v3_large_reduced",
+        detector="ssdlite320",
         file="ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
         urls=(f"{_TORCH}ssdlite320_mobilenet_v3_large_coco-a79551df.pth",),
         sha256="a79551df", licence="BSD-3-Clause", trained_on="COCO", figure="mAP 21.3",
@@ -128,7 +129,7 @@ _ENTRIES = (
         conventions="x / 127.5 - 1, eps 1e-3",
     ),
     Published(
-        name="ssd300_vgg16@coco", backbone="vgg16", detector=None,
+        name="ssd300_vgg16@coco", backbone="vgg16", detector="ssd300_vgg16",
         file="ssd300_vgg16_coco-b556d3b4.pth", urls=(f"{_TORCH}ssd300_vgg16_coco-b556d3b4.pth",),
         sha256="b556d3b4", licence="BSD-3-Clause", trained_on="COCO", figure="mAP 25.1",
         source=_TV_SOURCE, layout="torchvision, ssd300_vgg16", conventions="of torchvision's VGG16",

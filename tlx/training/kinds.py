@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlx.activations.phase import PhaseCaches
+from tlx.common.errors import ConfigError
 from tlx.common.registry import Registry
+from tlx.config.conventions import stated
 from tlx.config.schema import RunConfig
 from tlx.data.augment import AUGMENTATIONS, Augmentation
 from tlx.data.membership import Membership
@@ -82,9 +85,11 @@ class TaskKind(ABC, Generic[C, N]):
             "source": pretrained.source,
             "sha256": pretrained.sha256,
             "name": pretrained.name,
+            "conventions": asdict(conventions := stated(cfg.backbone, pretrained.conventions)),
         }
         torch.manual_seed(cfg.seed)
-        network = self.build(cfg, spec, pretrained.conventions, classes)
+        network = self.build(cfg, spec, conventions, classes)
+        refuse_other_eps(network, cfg.backbone.bn_eps)
         network.load_pretrained(pretrained)
         # What convolutions prefer, on a CPU and on a GPU; the numbers are the same.
         return network.to(memory_format=torch.channels_last)
@@ -130,6 +135,16 @@ class TaskKind(ABC, Generic[C, N]):
     def shortages(self, steps: int, data: DetectionData) -> list[str]:
         """Warnings, before training, of what is too little to compare runs by."""
         return []
+
+
+def refuse_other_eps(network: TrunkNetwork, eps: float | None) -> None:
+    """Raise `ConfigError` where a backbone (of one's own) was built without the eps that is stated."""
+    norms = [m for m in network.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    if eps is not None and any(norm.eps != eps for norm in norms):
+        raise ConfigError(
+            f"backbone.bn_eps={eps}: {network.spec.name} is built with an epsilon of its own; its "
+            "`build` has to follow the conventions (tlx.models.backbones.base.set_bn_eps)"
+        )
 
 
 KINDS: Registry[TaskKind[Any, Any]] = Registry("task")

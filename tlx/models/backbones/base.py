@@ -116,7 +116,8 @@ class BackboneSpec:
         conventions: used where the weights state none (and for training from scratch).
         sources: where ``weights=auto`` looks, in order.
         converters: formats that this backbone reads, tried in order.
-        paddings: the conventions of padding that `build` knows.
+        paddings, activations: the conventions of these that `build` knows; no activation: it has
+            its own, whatever the conventions say.
         adopt: renames tensors of the same network in other blocks, as another detector has it.
     """
 
@@ -127,6 +128,7 @@ class BackboneSpec:
     sources: tuple[Source, ...]
     converters: tuple[Converter, ...]
     paddings: tuple[str, ...] = (SYMMETRIC,)
+    activations: tuple[str, ...] = ()
     adopt: Callable[[StateDict], StateDict] | None = None
 
 
@@ -161,6 +163,14 @@ def set_bn_eps(module: nn.Module, eps: float) -> None:
             layer.eps = eps
 
 
+def set_activation(module: nn.Module, conventions: Conventions) -> None:
+    """Give `module` the activation of the conventions wherever it has one of `ACTIVATIONS`."""
+    for parent in list(module.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.ReLU | nn.ReLU6):
+                setattr(parent, name, activation(conventions))
+
+
 def prefix_keys(state: StateDict, prefix: str) -> StateDict:
     """The state dict with `prefix` put before every key."""
     return {prefix + key: value for key, value in state.items()}
@@ -189,6 +199,7 @@ __all__ = [
     "backbone_spec",
     "prefix_keys",
     "register",
+    "set_activation",
     "set_bn_eps",
     "without_counters",
 ]

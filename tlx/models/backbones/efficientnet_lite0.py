@@ -13,12 +13,14 @@ import timm
 from torch import nn
 
 from tlx.models.backbones.base import (
+    ACTIVATIONS,
     Backbone,
     BackboneSpec,
     Conventions,
     StateDict,
     prefix_keys,
     register,
+    set_activation,
     set_bn_eps,
 )
 from tlx.models.backbones.sources import hugging_face, package_file
@@ -36,6 +38,7 @@ def build(conventions: Conventions) -> Backbone:
     """EfficientNet-Lite0 without its 1280-channel classifier head, random weights."""
     net: Any = timm.create_model("efficientnet_lite0", pretrained=False)
     set_bn_eps(net, conventions.bn_eps)
+    set_activation(net, conventions)
     mbconvs = [block for stage in net.blocks for block in stage]
     stem = nn.Sequential(net.conv_stem, net.bn1)  # timm's bn1 applies the activation
     channels = [net.conv_stem.out_channels] + [_out_channels(block) for block in mbconvs]
@@ -102,5 +105,6 @@ SPEC = register(
             hugging_face("timm/efficientnet_lite0.ra_in1k"),
         ),
         converters=(from_wheel, from_timm),
+        activations=ACTIVATIONS,
     )
 )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tlx.models.backbones import tf_detection
 from tlx.models.backbones.base import (
+    ACTIVATIONS,
     PADDINGS,
     Backbone,
     BackboneSpec,
@@ -162,5 +163,6 @@ SPEC = register(
         sources=(hugging_face("timm/mobilenetv1_100.ra4_e3600_r224_in1k"),),
         converters=(from_tf_slim, from_pytorch_ssd, from_tf_detection, from_timm),
         paddings=PADDINGS,
+        activations=ACTIVATIONS,
     )
 )

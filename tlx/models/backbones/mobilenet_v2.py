@@ -20,6 +20,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from tlx.models.backbones import tf_detection
 from tlx.models.backbones.base import (
+    ACTIVATIONS,
     PADDINGS,
     SAME,
     Backbone,
@@ -28,6 +29,7 @@ from tlx.models.backbones.base import (
     StateDict,
     backbone_of,
     register,
+    set_activation,
     set_bn_eps,
 )
 from tlx.models.backbones.padding import pad_same
@@ -67,6 +69,7 @@ def build_expanded(conventions: Conventions) -> Backbone:
 def _blocks(conventions: Conventions) -> list[Any]:
     net = mobilenet_v2(weights=None).features
     set_bn_eps(net, conventions.bn_eps)
+    set_activation(net, conventions)
     if conventions.padding == SAME:
         pad_same(net)
     return list(net)
@@ -164,6 +167,7 @@ SPEC = register(
         ),
         converters=(from_torchvision, from_tf_detection, from_pytorch_ssd),
         paddings=PADDINGS,
+        activations=ACTIVATIONS,
         adopt=joined,
     )
 )
