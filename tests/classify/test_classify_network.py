@@ -34,7 +34,7 @@ def test_freeze_depths_are_those_of_detectors() -> None:
         assert counts[0] == counts[1]
     groups = trainable_parameters(classifier, (Phase(0, 14, 14),))
     assert not groups["base"]
-    assert sum(p.numel() for p in groups["head"]) == 3 * 1024 + 3
+    assert sum(p.numel() for block in groups["head"] for p in block) == 3 * 1024 + 3
 
 
 def test_random_weights_are_not_frozen() -> None:

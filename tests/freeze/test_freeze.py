@@ -147,13 +147,13 @@ def test_train_keeps_frozen_batch_norm_in_inference_mode() -> None:
 def test_groups_hold_what_ever_trains_and_nothing_else() -> None:
     detector = detector_of("mobilenet_v1")
     fixed = trainable_parameters(detector, (Phase(0, 9, 9),))
-    ids = {id(p) for group in fixed.values() for p in group}
+    ids = {id(p) for part in fixed.values() for block in part for p in block}
     frozen = {id(p) for _, b in detector.trunk()[:9] for p in b.parameters()}
     assert not ids & frozen
     assert ids | frozen == {id(p) for p in detector.parameters()}
     both = trainable_parameters(detector, (Phase(0, 9, 9), Phase(3, 2, 9)))
     unfrozen = {id(p) for _, b in detector.trunk()[2:14] for p in b.parameters()}
-    assert {id(p) for p in both["base"]} == unfrozen
+    assert {id(p) for block in both["base"] for p in block} == unfrozen
 
 
 def test_random_blocks_are_not_frozen_silently() -> None:

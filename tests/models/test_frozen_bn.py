@@ -65,8 +65,9 @@ def test_batch_norm_is_in_no_group_and_does_not_move() -> None:
     detector.freeze(5, 5)
     fixed = {id(p) for p in detector.batch_norm_parameters()}
     groups = trainable_parameters(detector, phases)
-    assert not fixed & {id(p) for group in groups.values() for p in group}
-    assert all(p.requires_grad for group in groups.values() for p in group)
+    trained = [p for part in groups.values() for block in part for p in block]
+    assert not fixed & {id(p) for p in trained}
+    assert all(p.requires_grad for p in trained)
     detector.train()
     before = {k: v.clone() for k, v in detector.state_dict().items() if ".bn." in k}
     detector(torch.randn(2, 3, 96, 96))

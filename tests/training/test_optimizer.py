@@ -9,37 +9,93 @@ import torch
 from torch import nn
 
 from tests.conftest import Compose
-from tests.training.helpers_stop import assert_equal_runs, stop_next_run
+from tests.training.helpers_stop import assert_equal_runs, rows, stop_next_run, weights
+from tlx.common.errors import ConfigError
+from tlx.config.check import check_config
 from tlx.config.schema import TrainerConfig
 from tlx.training.interrupt import Interrupted
+from tlx.training.kinds import kind_of
 from tlx.training.optimizer import make_optimizer
 from tlx.training.run import run
 
 
-def groups() -> dict[str, list[nn.Parameter]]:
-    base = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    return {"base": list(base.parameters()), "head": list(nn.Linear(4, 2).parameters())}
+def parts() -> dict[str, list[list[nn.Parameter]]]:
+    """Two blocks of a backbone, one behind it, and a head, told apart by their shapes."""
+    blocks = [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(4, 5, 3, bias=False), nn.BatchNorm2d(5)),
+        nn.Conv2d(5, 6, 1, bias=False),
+        nn.Linear(6, 2),
+    ]
+    one, two, neck, head = (list(block.parameters()) for block in blocks)
+    return {"base": [one, two], "neck": [neck], "head": [head]}
 
 
-def test_norms_and_biases_have_a_group_without_decay() -> None:
-    made = make_optimizer(TrainerConfig(decay="weights", base_lr=0.1, head_lr=0.2), groups())
-    told = [
+Told = list[tuple[str, float, float, list[tuple[int, ...]]]]
+
+
+def told(made: torch.optim.Optimizer) -> Told:
+    """Name, rate, decay and shapes of each group."""
+    return [
         (g["name"], g["lr"], g["weight_decay"], [tuple(p.shape) for p in g["params"]])
         for g in made.param_groups
     ]
-    assert told == [
-        ("base", 0.1, 5e-4, [(4, 3, 3, 3)]), ("base", 0.1, 0.0, [(4,), (4,), (4,)]),
-        ("head", 0.2, 5e-4, [(2, 4)]), ("head", 0.2, 0.0, [(2,)]),
+
+
+def test_norms_and_biases_have_a_group_without_decay() -> None:
+    made = make_optimizer(TrainerConfig(decay="weights", base_lr=0.1, head_lr=0.2), parts())
+    assert told(made) == [
+        ("base", 0.1, 5e-4, [(4, 3, 3, 3), (5, 4, 3, 3)]), ("base", 0.1, 0.0, [(4,)] * 3 + [(5,)] * 2),
+        ("head", 0.2, 5e-4, [(6, 5, 1, 1), (2, 6)]), ("head", 0.2, 0.0, [(2,)]),
     ]  # fmt: skip
 
 
 def test_a_frozen_backbone_has_no_group() -> None:
-    made = make_optimizer(TrainerConfig(), {**groups(), "base": []})
+    made = make_optimizer(TrainerConfig(), {**parts(), "base": []})
     assert [g["name"] for g in made.param_groups] == ["head"]
 
 
+def test_the_neck_has_the_rate_of_the_heads_or_its_own() -> None:
+    """With null the groups are those of versions before, whose checkpoints then go on."""
+    both = told(make_optimizer(TrainerConfig(base_lr=0.1, head_lr=0.2), parts()))
+    assert both[1:] == [("head", 0.2, 5e-4, [(6, 5, 1, 1), (2, 6), (2,)])]
+    own = told(make_optimizer(TrainerConfig(base_lr=0.1, head_lr=0.2, neck_lr=0.05), parts()))
+    assert own == [
+        both[0],
+        ("neck", 0.05, 5e-4, [(6, 5, 1, 1)]),
+        ("head", 0.2, 5e-4, [(2, 6), (2,)]),
+    ]
+
+
+def test_a_run_with_a_rate_of_the_neck(tiny_config: Compose, tmp_path: Path) -> None:
+    """A neck that is not trained stays where it was; the CSV has a column for it."""
+    cfg = tiny_config("freeze=all", "trainer.neck_lr=0", "trainer.epochs=1")
+    run(cfg, tmp_path / "still")
+    run(tiny_config("freeze=all", "trainer.epochs=1"), tmp_path / "moves")
+    still, moves = (weights(tmp_path / name, "last.ckpt") for name in ("still", "moves"))
+    start = kind_of(cfg).network(cfg, ["blue", "red"], {}).state_dict()
+    for key, value in start.items():
+        if key.startswith("extras."):
+            assert torch.equal(still[f"detector.{key}"], value)
+            assert not torch.equal(moves[f"detector.{key}"], value)
+    made = torch.load(tmp_path / "still/checkpoints/last.ckpt", weights_only=True)
+    groups = made["optimizer_states"][0]["param_groups"]
+    assert [(g["name"], g["initial_lr"]) for g in groups] == [("neck", 0.0), ("head", 0.02)]
+    row, other = rows(tmp_path / "still")[0], rows(tmp_path / "moves")[0]
+    assert (row["lr_neck"], other["lr_neck"]) == ("0.0", "")
+    assert row["lr_head"] == other["lr_head"] != ""
+
+
+def test_who_has_no_neck_refuses_a_rate_for_it(compose_config: Compose) -> None:
+    with pytest.raises(ConfigError, match=r"trainer.neck_lr=-1.0 must be at least 0"):
+        check_config(compose_config("trainer.neck_lr=-1"))
+    check_config(compose_config("trainer.neck_lr=0.1"))
+    with pytest.raises(ConfigError, match=r"trainer.neck_lr is for detectors"):
+        check_config(compose_config("task=classify", "trainer.neck_lr=0.1"))
+
+
 def test_adamw_is_torchs() -> None:
-    made = make_optimizer(TrainerConfig(optimizer="adamw", momentum=0.8), groups())
+    made = make_optimizer(TrainerConfig(optimizer="adamw", momentum=0.8), parts())
     assert isinstance(made, torch.optim.AdamW)
     assert made.param_groups[0]["betas"] == (0.8, 0.999)
 

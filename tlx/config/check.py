@@ -49,6 +49,7 @@ _RANGES: _Ranges = {
     "trainer.batch_size": (1, None),
     "trainer.base_lr": (0, None),
     "trainer.head_lr": (1e-12, None),
+    "trainer.neck_lr": (0, None),
     "trainer.momentum": (0, 1),
     "trainer.weight_decay": (0, None),
     "trainer.warmup_steps": (0, None),
@@ -116,6 +117,10 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     spec = detector.backbone_for(backbone_spec(cfg.backbone.name))
     check_conventions(cfg.backbone, spec)
     own = detector.blocks_behind(vars(cfg.detector))
+    if cfg.trainer.neck_lr is not None and not own:
+        raise ConfigError(
+            f"trainer.neck_lr: detector={detector.name} has no blocks between backbone and heads"
+        )
     if cfg.data.format != "sample" and cfg.data.root is None:
         raise ConfigError(
             f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "
@@ -129,6 +134,10 @@ def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
     assert isinstance(cfg, ClassifyConfig)
     _check_values(cfg, _CLASSIFY_CHOICES, _CLASSIFY_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
+    if cfg.trainer.neck_lr is not None:
+        raise ConfigError(
+            "trainer.neck_lr is for detectors: a classifier has no blocks between backbone and head"
+        )
     spec = backbone_spec(cfg.backbone.name)
     check_conventions(cfg.backbone, spec)
 
@@ -153,7 +162,8 @@ def _check_values(cfg: RunConfig, choices_of: _Choices, ranges: _Ranges) -> None
         if (chosen := _value(cfg, key)) not in choices:
             raise ConfigError(unknown_choice(key, str(chosen), choices))
     for key, (low, high) in ranges.items():
-        value = _value(cfg, key)
+        if (value := _value(cfg, key)) is None:
+            continue  # the schema says where there may be none
         if not ((low is None or value >= low) and (high is None or value <= high)):
             limits = f"at least {low}" if high is None else f"between {low} and {high}"
             raise ConfigError(f"{key}={value} must be {limits}")

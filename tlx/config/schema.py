@@ -66,7 +66,8 @@ class TrainerConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
     base_lr: float = 0.02  # backbone
-    head_lr: float = 0.02  # extras and heads
+    head_lr: float = 0.02  # heads
+    neck_lr: float | None = None  # blocks between backbone and heads; None: as the heads
     optimizer: str = "sgd"  # sgd, adamw
     momentum: float = 0.9  # of AdamW: its first beta
     weight_decay: float = 5e-4

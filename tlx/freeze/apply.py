@@ -34,21 +34,23 @@ def apply_phase(
 
 def trainable_parameters(
     network: TrunkNetwork, phases: tuple[Phase, ...]
-) -> dict[str, list[nn.Parameter]]:
-    """Parameters that train in any phase, as the groups ``base`` (backbone) and ``head`` (rest).
+) -> dict[str, list[list[nn.Parameter]]]:
+    """Parameters that train in any phase, block by block: of ``base`` (the backbone), ``neck`` (the
+    trunk's blocks behind it) and ``head``.
 
-    Built once: optimizers keep their state by position, so a group that changed in mid-run would
-    give one parameter's momentum to another after a resume.
+    The last list of ``base`` is that of the backbone's last block, whatever is frozen. Built once:
+    optimizers keep their state by position, so a group that changed in mid-run would give one
+    parameter's momentum to another after a resume.
     """
     shallowest = min(phase.frozen for phase in phases)
-    blocks = network.trunk()
+    blocks = [block for _, block in network.trunk()]
     backbone = len(network.backbone.blocks)
     fixed = {id(p) for p in network.batch_norm_parameters()} if network.bn_frozen else set()
-    base = [
-        p
-        for _, block in blocks[shallowest:backbone]
-        for p in block.parameters()
-        if id(p) not in fixed
-    ]
-    extras = [p for _, block in blocks[max(shallowest, backbone) :] for p in block.parameters()]
-    return {"base": base, "head": extras + list(network.heads.parameters())}
+    return {
+        "base": [
+            [p for p in block.parameters() if id(p) not in fixed]
+            for block in blocks[shallowest:backbone]
+        ],
+        "neck": [list(block.parameters()) for block in blocks[max(shallowest, backbone) :]],
+        "head": [list(network.heads.parameters())],
+    }

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from tlx.records.quality import CLASSIFICATION, DETECTION
 
 AXES = ("step", "epoch", "seconds")
-RATES = ("lr_base", "lr_head")
+RATES = ("lr_base", "lr_neck", "lr_head")
 GRADIENT = "gradient_norm"  # before clipping
 
 

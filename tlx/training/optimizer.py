@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -10,28 +11,38 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from tlx.config.schema import TrainerConfig
 
+Blocks = list[list[nn.Parameter]]
 
-def make_optimizer(cfg: TrainerConfig, groups: dict[str, list[nn.Parameter]]) -> Optimizer:
-    """The optimizer over parameters by the name of their rate (`base`, `head`).
+
+def make_optimizer(cfg: TrainerConfig, parts: dict[str, Blocks]) -> Optimizer:
+    """The optimizer over the parameters of `base`, `neck` and `head`.
 
     With `decay=weights`, what has one dimension (batch norms, biases) is a group of its own under
     the same name, without weight decay: shrinking a norm's scale changes nothing that the next
     layer could not undo (Goyal et al. 2017, arXiv:1706.02677, sec. 5.3, leave it alone).
 
     Args:
-        groups: see `tlx.freeze.apply.trainable_parameters`; empty ones are left out.
+        parts: see `tlx.freeze.apply.trainable_parameters`; what is empty has no group.
     """
-    rates = {"base": cfg.base_lr, "head": cfg.head_lr}
     made: list[dict[str, Any]] = []
-    for name, parameters in groups.items():
+    for name, rate, parameters in _by_rate(cfg, parts):
         for decay, members in _by_decay(cfg, parameters):
             if members:
-                made.append(
-                    {"params": members, "lr": rates[name], "name": name, "weight_decay": decay}
-                )
+                made.append({"params": members, "lr": rate, "name": name, "weight_decay": decay})
     if cfg.optimizer == "adamw":
         return AdamW(made, lr=cfg.head_lr, betas=(cfg.momentum, 0.999))
     return SGD(made, lr=cfg.head_lr, momentum=cfg.momentum)
+
+
+def _by_rate(
+    cfg: TrainerConfig, parts: dict[str, Blocks]
+) -> list[tuple[str, float, list[nn.Parameter]]]:
+    """Name, peak rate and parameters of each group."""
+    base, neck, head = ([*chain(*parts[name])] for name in ("base", "neck", "head"))
+    if cfg.neck_lr is None:
+        # One group, as before there was a rate of the neck: their checkpoints go on.
+        return [("base", cfg.base_lr, base), ("head", cfg.head_lr, neck + head)]
+    return [("base", cfg.base_lr, base), ("neck", cfg.neck_lr, neck), ("head", cfg.head_lr, head)]
 
 
 def _by_decay(
