@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import Compose
+from tests.conftest import Compose, composed
 from tests.training.helpers_stop import assert_equal_runs, rows, stop_next_run, weights
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config
@@ -45,7 +45,8 @@ def told(made: torch.optim.Optimizer) -> Told:
 def test_norms_and_biases_have_a_group_without_decay() -> None:
     made = make_optimizer(TrainerConfig(decay="weights", base_lr=0.1, head_lr=0.2), parts())
     assert told(made) == [
-        ("base", 0.1, 5e-4, [(4, 3, 3, 3), (5, 4, 3, 3)]), ("base", 0.1, 0.0, [(4,)] * 3 + [(5,)] * 2),
+        ("base", 0.1, 5e-4, [(4, 3, 3, 3), (5, 4, 3, 3)]),
+        ("base", 0.1, 0.0, [(4,)] * 3 + [(5,)] * 2),
         ("head", 0.2, 5e-4, [(6, 5, 1, 1), (2, 6)]), ("head", 0.2, 0.0, [(2,)]),
     ]  # fmt: skip
 
@@ -53,6 +54,47 @@ def test_norms_and_biases_have_a_group_without_decay() -> None:
 def test_a_frozen_backbone_has_no_group() -> None:
     made = make_optimizer(TrainerConfig(), {**parts(), "base": []})
     assert [g["name"] for g in made.param_groups] == ["head"]
+
+
+def test_layer_decay_lowers_the_rates_towards_the_picture() -> None:
+    cfg = TrainerConfig(base_lr=0.1, head_lr=0.2, layer_decay=0.5, decay="weights")
+    assert told(make_optimizer(cfg, parts())) == [
+        ("base", 0.05, 5e-4, [(4, 3, 3, 3)]), ("base", 0.05, 0.0, [(4,)] * 3),
+        ("base", 0.1, 5e-4, [(5, 4, 3, 3)]), ("base", 0.1, 0.0, [(5,)] * 2),
+        ("head", 0.2, 5e-4, [(6, 5, 1, 1), (2, 6)]), ("head", 0.2, 0.0, [(2,)]),
+    ]  # fmt: skip
+    cfg.neck_lr = 0.3
+    assert [lr for _, lr, _, _ in told(make_optimizer(cfg, parts()))] == (
+        [0.05, 0.05, 0.1, 0.1, 0.3, 0.2, 0.2]
+    )
+    for wrong in (0.0, 1.5):
+        with pytest.raises(ConfigError, match=r"trainer.layer_decay=.* must be between"):
+            check_config(composed(f"trainer.layer_decay={wrong}"))
+
+
+@pytest.mark.parametrize("freeze_bn", [False, True])
+def test_layer_decay_resumes_exactly_whatever_the_phases_freeze(
+    freeze_bn: bool, tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Efficientnet's blocks are 17; two phases leave blocks 4 to 16 something to train."""
+    cfg = tiny_config(
+        "freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5", "policy.then=3",
+        "trainer.layer_decay=0.5", "trainer.neck_lr=0.01", "trainer.decay=weights",
+        f"trainer.freeze_bn={freeze_bn}", "trainer.checkpoint_minutes=60",
+    )  # fmt: skip
+    run(cfg, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_next_run(patch, 4)
+        with pytest.raises(Interrupted):
+            run(cfg, tmp_path / "stopped")
+    run(cfg, tmp_path / "stopped")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "stopped")
+    state = torch.load(tmp_path / "whole/checkpoints/last.ckpt", weights_only=True)
+    groups = state["optimizer_states"][0]["param_groups"]
+    rates = [g["initial_lr"] for g in groups if g["name"] == "base" and g["weight_decay"]]
+    assert rates == [pytest.approx(0.02 * 0.5**behind) for behind in range(12, -1, -1)]
+    first = rows(tmp_path / "whole")[0]
+    assert float(first["lr_base"]) == float(first["lr_head"]), "that of the backbone's last block"
 
 
 def test_the_neck_has_the_rate_of_the_heads_or_its_own() -> None:

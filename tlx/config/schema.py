@@ -68,6 +68,7 @@ class TrainerConfig:
     base_lr: float = 0.02  # backbone
     head_lr: float = 0.02  # heads
     neck_lr: float | None = None  # blocks between backbone and heads; None: as the heads
+    layer_decay: float = 1.0  # rate of a backbone block over that of the block behind it
     optimizer: str = "sgd"  # sgd, adamw
     momentum: float = 0.9  # of AdamW: its first beta
     weight_decay: float = 5e-4

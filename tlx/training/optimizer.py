@@ -21,6 +21,11 @@ def make_optimizer(cfg: TrainerConfig, parts: dict[str, Blocks]) -> Optimizer:
     the same name, without weight decay: shrinking a norm's scale changes nothing that the next
     layer could not undo (Goyal et al. 2017, arXiv:1706.02677, sec. 5.3, leave it alone).
 
+    With `layer_decay` below 1 each block of the backbone has that part of the rate of the block
+    behind it, and the last one `base_lr`: what is learned first is the most general, and is to be
+    changed the least (Howard & Ruder 2018, arXiv:1801.06146, sec. 3.2; as one factor a layer in
+    ELECTRA, Clark et al. 2020, arXiv:2003.10555, and BEiT, Bao et al. 2022, arXiv:2106.08254).
+
     Args:
         parts: see `tlx.freeze.apply.trainable_parameters`; what is empty has no group.
     """
@@ -38,11 +43,18 @@ def _by_rate(
     cfg: TrainerConfig, parts: dict[str, Blocks]
 ) -> list[tuple[str, float, list[nn.Parameter]]]:
     """Name, peak rate and parameters of each group."""
-    base, neck, head = ([*chain(*parts[name])] for name in ("base", "neck", "head"))
+    backbone, neck, head = parts["base"], [*chain(*parts["neck"])], [*chain(*parts["head"])]
+    base = [("base", cfg.base_lr, [*chain(*backbone)])]
+    if cfg.layer_decay < 1:
+        behind = reversed(range(len(backbone)))  # blocks between one and the backbone's end
+        base = [
+            ("base", cfg.base_lr * cfg.layer_decay**count, block)
+            for count, block in zip(behind, backbone, strict=True)
+        ]
     if cfg.neck_lr is None:
         # One group, as before there was a rate of the neck: their checkpoints go on.
-        return [("base", cfg.base_lr, base), ("head", cfg.head_lr, neck + head)]
-    return [("base", cfg.base_lr, base), ("neck", cfg.neck_lr, neck), ("head", cfg.head_lr, head)]
+        return [*base, ("head", cfg.head_lr, neck + head)]
+    return [*base, ("neck", cfg.neck_lr, neck), ("head", cfg.head_lr, head)]
 
 
 def _by_decay(

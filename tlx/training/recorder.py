@@ -145,6 +145,7 @@ class Recorder(pl.Callback):
             "epoch": trainer.current_epoch,
             "seconds": self.seconds,
         }
+        # Of groups of one name the last counts: with layer_decay, the backbone's last block.
         for group in trainer.optimizers[0].param_groups:
             row[f"lr_{group['name']}"] = group["lr"]
         assert isinstance(pl_module, FreezeTask)
