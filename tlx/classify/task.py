@@ -65,10 +65,12 @@ class ClassificationTask(FreezeTask):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The cross entropy of a batch."""
         maps = self.maps(batch)
-        # What is dropped follows from seed and step, so that a resumed run drops the same.
+        # What is dropped follows from seed and batch, so that a resumed run drops the same.
+        batches = self.trainer_cfg.accumulate
+        number = self.global_step * batches + batch_idx % batches
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            torch.manual_seed((self.seed << 32) + self.global_step)
+            torch.manual_seed((self.seed << 32) + number)
             logits = self.classifier.heads(maps)
         smoothing = self.classifier_cfg.label_smoothing
         loss = F.cross_entropy(logits.float(), targets_of(batch), label_smoothing=smoothing)

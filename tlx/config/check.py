@@ -47,6 +47,7 @@ _RANGES: _Ranges = {
     "seed": (0, 2**32 - 1),
     "trainer.epochs": (1, None),
     "trainer.batch_size": (1, None),
+    "trainer.accumulate": (1, None),
     "trainer.base_lr": (0, None),
     "trainer.head_lr": (1e-12, None),
     "trainer.neck_lr": (0, None),

@@ -65,6 +65,7 @@ class DetectorConfig:
 class TrainerConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
+    accumulate: int = 1  # batches of an optimizer step
     base_lr: float = 0.02  # backbone
     head_lr: float = 0.02  # heads
     neck_lr: float | None = None  # blocks between backbone and heads; None: as the heads

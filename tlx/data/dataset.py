@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -168,6 +168,11 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
     return len(batch_sizes(count, batch_size))
 
 
+def steps_per_epoch(batches: int, accumulate: int) -> int:
+    """Optimizer steps of an epoch of `batches`, each after `accumulate` or at the epoch's end."""
+    return -(-batches // accumulate)
+
+
 class EpochBatches(Sampler[list[tuple[int, int]]]):
     """Shuffled batches of (epoch, index), from wherever training stands.
 
@@ -180,6 +185,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         first_step: steps that the checkpoint to be continued has behind it. Loader processes ask
             for batches as soon as there is an iterator, and Lightning makes the first one before
             it restores a checkpoint: `steps_done` is then still 0.
+        accumulate: batches of a step; an epoch's last step has what is left.
     """
 
     def __init__(
@@ -189,9 +195,10 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         seed: int,
         steps_done: Callable[[], int],
         first_step: int = 0,
+        accumulate: int = 1,
     ) -> None:
-        self.count, self.batch_size = count, min(batch_size, count)
-        self._borders = [0, *accumulate(batch_sizes(count, batch_size))]
+        self.count, self.batch_size, self.accumulate = count, min(batch_size, count), accumulate
+        self._borders = [0, *itertools.accumulate(batch_sizes(count, batch_size))]
         self.seed, self.steps_done, self.first_step = seed, steps_done, first_step
         self._order: tuple[int, list[int]] | None = None  # of the epoch asked for last
 
@@ -199,13 +206,18 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         return len(self._borders) - 1
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, skip = divmod(max(self.steps_done(), self.first_step), len(self))
-        for batch in range(skip, len(self)):
-            yield self.at(epoch * len(self) + batch)
+        first = self.first_of(max(self.steps_done(), self.first_step))
+        for number in range(first, (first // len(self) + 1) * len(self)):
+            yield self.at(number)
 
-    def at(self, step: int) -> list[tuple[int, int]]:
-        """The (epoch, index) of each picture that optimizer step `step`, from 0, trains on."""
-        epoch, batch = divmod(step, len(self))
+    def first_of(self, step: int) -> int:
+        """Number of the first batch of optimizer step `step`, both from 0 over all epochs."""
+        epoch, steps = divmod(step, steps_per_epoch(len(self), self.accumulate))
+        return epoch * len(self) + steps * self.accumulate
+
+    def at(self, number: int) -> list[tuple[int, int]]:
+        """The (epoch, index) of each picture of batch `number`, from 0 over all epochs."""
+        epoch, batch = divmod(number, len(self))
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
             self._order = epoch, order

@@ -187,6 +187,7 @@ class Loaders:
     Args:
         seed: of order and augmentation. views, cached: see `TrainSplit`.
         augment: makes the training views; None: SSD's, with `zoom_out`.
+        accumulate: batches of an optimizer step.
     """
 
     data: DetectionData
@@ -198,6 +199,7 @@ class Loaders:
     views: int = 0
     cached: Cached | None = None
     augment: Augmentation | None = None
+    accumulate: int = 1
 
     def train(self, steps_done: Callable[[], int], first_step: int = 0) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached.
@@ -208,7 +210,9 @@ class Loaders:
         items = self.data.splits["train"]
         augment = self.augment or TrainAugment(self.input_size, self.zoom_out)
         dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
-        batches = EpochBatches(len(items), self.batch_size, self.seed, steps_done, first_step)
+        batches = EpochBatches(
+            len(items), self.batch_size, self.seed, steps_done, first_step, self.accumulate
+        )
         return DataLoader(dataset, batch_sampler=batches, **self._options())
 
     def evaluation(self, split: str) -> DataLoader[Any]:

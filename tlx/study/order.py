@@ -14,7 +14,9 @@ Job = list[str]
 
 SEED = "seed"
 # Runs that differ in one of these are not set side by side: each value is a study of its own.
-_APART = re.compile(r"backbone(\.name)?|name|trainer\.batch_size|(data|detector)(\..+)?")
+_APART = re.compile(
+    r"backbone(\.name)?|name|trainer\.(batch_size|accumulate)|(data|detector)(\..+)?"
+)
 
 
 def key_of(override: str) -> str:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from tlx.common.files import write_atomically, write_bytes
 from tlx.records.digest import BEST, LAST
 from tlx.training.recorder import Recorder
+from tlx.training.steps import step_is_done
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,11 @@ class Checkpoints(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save in mid-epoch when it is time (the epoch's last batch is left to the epoch's end)."""
-        if not trainer.is_last_batch and self._due():
+        """Save in mid-epoch when it is time, behind an optimizer step: gradients are not saved.
+
+        The epoch's last batch is left to the epoch's end.
+        """
+        if not trainer.is_last_batch and step_is_done(trainer, batch_idx) and self._due():
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -129,6 +129,7 @@ def make_trainer(cfg: RunConfig, run_dir: Path, **options: Any) -> pl.Trainer:
         accelerator=cfg.trainer.accelerator,
         devices=1,
         gradient_clip_val=cfg.trainer.clip_norm or None,
+        accumulate_grad_batches=cfg.trainer.accumulate,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -17,6 +17,7 @@ from tlx.models.trunk import TrunkNetwork
 from tlx.training.optimizer import make_optimizer
 from tlx.training.plan import EnginePlan
 from tlx.training.schedule import lr_factor
+from tlx.training.steps import batches_of_step
 
 
 class FreezeTask(pl.LightningModule):
@@ -29,7 +30,7 @@ class FreezeTask(pl.LightningModule):
 
     Attributes:
         figures: of the last evaluation, by name.
-        gradient_norm: of the last step, before clipping; a scalar on the device.
+        gradient_norm: of the last optimizer step, before clipping; a scalar on the device.
     """
 
     figures: Any
@@ -75,6 +76,15 @@ class FreezeTask(pl.LightningModule):
             optimizer = self.optimizers(use_pl_optimizer=False)
             assert isinstance(optimizer, torch.optim.Optimizer)
             optimizer.state.clear()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Lightning divides a loss by `trainer.accumulate`, of an epoch's last step too, which may
+        have fewer batches: each step is the mean of its own."""
+        trainer = self.trainer
+        batches = batches_of_step(trainer, trainer.fit_loop.batch_idx)
+        if batches < trainer.accumulate_grad_batches:
+            loss = loss * (trainer.accumulate_grad_batches / batches)
+        super().backward(loss, *args, **kwargs)
 
     def configure_gradient_clipping(
         self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None,

@@ -14,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from tlx.training.checkpoints import Checkpoints
+from tlx.training.steps import step_is_done
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class GracefulStop(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Save and stop, except after an epoch's last batch: its validation comes first."""
-        if self.asked and not trainer.is_last_batch:
+        if self.asked and not trainer.is_last_batch and step_is_done(trainer, batch_idx):
             self.checkpoints.save(trainer)
             raise Interrupted
 

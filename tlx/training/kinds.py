@@ -111,6 +111,7 @@ class TaskKind(ABC, Generic[C, N]):
         return Loaders(
             data, self.input_size(cfg), cfg.trainer.batch_size, cfg.trainer.workers,
             seed=cfg.seed, views=cfg.cache.views, cached=caches, augment=self.views(cfg),
+            accumulate=cfg.trainer.accumulate,
         )  # fmt: skip
 
     @abstractmethod

@@ -24,6 +24,7 @@ from tlx.freeze.proof import frozen_hash
 from tlx.records.columns import GRADIENT, Columns
 from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
+from tlx.training.steps import step_is_done
 
 if TYPE_CHECKING:
     from tlx.loggers.base import Loggers
@@ -57,7 +58,8 @@ class Recorder(pl.Callback):
         self.rows: list[Row] = []
         self.hashes: dict[str, str | None] = {}  # "<phase>.before" / "<phase>.after" -> sha256
         self.seconds_before = 0.0  # of fit, in processes before this one
-        self._pending: list[tuple[Row, dict[str, Tensor], Tensor]] = []
+        self._batches: list[dict[str, Tensor]] = []  # losses of the step's so far
+        self._pending: list[tuple[Row, list[dict[str, Tensor]], Tensor]] = []
         self._started = 0.0
         self._written = 0  # rows already in the CSV
         self._mirrored = 0  # rows that the mirror has seen
@@ -139,7 +141,13 @@ class Recorder(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Note the step; its losses are read back later, many at once."""
+        """Note the optimizer step; its losses are read back later, many at once."""
+        losses = {name: outputs[name] for name in self.columns.losses}
+        losses["loss"] = losses["loss"] * trainer.accumulate_grad_batches  # which divided it
+        self._batches.append(losses)
+        if not step_is_done(trainer, batch_idx):
+            return
+        batches, self._batches = self._batches, []
         row: Row = {
             "step": trainer.global_step,
             "epoch": trainer.current_epoch,
@@ -149,8 +157,7 @@ class Recorder(pl.Callback):
         for group in trainer.optimizers[0].param_groups:
             row[f"lr_{group['name']}"] = group["lr"]
         assert isinstance(pl_module, FreezeTask)
-        losses = {name: outputs[name] for name in self.columns.losses}
-        self._pending.append((row, losses, pl_module.gradient_norm))
+        self._pending.append((row, batches, pl_module.gradient_norm))
         if len(self._pending) >= _FLUSH_EVERY:
             self._flush_losses()
             self._write_csv()
@@ -176,8 +183,11 @@ class Recorder(pl.Callback):
         self._hash(pl_module, len(self.phases) - 1, "after")
 
     def _flush_losses(self) -> None:
-        for row, losses, norm in self._pending:
-            values = {name: float(value) for name, value in losses.items()}
+        for row, batches, norm in self._pending:
+            values = {
+                name: sum(float(losses[name]) for losses in batches) / len(batches)
+                for name in self.columns.losses
+            }
             if not all(math.isfinite(value) for value in values.values()):
                 raise DivergenceError(
                     f"the loss became {values['loss']} at step {row['step']}: lower "

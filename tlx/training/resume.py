@@ -160,7 +160,8 @@ class ExpectedBatches(pl.Callback):
     ) -> None:
         """Compare the batch of every step."""
         step = trainer.global_step
-        expected = self.batches.at(step)
+        number = self.batches.first_of(step) + batch_idx % self.batches.accumulate
+        expected = self.batches.at(number)
         if batch.keys != expected:
             raise RuntimeError(
                 f"step {step + 1} was given the pictures {batch.keys[:4]}… (epoch, index), and not "

@@ -18,7 +18,7 @@ from tlx.common.files import remove_partials, write_json, write_text
 from tlx.common.lock import run_lock
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain, to_yaml
-from tlx.data.dataset import batches_per_epoch
+from tlx.data.dataset import batches_per_epoch, steps_per_epoch
 from tlx.data.module import Loaders
 from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
@@ -143,7 +143,7 @@ def _train_and_test(
     record["classes"], record["data_report"] = data.classes, data.report
     if test:
         an_epoch = batches_per_epoch(len(data.splits["train"]), cfg.trainer.batch_size)
-        steps = cfg.trainer.epochs * an_epoch
+        steps = cfg.trainer.epochs * steps_per_epoch(an_epoch, cfg.trainer.accumulate)
         for warning in kind.shortages(steps, data):
             log.warning("%s", warning)
     print_and_keep(freeze_table(network, cost, phases, record["name"]), run_dir / "freeze.txt")

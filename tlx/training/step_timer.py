@@ -14,14 +14,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from tlx.training.steps import step_is_done
+
 BLOCKS, BLOCK_STEPS = 20, 10  # at most so many blocks, of at least so many steps
 PARTS = ("data", "forward", "backward", "optimizer")
 Mark = Any  # float seconds, or torch.cuda.Event
 
 
 class StepTimer(pl.Callback):
-    """Seconds per step by part, without the first `warmup` steps of the process.
+    """Seconds per optimizer step by part, without the first `warmup` steps of the process.
 
+    A step of several batches (`trainer.accumulate`) has the sums of theirs.
     data: from the end of the previous step (logging and callbacks included) until the batch is on
     the device; forward: network and loss; backward: gradients; optimizer: clipping and update.
     """
@@ -30,7 +33,8 @@ class StepTimer(pl.Callback):
         self.warmup = warmup
         self.steps: list[tuple[float, float, float, float]] = []
         self._marks: list[Mark] = []
-        self._pending: list[list[Mark]] = []
+        self._step: list[list[Mark]] = []  # of its batches so far
+        self._pending: list[list[list[Mark]]] = []
         self._last: Mark | None = None
         self._device = torch.device("cpu")
 
@@ -81,10 +85,14 @@ class StepTimer(pl.Callback):
     ) -> None:
         """The update is done."""
         self._last = self._mark()
+        self._step.append([*self._marks, self._last])
+        if not step_is_done(trainer, batch_idx):
+            return
+        step, self._step = self._step, []
         if self._skip:
             self._skip -= 1
             return
-        self._pending.append([*self._marks, self._last])
+        self._pending.append(step)
         if self._device.type == "cpu":
             self._flush()
 
@@ -102,9 +110,10 @@ class StepTimer(pl.Callback):
     def _flush(self) -> None:
         if self._pending and self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        for marks in self._pending:
-            spans = [_seconds(a, b) for a, b in itertools.pairwise(marks)]
-            self.steps.append(tuple(spans))  # type: ignore[arg-type]
+        for step in self._pending:
+            batches = [[_seconds(a, b) for a, b in itertools.pairwise(marks)] for marks in step]
+            spans = [sum(parts) for parts in zip(*batches, strict=True)]
+            self.steps.append(tuple(spans))
         self._pending = []
 
     def summary(self) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from tlx.report.comparison.records import Record
 
 _SETTING = (
     "backbone.name", "data.name", "data.root", "detector.input_size", "classifier.input_size",
-    "trainer.batch_size",
+    "trainer.batch_size", "trainer.accumulate",
 )  # fmt: skip
+_EARLIER: Mapping[str, Any] = {"trainer.accumulate": 1}  # of records that say nothing of it
 _UNKNOWN = "(settings not recorded)"
 
 
@@ -47,7 +48,7 @@ class Arm:
     @property
     def setting(self) -> tuple[str, ...]:
         """What must be equal for step times and test figures of two arms to be set side by side."""
-        return tuple(str(self.settings.get(key)) for key in _SETTING)
+        return tuple(str({**_EARLIER, **self.settings}.get(key)) for key in _SETTING)
 
     @property
     def machines(self) -> frozenset[tuple[str | None, ...]]:

@@ -100,6 +100,12 @@ def _machine(record: Record) -> str | None:
     return _joined(gpu, cpu, cores and f"{cores} cores")
 
 
+def _batch(record: Record) -> str | None:
+    """Pictures of a step: as many as a batch has, times the batches of a step."""
+    size, times = record.text("batch_size"), record.number("config", "trainer", "accumulate") or 1
+    return f"{size} x {times:.0f}" if size and times != 1 else size
+
+
 def _weights(record: Record) -> str | None:
     if record.scratch:
         return None
@@ -181,7 +187,7 @@ _CHECKS = (
     ),
     _Check(
         "batch size",
-        lambda record: record.text("batch_size"),
+        _batch,
         "A step is not the same amount of work.",
     ),
     _Check(
