@@ -60,6 +60,7 @@ _RANGES: _Ranges = {
     "trainer.workers": (0, None),
     "trainer.threads": (0, None),
     "trainer.val_every": (1, None),
+    "trainer.patience": (0, None),
     "trainer.checkpoint_minutes": (0, None),
     "trainer.timer_warmup": (0, None),
     "data.val_fraction": (0.001, 0.9),

@@ -84,6 +84,7 @@ class TrainerConfig:
     accelerator: str = "auto"
     select_by: str = "map_50"  # the val figure that picks the best checkpoint
     val_every: int = 1  # epochs
+    patience: int = 0  # validations without a better one that end the training; 0: none do
     checkpoint_minutes: float = 1.0  # what a kill may cost
     timer_warmup: int = 5  # steps that the step timer leaves out
     progress: bool = True

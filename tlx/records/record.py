@@ -72,6 +72,7 @@ def new_record(config: Mapping[str, Any]) -> Record:
         "resumes": 0,
         "resumed": [],
         "best": None,
+        "stopped_early": None,
         "checkpoint": None,
         "test": None,
         "step_time": None,

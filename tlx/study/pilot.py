@@ -169,6 +169,7 @@ def _pilot_config(cfg: RunConfig, depth: Any, seed: int, epochs: int) -> RunConf
     job.seed = seed
     job.trainer.epochs = epochs
     job.trainer.val_every = min(job.trainer.val_every, epochs)
+    job.trainer.patience = 0  # depths are compared at equal epochs
     job.logger.name = NONE
     job.resume = None
     return job

@@ -45,7 +45,7 @@ class Checkpoints(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after validation, so that a resumed run need not validate again."""
-        last = trainer.current_epoch + 1 == trainer.max_epochs
+        last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         best = self.recorder.best_epoch == trainer.current_epoch
         if best or last or self._due():
             self.save(trainer, best=best)

@@ -110,7 +110,18 @@ def _trained(record: Mapping[str, Any]) -> str | None:
     of = f"{images} pictures, " if images is not None else ""
     seconds = _get(record, "time", "fit_s")
     took = f", {seconds:.0f} s" if isinstance(seconds, int | float) else ""
-    return f"{of}{steps} steps in {record.get('epochs')} epochs{took}"
+    return f"{of}{steps} steps in {_epochs(record)}{took}"
+
+
+def _epochs(record: Mapping[str, Any]) -> str:
+    last, patience = (_count(record, "stopped_early", key) for key in ("epoch", "patience"))
+    if last is None:
+        return f"{record.get('epochs')} epochs"
+    by = _get(record, "config", "trainer", "select_by") or "figure"
+    return (
+        f"{last + 1} of {record.get('epochs')} epochs, stopped early: no better val {by} in "
+        f"{patience} validations"
+    )
 
 
 def _best(record: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ from tlx.loggers.base import Loggers
 from tlx.records.columns import BY_TASK
 from tlx.records.record import Record, save_record
 from tlx.training.checkpoints import Checkpoints
+from tlx.training.early_stop import EarlyStop
 from tlx.training.energy import EnergyMeter
 from tlx.training.freeze_task import FreezeTask
 from tlx.training.interrupt import GracefulStop, Interrupted
@@ -66,6 +67,9 @@ def fit(
     restored = Restored(resume)
     callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]
     callbacks.append(restored)
+    early = EarlyStop(recorder, cfg.trainer.patience) if cfg.trainer.patience else None
+    if early:
+        callbacks.append(early)
     bar = progress_bar(cfg.trainer.progress)
     trainer = make_trainer(
         cfg, run_dir, callbacks=callbacks + ([bar] if bar else []), logger=False,
@@ -88,6 +92,7 @@ def fit(
         raise
     record["energy"] = energy.summary()
     record["gradients"] = recorder.gradients(cfg.trainer.clip_norm)
+    record["stopped_early"] = early.summary(cfg.trainer.epochs) if early else None
     recorder.prove_end(task)  # a run that was killed in its test trains no more
     recorder.mirror_rows()
     on_progress(recorder)

@@ -112,7 +112,8 @@ class GracefulStop(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save and stop between epochs (a finished run need not stop)."""
-        if self.asked and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+        more = not trainer.should_stop and trainer.current_epoch + 1 < (trainer.max_epochs or 0)
+        if self.asked and more:
             best = self.checkpoints.recorder.best_epoch == trainer.current_epoch
             self.checkpoints.save(trainer, best=best)
             raise Interrupted

@@ -70,9 +70,19 @@ class Recorder(pl.Callback):
         return self.seconds_before + (time.monotonic() - self._started if self._started else 0.0)
 
     @property
+    def _judged(self) -> list[Row]:
+        """The validation rows that have the figure which selects."""
+        return [row for row in self.rows if row.get(f"val_{self.select_by}") is not None]
+
+    @property
+    def validated(self) -> list[int]:
+        """Epochs, from 0, of the validations that have the figure which selects."""
+        return [int(row["epoch"]) for row in self._judged]  # type: ignore[arg-type]
+
+    @property
     def best_row(self) -> Row | None:
         """The validation row that selects the checkpoint; the earlier one wins a tie."""
-        rows = [row for row in self.rows if row.get(f"val_{self.select_by}") is not None]
+        rows = self._judged
         return max(rows, key=lambda row: row[f"val_{self.select_by}"], default=None)  # type: ignore[arg-type,return-value]
 
     @property

@@ -17,7 +17,32 @@ def cautions(arms: Sequence[Arm]) -> list[str]:
     lines: list[str] = []
     for say in (_runs, _label_noise, _leaks, _faults, _notes, _resumes):
         lines += dict.fromkeys(line for record in records for line in say(record))
-    return lines
+    return lines + _lengths(arms)
+
+
+def _lengths(arms: Sequence[Arm]) -> list[str]:
+    """Runs that stopped early, where not all are of one length."""
+    if not any(record.get("stopped_early") for arm in arms for record in arm.records):
+        return []
+    trained = {
+        arm.label: [
+            record.number("epochs") if last is None else last + 1
+            for record in arm.records
+            for last in (record.number("stopped_early", "epoch"),)
+        ]
+        for arm in arms
+    }
+    if len({epochs for row in trained.values() for epochs in row}) == 1:
+        return []
+    told = "; ".join(
+        f"{label} {', '.join('?' if n is None else f'{n:.0f}' for n in row)} epochs"
+        for label, row in trained.items()
+    )
+    return [
+        f"Runs stopped early, and had unlike lengths: {told}. Training time and energy hold how "
+        "long a run went on, not only what a step costs; quality is that of the best epoch of "
+        "each, and the rates of a run that stopped had not gone down to zero."
+    ]
 
 
 def _runs(record: Record) -> list[str]:
