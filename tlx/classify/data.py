@@ -15,12 +15,13 @@ from tlx.classify.folders import read_folders, refuse_empty
 from tlx.classify.shapes import ensure_shapes
 from tlx.common.errors import ConfigError, DataError
 from tlx.config.schema import FoldersConfig
-from tlx.data.augment import TrainAugment, register
+from tlx.data.augment import Augmentation, TrainAugment, Unchanged, register
 from tlx.data.cache import ImageCache
+from tlx.data.colour import scaled
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.formats.annotations import Item
-from tlx.data.geometry import Window, whole
+from tlx.data.geometry import MIRROR, Window, whole
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData
 from tlx.data.split import restored_items, split_items
@@ -89,33 +90,42 @@ class CropAugment(TrainAugment):
     because pictures are stretched to the square input on the device too.
     """
 
-    def __init__(self, input_size: int, least_area: float) -> None:
-        super().__init__(input_size, 1.0)
-        self.least_area = least_area
+    def __init__(self, input_size: int, least_area: float, strength: float = 1.0) -> None:
+        super().__init__(input_size, strength=strength)
+        self.least_area = scaled(least_area, 1.0, strength)
 
     def _draw(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[Window, Tensor, Tensor]:
-        window = crop_window(rng, image.shape[1], image.shape[0], self.least_area)
+        window = crop_window(rng, image.shape[1], image.shape[0], self.least_area, self.strength)
         return window, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.from_numpy(labels)
 
 
 @register("crop")
-def _crop(input_size: int, data: Any) -> CropAugment:
+def _crop(input_size: int, data: Any) -> Augmentation:
     """Random crops of whole pictures."""
     if not isinstance(data, FoldersConfig):
         raise ConfigError("data.augment=crop forgets boxes: it is for task=classify")
-    return CropAugment(input_size, data.least_area)
+    if not data.augment_strength:
+        return Unchanged(input_size, data)
+    return CropAugment(input_size, data.least_area, data.augment_strength)
 
 
-def crop_window(rng: np.random.Generator, width: int, height: int, least_area: float) -> Window:
-    """A random crop of a `width` x `height` picture; the whole one where no trial fits."""
+def crop_window(
+    rng: np.random.Generator, width: int, height: int, least_area: float, strength: float = 1.0
+) -> Window:
+    """A random crop of a `width` x `height` picture; the whole one where no trial fits.
+
+    Args:
+        strength: scales aspects and the odds of a mirror image.
+    """
+    aspects, mirror = np.log(ASPECTS) * strength, MIRROR * strength
     for _ in range(TRIALS):
         area = rng.uniform(least_area, 1.0)
-        aspect = math.exp(rng.uniform(*np.log(ASPECTS)))
+        aspect = math.exp(rng.uniform(*aspects))
         w, h = round(width * math.sqrt(area * aspect)), round(height * math.sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
             left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
-            return Window(int(left), int(top), w, h, bool(rng.random() < 0.5))
+            return Window(int(left), int(top), w, h, bool(rng.random() < mirror))
     view = whole(width, height)
-    return Window(view.left, view.top, view.width, view.height, bool(rng.random() < 0.5))
+    return Window(view.left, view.top, view.width, view.height, bool(rng.random() < mirror))

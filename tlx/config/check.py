@@ -65,6 +65,7 @@ _RANGES: _Ranges = {
     "trainer.timer_warmup": (0, None),
     "data.val_fraction": (0.001, 0.9),
     "data.test_fraction": (0.001, 0.9),
+    "data.augment_strength": (0, 1),
     "logger.predictions": (0, None),
     "logger.upload_s": (1, None),
     "cache.views": (0, None),

@@ -37,7 +37,8 @@ class DataConfig:
     strict: bool = False  # every fault is an error
     bits: int | None = None  # that 16-bit picture files use, 8 to 16; default: all, or refused
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
-    augment: str = "ssd"  # the training views: ssd, off, or one of your own
+    augment: str = "ssd"  # the training views: ssd, light, off, or one of your own
+    augment_strength: float = 1.0  # scales them; 0: as off
     zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
@@ -151,7 +152,8 @@ class FoldersConfig:
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
     strict: bool = False  # every fault is an error
-    augment: str = "crop"  # the training views: crop, off, or one of your own
+    augment: str = "crop"  # the training views: crop, light, off, or one of your own
+    augment_strength: float = 1.0  # scales them; 0: as off
     least_area: float = 0.35  # of a training crop, relative to the picture
     max_side: int = 320  # longest side kept in the decoded-image cache, pixels
     input_size: int = 224  # pixels

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -16,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tlx.common.errors import ConfigError
 from tlx.common.registry import Registry
-from tlx.data.colour import draw_colour_map
-from tlx.data.geometry import Window, draw_window, whole
+from tlx.data.colour import SWAP, draw_colour_map, scaled
+from tlx.data.geometry import MIN_SCALE, MIRROR, Window, draw_window, whole
 
 FILL = 127  # what lies outside a zoomed-out picture: mid grey, zero after normalisation
 VERSION = 2  # of the views: caches of other versions are not used
@@ -51,6 +53,8 @@ class Augmentation(Protocol):
 
     Attributes:
         version: of the views; activations that are cached of others are not used.
+
+    One that scales with `data.augment_strength` states it as `strength`; of others it must be 1.
     """
 
     @property
@@ -89,13 +93,49 @@ def register(name: str) -> Callable[[M], M]:
     return add
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How far views go from the picture itself.
+
+    Attributes:
+        zoom_out: largest, of the picture's sides; 1: none. least_side: of a crop, likewise.
+        mirror, swap: odds of a mirror image and of channels in another order.
+        colour: how far brightness, contrast, saturation and hue go; 1: as SSD's.
+    """
+
+    zoom_out: float = 1.0
+    least_side: float = MIN_SCALE
+    mirror: float = MIRROR
+    colour: float = 1.0
+    swap: float = SWAP
+
+    def at(self, strength: float) -> Recipe:
+        """The recipe with every range and odd scaled: itself at 1, no change at 0."""
+        return Recipe(
+            scaled(self.zoom_out, 1.0, strength), scaled(self.least_side, 1.0, strength),
+            strength * self.mirror, strength * self.colour, strength * self.swap,
+        )  # fmt: skip
+
+
+LIGHT = Recipe(least_side=0.8, colour=0.5, swap=0.0)
+"""Mirrored, slightly cropped, a little of the colours: for objects whose colour and size matter."""
+
+
 class TrainAugment:
-    """Zoom out, IoU-constrained crop, resize, colour distortion, mirror."""
+    """Zoom out, IoU-constrained crop, resize, colour distortion, mirror.
+
+    Args:
+        zoom_out: that of SSD's recipe. recipe: another one. strength: 0..1, scales it.
+    """
 
     version: object = VERSION
 
-    def __init__(self, input_size: int, zoom_out: float) -> None:
-        self.input_size, self.zoom_out = input_size, zoom_out
+    def __init__(
+        self, input_size: int, zoom_out: float = 1.0, *, recipe: Recipe | None = None,
+        strength: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.input_size, self.strength = input_size, strength
+        self.recipe = (recipe or Recipe(zoom_out)).at(strength)
 
     def __call__(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
@@ -105,7 +145,7 @@ class TrainAugment:
         The picture's tensor is channels-last in memory.
         """
         window, placed, kept = self._draw(image, boxes, labels, rng)
-        return render(image, window, self.input_size, rng), placed, kept
+        return render(image, window, self.input_size, rng, self.recipe), placed, kept
 
     def targets(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
@@ -117,7 +157,10 @@ class TrainAugment:
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[Window, Tensor, Tensor]:
         height, width = image.shape[:2]
-        window = draw_window(rng, width, height, boxes, self.zoom_out)
+        recipe = self.recipe
+        window = draw_window(
+            rng, width, height, boxes, recipe.zoom_out, recipe.least_side, recipe.mirror
+        )
         placed, kept = window.place(boxes)
         large = ((placed[:, 2:] - placed[:, :2]) * self.input_size >= MIN_SIZE).all(1)
         return (
@@ -130,7 +173,19 @@ class TrainAugment:
 @register("ssd")
 def _ssd(input_size: int, data: Any) -> Augmentation:
     """The recipe of SSD."""
-    return TrainAugment(input_size, data.zoom_out)
+    if not hasattr(data, "zoom_out"):
+        raise ConfigError("data.augment=ssd is for boxes: a classifier has crop, light and off")
+    if not data.augment_strength:
+        return Unchanged(input_size, data)
+    return TrainAugment(input_size, data.zoom_out, strength=data.augment_strength)
+
+
+@register("light")
+def _light(input_size: int, data: Any) -> Augmentation:
+    """A mild recipe, of either task."""
+    if not data.augment_strength:
+        return Unchanged(input_size, data)
+    return TrainAugment(input_size, recipe=LIGHT, strength=data.augment_strength)
 
 
 class EvalTransform:
@@ -157,6 +212,7 @@ class Unchanged:
     """The same view in every epoch: the picture as evaluation sees it."""
 
     version: object = VERSION
+    strength = 0.0
 
     def __init__(self, input_size: int, data: Any) -> None:
         self._transform = EvalTransform(input_size)
@@ -175,8 +231,9 @@ class Unchanged:
 
 
 def render(
-    image: np.ndarray, window: Window, side: int, rng: np.random.Generator | None = None
-) -> Tensor:
+    image: np.ndarray, window: Window, side: int, rng: np.random.Generator | None = None,
+    recipe: Recipe = Recipe(),
+) -> Tensor:  # fmt: skip
     """The window of a picture as uint8 (3, side, side), channels last; colours distorted by `rng`.
 
     Bilinear with antialiasing, as torchvision's and Pillow's resize.
@@ -190,12 +247,12 @@ def render(
     # Both are linear, so that the colours may be changed where there are fewer pixels.
     enlarged = part.shape[0] * part.shape[1] < size[0] * size[1]
     if rng is not None and enlarged:
-        part = distort(part, rng)
+        part = distort(part, rng, recipe)
     # With the batch axis first torch sees that the channels lie last, and takes half the time.
     shown = F.interpolate(part[None].permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
     shown = shown[0].permute(1, 2, 0)
     if rng is not None and not enlarged:
-        shown = distort(shown, rng)
+        shown = distort(shown, rng, recipe)
     if shown.shape[:2] == (side, side):
         canvas = shown.contiguous()
     else:
@@ -206,7 +263,9 @@ def render(
     return canvas.permute(2, 0, 1)
 
 
-def distort(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+def distort(
+    pixels: Tensor, rng: np.random.Generator, recipe: Recipe = Recipe()
+) -> Tensor:  # fmt: skip
     """uint8 (h, w, 3) under a random linear map of its colours."""
     # A matrix product with rows of three would crawl: one row holds several pixels, and the
     # matrix repeats along its diagonal.
@@ -214,7 +273,7 @@ def distort(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     rows = torch.zeros(-(-count // _PIXELS), 3 * _PIXELS)
     rows.view(-1)[: 3 * count] = pixels.reshape(-1)
     mean = rows.sum(0).view(_PIXELS, 3).sum(0).double().numpy() / count
-    matrix, offset = draw_colour_map(rng, mean)
+    matrix, offset = draw_colour_map(rng, mean, recipe.colour, recipe.swap)
     diagonal = np.zeros((_PIXELS, 3, _PIXELS, 3), np.float32)
     diagonal[range(_PIXELS), :, range(_PIXELS), :] = matrix.T
     # A half more: the conversion cuts off, and adding is cheaper than rounding.

@@ -14,6 +14,7 @@ import numpy as np
 MIN_SCALE, MAX_SCALE = 0.3, 1.0
 MIN_ASPECT, MAX_ASPECT = 0.5, 2.0
 LEAST_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)  # 1.0: the whole picture
+MIRROR = 0.5  # odds
 TRIALS = 40
 
 
@@ -46,14 +47,21 @@ def whole(width: int, height: int) -> Window:
 
 
 def draw_window(
-    rng: np.random.Generator, width: int, height: int, boxes: np.ndarray, zoom_out: float
-) -> Window:
-    """A random view of a `width` x `height` picture with `boxes` (n, 4) in its pixels."""
+    rng: np.random.Generator, width: int, height: int, boxes: np.ndarray, zoom_out: float,
+    least_side: float | None = None, mirror: float = MIRROR,
+) -> Window:  # fmt: skip
+    """A random view of a `width` x `height` picture with `boxes` (n, 4) in its pixels.
+
+    Args:
+        zoom_out: largest, 1: none. least_side: of a crop, of the picture's; None: as SSD. mirror:
+            odds.
+    """
+    least = MIN_SCALE if least_side is None else least_side
     canvas = whole(width, height)
     if zoom_out > 1 and rng.random() < 0.5:
         canvas = _zoomed_out(rng, canvas, zoom_out)
-    view = _cropped(rng, canvas, boxes) if len(boxes) else canvas
-    return Window(view.left, view.top, view.width, view.height, bool(rng.random() < 0.5))
+    view = _cropped(rng, canvas, boxes, least) if len(boxes) else canvas
+    return Window(view.left, view.top, view.width, view.height, bool(rng.random() < mirror))
 
 
 def _zoomed_out(rng: np.random.Generator, w: Window, largest: float) -> Window:
@@ -64,7 +72,9 @@ def _zoomed_out(rng: np.random.Generator, w: Window, largest: float) -> Window:
     return Window(-int(left), -int(top), width, height)
 
 
-def _cropped(rng: np.random.Generator, canvas: Window, boxes: np.ndarray) -> Window:
+def _cropped(
+    rng: np.random.Generator, canvas: Window, boxes: np.ndarray, least_side: float
+) -> Window:
     """A crop that shows some object's centre and overlaps it enough; all trials drawn at once."""
     corner = np.array([canvas.left, canvas.top])
     sides = np.array([canvas.width, canvas.height])
@@ -73,7 +83,7 @@ def _cropped(rng: np.random.Generator, canvas: Window, boxes: np.ndarray) -> Win
         least = LEAST_OVERLAPS[rng.integers(len(LEAST_OVERLAPS))]
         if least >= 1.0:
             return canvas
-        size = (sides * rng.uniform(MIN_SCALE, MAX_SCALE, (TRIALS, 2))).astype(int)
+        size = (sides * rng.uniform(least_side, MAX_SCALE, (TRIALS, 2))).astype(int)
         low = ((sides - size) * rng.random((TRIALS, 2))).astype(int)
         aspect = size[:, 0] / size[:, 1].clip(1)
         legal = (aspect >= MIN_ASPECT) & (aspect <= MAX_ASPECT) & (size > 0).all(1)

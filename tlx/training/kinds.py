@@ -60,7 +60,14 @@ class TaskKind(ABC, Generic[C, N]):
 
     def views(self, cfg: C) -> Augmentation:
         """What makes training views of pictures: that of `data.augment`."""
-        return AUGMENTATIONS.find(cfg.data.augment)(self.input_size(cfg), cfg.data)
+        made = AUGMENTATIONS.find(cfg.data.augment)(self.input_size(cfg), cfg.data)
+        asked = cfg.data.augment_strength
+        if asked != 1 and getattr(made, "strength", None) != asked:
+            raise ConfigError(
+                f"data.augment_strength={asked}: data.augment={cfg.data.augment} has one strength, "
+                "so leave it at 1"
+            )
+        return made
 
     @abstractmethod
     def drawn_from(self, cfg: C) -> dict[str, Any]:
@@ -68,9 +75,12 @@ class TaskKind(ABC, Generic[C, N]):
 
     def augmentation(self, cfg: C) -> Mapping[str, Any]:
         """What of the configuration decides the views of a picture, for the activation cache."""
-        if cfg.data.augment == self.usual_views:
-            return self.drawn_from(cfg)
-        named = {"augment": cfg.data.augment, "augment_version": str(self.views(cfg).version)}
+        named: dict[str, Any] = {}
+        if cfg.data.augment != self.usual_views:
+            version = str(self.views(cfg).version)
+            named = {"augment": cfg.data.augment, "augment_version": version}
+        if cfg.data.augment_strength != 1:
+            named["augment_strength"] = cfg.data.augment_strength
         return {**self.drawn_from(cfg), **named}
 
     def network(self, cfg: C, classes: list[str], record: Record) -> N:
