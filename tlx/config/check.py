@@ -34,6 +34,7 @@ def conf_dir() -> Path:
 
 _Choices = Mapping[str, Sequence[str]]
 _Ranges = Mapping[str, tuple[float | None, float | None]]
+AUTO = "auto"
 _CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "trainer.optimizer": ("sgd", "adamw"),
@@ -46,7 +47,6 @@ _CHOICES = {
 _RANGES: _Ranges = {
     "seed": (0, 2**32 - 1),
     "trainer.epochs": (1, None),
-    "trainer.batch_size": (1, None),
     "trainer.accumulate": (1, None),
     "trainer.base_lr": (0, None),
     "trainer.head_lr": (1e-12, None),
@@ -104,6 +104,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
     Raises `ConfigError` naming the key, its value and what it may be.
     """
     _check_values(cfg, _CHOICES, _RANGES)
+    _check_batch_size(cfg)
     blocks_of = _check_detect(cfg) if isinstance(cfg, Config) else _check_classify(cfg)
     phases = _schedule(cfg, blocks_of)
     if cfg.cache.mode in ("memory", "disk") and not cfg.cache.views:
@@ -153,6 +154,19 @@ def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
         return frozen_blocks(value, spec)
 
     return blocks_of
+
+
+def _check_batch_size(cfg: RunConfig) -> None:
+    size = cfg.trainer.batch_size
+    if size == AUTO:
+        if cfg.policy.get("name") == AUTO:
+            raise ConfigError(
+                "trainer.batch_size=auto: policy=auto compares depths at one batch size: name it"
+            )
+    elif not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ConfigError(
+            f"trainer.batch_size={size} must be a whole number of at least 1, or auto"
+        )
 
 
 def _check_fractions(held_out: float) -> None:

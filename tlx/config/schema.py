@@ -65,7 +65,7 @@ class DetectorConfig:
 @dataclass
 class TrainerConfig:
     epochs: int = MISSING
-    batch_size: int = MISSING
+    batch_size: Any = MISSING  # a number, or auto: what memory holds (tlx.training.batch_size)
     accumulate: int = 1  # batches of an optimizer step
     base_lr: float = 0.02  # backbone
     head_lr: float = 0.02  # heads

@@ -45,6 +45,7 @@ def new_record(config: Mapping[str, Any]) -> Record:
     classifies = "classifier" in config
     network = config["classifier" if classifies else "detector"]
     columns = CLASSIFY if classifies else DETECT
+    size = config["trainer"]["batch_size"]
     return {
         **({"task": CLASSIFICATION} if classifies else {}),  # detections do not name theirs
         "version": VERSION,
@@ -60,7 +61,8 @@ def new_record(config: Mapping[str, Any]) -> Record:
         "data": config["data"]["name"],
         "seed": config["seed"],
         "epochs": config["trainer"]["epochs"],
-        "batch_size": config["trainer"]["batch_size"],
+        "batch_size": size if isinstance(size, int) else None,  # auto: chosen later
+        "chosen_batch_size": None,
         "input_size": network["input_size"],
         "precision": config["trainer"]["precision"],
         "config": dict(config),

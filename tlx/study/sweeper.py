@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from tlx.common.errors import ConfigError
 from tlx.study.order import Job, arrange, key_of
 from tlx.study.progress import Planned, planned, progress_line, repeats
 
@@ -63,6 +64,11 @@ class StudySweeper(BasicSweeper):
         overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
         for job in itertools.chain(*self.split_arguments(overrides, self.max_batch_size)):
             self.jobs.append(self._checked(job))
+        if len(self.jobs) > 1 and any(job.trainer.batch_size == "auto" for job, _ in self.jobs):
+            raise ConfigError(
+                "trainer.batch_size=auto chooses for one run, and arms are compared at one batch "
+                "size: run the arm that freezes the least with it, and give its number to the sweep"
+            )
         self.plan = planned(self.jobs)
         for warning in repeats(self.plan):
             log.warning("%s", warning)

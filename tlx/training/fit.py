@@ -62,7 +62,10 @@ def fit(
     assert isinstance(train.batch_sampler, EpochBatches)
     if resume:
         resume.check_order(train.batch_sampler)
-    task.meta = task.meta | {"batches_per_epoch": len(train.batch_sampler)}
+    task.meta = task.meta | {
+        "batches_per_epoch": len(train.batch_sampler),
+        "batch_size": loaders.batch_size,  # a number, where the configuration says auto
+    }
     order = ExpectedBatches(train.batch_sampler)
     restored = Restored(resume)
     callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]

@@ -40,6 +40,7 @@ from tlx.records.record import (
     read_record,
     save_record,
 )
+from tlx.training.batch_size import settled
 from tlx.training.check import check_run
 from tlx.training.fit import CHECKPOINTS, fit, make_trainer, training_device
 from tlx.training.freeze_task import FreezeTask
@@ -141,17 +142,21 @@ def _train_and_test(
     cost = measure_cost(network)
     add_freeze(record, cost, phases)
     record["classes"], record["data_report"] = data.classes, data.report
+    device = torch.device(training_device(cfg.trainer.accelerator))
+    pictures = len(data.splits["train"])
+    sized = settled(cfg, network, phases, pictures, device, kind.loss, resume)
+    if sized is not cfg:
+        record["batch_size"] = record["chosen_batch_size"] = sized.trainer.batch_size
     if test:
-        an_epoch = batches_per_epoch(len(data.splits["train"]), cfg.trainer.batch_size)
+        an_epoch = batches_per_epoch(pictures, sized.trainer.batch_size)
         steps = cfg.trainer.epochs * steps_per_epoch(an_epoch, cfg.trainer.accumulate)
         for warning in kind.shortages(steps, data):
             log.warning("%s", warning)
     print_and_keep(freeze_table(network, cost, phases, record["name"]), run_dir / "freeze.txt")
     save_record(record, run_dir)
 
-    device = torch.device(training_device(cfg.trainer.accelerator))
     plan = make_plan(
-        cfg, network, phases, data.splits["train"], device, kind.loss, kind.augmentation(cfg),
+        sized, network, phases, data.splits["train"], device, kind.loss, kind.augmentation(cfg),
         record["engine"],
     )  # fmt: skip
     difference = fold_check.compare(network, {torch.float32, plan.precision.prefix})
@@ -159,7 +164,7 @@ def _train_and_test(
     record["precision"] = plan.precision.name
     save_record(record, run_dir)
     logger.summarize(record)
-    loaders = kind.loaders(cfg, data, plan.caches)
+    loaders = kind.loaders(sized, data, plan.caches)
     task = kind.module(cfg, network, plan, data, members, device)
     timer = fit(cfg, task, loaders, run_dir, record, resume, logger)
     if test:
