@@ -46,6 +46,8 @@ MOBILENETS = [
         ("tlx train trainer.progress=", ["trainer.progress=true", "trainer.progress=false"]),
         ("tlx train --mu", ["--multirun"]),
         ("tlx train policy.lr", ["policy.lr_scale="]),
+        ("tlx lr hi", ["highest="]),
+        ("tlx lr trainer.pati", ["trainer.patience="]),
         ("tlx data ", ["check"]),
         ("tlx data check data=y", ["data=yolo"]),
         ("tlx benchmark l", ["latency"]),

@@ -29,6 +29,7 @@ PROGRAMS = {
     "export": Program("write a detector for other runtimes, and prove that it is the same"),
     "benchmark": Program("time training steps and inference", ("train", "latency")),
     "inspect": Program("look at the test pictures of runs in FiftyOne"),
+    "lr": Program("find the learning rates that suit a configuration"),
     "data": Program("check a data set before anything trains on it", ("check",)),
     "classify": Program(
         "train a picture classifier, or take it elsewhere", (), ("export", "maixpy")

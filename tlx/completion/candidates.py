@@ -58,6 +58,9 @@ def _keys(words: list[str]) -> Mapping[str, list[str]]:
         keys = composed_keys("train")
         of_data = [key for key in keys if key.startswith(("data", "cache_dir"))]
         return {**{key: keys[key] for key in of_data}, "output": []}
+    elif name == "lr":
+        own: dict[str, list[str]] = {key: [] for key in keys_of(module)}
+        return {**composed_keys("train"), **own}
     found = {key: YES_OR_NO if truth else [] for key, truth in keys_of(module).items()}
     if "policies" in found:
         found["policies"] = [*FREEZE, "neck"]
