@@ -37,7 +37,8 @@ def distinct(detector: SSD) -> SSD:
     """With biases: exporters merge tensors that are equal, as the zeros of a fresh network are."""
     generator = torch.Generator().manual_seed(1)
     for layer in detector.modules():
-        if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
+        # Those of the backbone are random already, and its maps are normalised by them.
+        if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None and not layer.bias.any():
             layer.bias.data.normal_(std=0.1, generator=generator)
     return detector
 

@@ -10,6 +10,7 @@ import torch
 
 from tests.conftest import SHARED
 from tests.export.helpers_export import (
+    distinct,
     expected,
     normalised,
     onnx_outputs,
@@ -26,6 +27,7 @@ from tlx.export.contract import check_detectnet
 from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import load_onnx, opset_of, save_network, save_onnx
 from tlx.export.onnx_nms import with_nms
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.models.normalisation import DETECTNET, Normalisation
 from tlx.models.postprocess import select_all
 from tlx.runtime.description import describe, from_properties, to_properties
@@ -141,6 +143,21 @@ def test_the_input_of_detectnet_is_changed_inside_exactly(tmp_path: Path) -> Non
     values = pixels()
     scores, boxes = onnx_outputs(tmp_path / "m.onnx", values / np.float32(127.5) - 1)
     want_scores, want_boxes = expected(source.detector, values)
+    assert np.abs(scores - want_scores).max() < 1e-4
+    assert np.abs(boxes - want_boxes).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "vgg16"])
+def test_maps_of_odd_sides_are_exported(name: str, tmp_path: Path) -> None:
+    """100 px: 50, 25, 13, 7, 4, where VGG's poolings round up."""
+    spec = source_of(name).detector.spec
+    detector = distinct(SSD(spec, spec.conventions, 2, 100)).eval()
+    own = Normalisation.of(detector)
+    save_network(ExportNetwork(detector, own), 100, tmp_path / "m.onnx", 11)
+    values = pixels(1, 100)
+    scores, boxes = onnx_outputs(tmp_path / "m.onnx", normalised(values, own))
+    want_scores, want_boxes = expected(detector, values)
+    assert scores.shape == want_scores.shape
     assert np.abs(scores - want_scores).max() < 1e-4
     assert np.abs(boxes - want_boxes).max() < 1e-4
 

@@ -27,6 +27,9 @@ def detector_of(name: str, frozen: int = 0, seed: int = 0, head: str = "ssd") ->
     torch.manual_seed(seed)
     detector = SSD(spec, resolve(spec, SCRATCH).conventions, 2, 96, head=head)
     norms = [m for m in detector.modules() if isinstance(m, nn.BatchNorm2d)]
+    for layer in detector.backbone.modules():  # of gates, and of networks without batch norm
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            nn.init.normal_(layer.bias, std=0.1)
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias, std=0.3)
@@ -36,18 +39,31 @@ def detector_of(name: str, frozen: int = 0, seed: int = 0, head: str = "ssd") ->
         detector(torch.randn(4, 3, 96, 96))  # statistics of these very activations, then disturbed
         for norm in norms:
             norm.momentum = 0.1
-            scale = norm.running_var.sqrt()
-            moved = 0.3 * torch.randn(norm.num_features)
-            wider = torch.empty(norm.num_features).uniform_(0.6, 1.6)
-            norm.running_mean += moved * scale
-            norm.running_var *= wider
-            # The affine part makes up for it: a deep residual network would add the differences up.
-            norm.bias += norm.weight * moved
-            norm.weight *= wider.sqrt()
+            norm.running_mean += 0.3 * norm.running_var.sqrt() * torch.randn(norm.num_features)
+            norm.running_var *= torch.empty(norm.num_features).uniform_(0.6, 1.6)
         for head in (*detector.heads.classify, *detector.heads.regress):
             head.weight *= 3  # scores that differ between priors
+    bound_heads(detector.eval())
     apply_phase(detector, Phase(0, frozen, frozen))
     return detector.eval()
+
+
+def bound_heads(detector: SSD, most: float = 12.0) -> None:
+    """Scale heads down whose outputs are none of a trained network.
+
+    Disturbed statistics add up in deep residual networks, whose last maps are then of any scale, on
+    smooth pictures most of all: boxes of 1e11 would say nothing of the network's exactness.
+    """
+    coarse = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(2)) * 4 - 2
+    smooth = nn.functional.interpolate(coarse, (96, 96), mode="bicubic")
+    heads = detector.heads
+    maps = detector.features(torch.cat([pictures(), smooth]))  # with autograd: nothing is folded
+    with torch.no_grad():
+        for place, x in enumerate(maps):
+            if place < len(heads.hidden or heads.norms):
+                x = (heads.hidden or heads.norms)[place](x)
+            for head in (heads.classify[place], heads.regress[place]):
+                head.weight *= min(1.0, most / float(head(x).abs().max()))
 
 
 @torch.no_grad()

@@ -19,10 +19,10 @@ def test_a_folded_prefix_is_as_exact_as_float32_at_every_depth(name: str) -> Non
     fast = InferenceBlocks(blocks, range(len(blocks)))(pictures())
     assert len(fast) == len(exact) == len(blocks)
     errors = [off(a, b) for a, b in zip(fast, exact, strict=True)]
-    # Measured: 2e-7 at the stem at most, 8e-6 within the first nine blocks, 5.3e-5 at the last of
-    # ResNet-50 and 2.2e-5 of the others.
-    assert max(errors[:9]) < 2e-5
-    assert max(errors) < 1e-4
+    # Measured over four seeds and all backbones: 1e-7 at the stem, 2.4e-6 within the first nine
+    # blocks, 1.2e-5 at the last (MobileNetV1's; 9e-6 of the others).
+    assert max(errors[:9]) < 1e-5
+    assert max(errors) < 3e-5
     for error, ours, theirs in zip(errors, plain, exact, strict=True):
         # Measured: up to 1.21 times; 3.2 of VGG-16, which has no batch norm: channels-last memory
         # alone changes its order of summation.
@@ -33,8 +33,8 @@ def test_a_folded_prefix_is_as_exact_as_float32_at_every_depth(name: str) -> Non
 def test_a_bfloat16_prefix_stays_near(name: str) -> None:
     """Eight bits of mantissa, a rounding in every layer; random weights amplify it most.
 
-    Measured: .002 to .004 at the stem, .03 within five blocks, .38 at the last block of ResNet-50,
-    .31 of MobileNetV1's, .03 to .29 at that of others with batch norm.
+    Measured over four seeds: .003 at the stem, .018 within five blocks, .21 at the last block of
+    MobileNetV1 and .10 to .17 at that of the others.
     """
     blocks = originals(detector_of(name))
     exact = chain([deepcopy(block).double() for block in blocks], pictures().double())
@@ -43,7 +43,7 @@ def test_a_bfloat16_prefix_stays_near(name: str) -> None:
     errors = [off(a, b) for a, b in zip(fast, exact, strict=True)]
     assert errors[0] < 0.01
     assert max(errors[:5]) < 0.04
-    assert 0.005 < max(errors) < 0.5  # VGG-16: .0074; float32: 5e-5 at most
+    assert 0.005 < max(errors) < 0.35  # ResNet-18: .025; VGG-16: .0074; float32: 1e-6
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
