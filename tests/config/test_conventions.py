@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,6 @@ def test_a_run_is_built_and_stored_by_them(
 
 
 def test_the_default_backbone_takes_an_activation() -> None:
-    from dataclasses import replace
-
     spec = backbone_spec("efficientnet_lite0")
     for activation, kind in {"relu": torch.nn.ReLU, "relu6": torch.nn.ReLU6}.items():
         built = spec.build(replace(spec.conventions, activation=activation))

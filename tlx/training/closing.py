@@ -73,13 +73,23 @@ def warnings_of(record: Mapping[str, Any]) -> list[str]:
     boxes = None
     if record.get("task") != CLASSIFICATION:
         boxes = _count(record, "data_report", "counts", "test", "boxes")
-    return _failures(record) + _clipping(record) + shortages(_steps(record), boxes)
+    return [
+        *_failures(record),
+        *_of_the_start(record),
+        *_clipping(record),
+        *shortages(_steps(record), boxes),
+    ]
 
 
 def _failures(record: Mapping[str, Any]) -> list[str]:
     # A run that diverged has learned nothing either, and the cause is the better advice.
     line = diverged(record) or nothing_learned(record)
     return [line] if line else []
+
+
+def _of_the_start(record: Mapping[str, Any]) -> list[str]:
+    found = _get(record, "weights", "warnings")
+    return [line for line in found if isinstance(line, str)] if isinstance(found, list) else []
 
 
 def _clipping(record: Mapping[str, Any]) -> list[str]:

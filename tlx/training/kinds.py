@@ -149,7 +149,7 @@ class TaskKind(ABC, Generic[C, N]):
 
 
 def refuse_other_eps(network: TrunkNetwork, eps: float | None) -> None:
-    """Raise `ConfigError` where a backbone (of one's own) was built without the eps that is stated."""
+    """Raise `ConfigError` where a backbone of one's own was built with another eps than stated."""
     norms = [m for m in network.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
     if eps is not None and any(norm.eps != eps for norm in norms):
         raise ConfigError(

@@ -24,6 +24,7 @@ from tlx.freeze.apply import apply_phase, check_phases
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.freeze.policies.base import Phase
 from tlx.loggers.base import Loggers, make_loggers
+from tlx.models.backbones.weights import SCRATCH
 from tlx.models.fold_check import FoldCheck
 from tlx.records.digest import BEST, describe_result
 from tlx.records.environment import environment, peak_rss_bytes, reset_peak_rss
@@ -50,6 +51,7 @@ from tlx.training.kinds import kind_of
 from tlx.training.plan import make_plan
 from tlx.training.resume import Resume, find_resume
 from tlx.training.same_data import refuse_finished_on_other_data, settle_data
+from tlx.training.start_check import check_start
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +137,8 @@ def _train_and_test(
     write_json(run_dir / "faults.json", data.faults.to_rows())
     network = kind.network(cfg, data.classes, record)
     check_phases(network, phases)
+    if record["weights"]["source"] != SCRATCH:
+        record["weights"] |= check_start(network, data, phases, bn_frozen=cfg.trainer.freeze_bn)
     fold_check = FoldCheck(network)
     if cfg.trainer.freeze_bn:
         network.freeze_batch_norm()
