@@ -37,14 +37,13 @@ def test_a_run_is_built_and_stored_by_them(
     cfg = tiny_config(f"backbone={backbone}", "weights=scratch", "trainer.epochs=1", *STATED)
     record = run(cfg, tmp_path, test=False)
     wanted = {
-        "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "bn_eps": 0.01, "activation": "relu",
+        "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "bn_eps": 0.01, "activation": "relu",
         "padding": "same",
     }  # fmt: skip
     assert record["weights"]["conventions"] == wanted
     detector, meta = load_detector(tmp_path / "checkpoints" / "last.ckpt")
-    assert {k: tuple(v) if k in ("mean", "std") else v for k, v in meta["conventions"].items()} == (
-        wanted
-    )
+    stored = {k: list(v) if k in ("mean", "std") else v for k, v in meta["conventions"].items()}
+    assert stored == wanted
     modules = list(detector.backbone.modules())
     assert {m.eps for m in modules if isinstance(m, torch.nn.BatchNorm2d)} == {0.01}
     kinds = {type(m) for m in modules}

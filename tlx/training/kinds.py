@@ -91,11 +91,15 @@ class TaskKind(ABC, Generic[C, N]):
         """
         spec = self.backbone(cfg)
         pretrained = resolve(spec, cfg.backbone.weights)
+        conventions = stated(cfg.backbone, pretrained.conventions)
         record["weights"] = {
             "source": pretrained.source,
             "sha256": pretrained.sha256,
             "name": pretrained.name,
-            "conventions": asdict(conventions := stated(cfg.backbone, pretrained.conventions)),
+            "conventions": {  # as JSON has them
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in asdict(conventions).items()
+            },
         }
         torch.manual_seed(cfg.seed)
         network = self.build(cfg, spec, conventions, classes)

