@@ -45,8 +45,8 @@ def convert(state: StateDict, network: str, place: Callable[[str], Place | None]
         place: of a scope in it (`Conv2d_0`), None for what is no layer of the backbone.
 
     Pyramids and heads of other detectors keep their names, behind `extras.` and `heads.`, so that a
-    network says what it leaves. What is no weight (a training's slots and counters) is left out. Raises `ValueError` for a
-    tensor that has not as many axes as one of its name.
+    network says what it leaves. What is no weight (a training's slots and counters) is left out.
+    Raises `ValueError` for a tensor that has not as many axes as one of its name.
     """
     scope = f"FeatureExtractor/{network}/"
     if not any(key.startswith(scope) for key in state):
