@@ -24,6 +24,10 @@ from tlx.config.check import check_config
 from tlx.data.dataset import EpochBatches
 from tlx.models.detector import Targets
 from tlx.models.detectors.ssd.loss import multibox_loss
+from tlx.report.comparison.arms import Arm
+from tlx.report.comparison.likeness import obstacle
+from tlx.report.comparison.records import Record
+from tlx.study.order import arrange
 from tlx.training.freeze_task import FreezeTask
 from tlx.training.interrupt import Interrupted
 from tlx.training.run import run
@@ -163,3 +167,20 @@ def test_clipping_and_norm_are_of_the_whole_step(
 def test_no_step_of_no_batch(compose_config: Compose) -> None:
     with pytest.raises(ConfigError, match=r"trainer.accumulate=0 must be at least 1"):
         check_config(compose_config("trainer.accumulate=0"))
+
+
+def test_steps_of_unlike_numbers_of_batches_are_not_the_same_work() -> None:
+    """For a report, and for the order of a study: a record that says nothing had one."""
+
+    def record(**trainer: Any) -> Record:
+        return Record(Path("r"), {"batch_size": 24, "config": {"trainer": trainer}})
+
+    one, two, old = record(accumulate=1), record(accumulate=2), record()
+    assert obstacle(one, two, ["batch size"]) == "batch size"
+    assert obstacle(one, old, ["batch size"]) is None
+    settings = [{"trainer.accumulate": 1}, {"trainer.accumulate": 2}, {}]
+    arms = [Arm("a", (old,), each).setting for each in settings]
+    assert arms[0] == arms[2] != arms[1]
+    jobs = [["freeze=4", "trainer.accumulate=1"], ["freeze=4", "trainer.accumulate=2"],
+            ["freeze=8", "trainer.accumulate=1"], ["freeze=8", "trainer.accumulate=2"]]  # fmt: skip
+    assert arrange(jobs) == [jobs[0], jobs[2], jobs[1], jobs[3]], "each is a study of its own"
