@@ -98,6 +98,25 @@ def test_weights_that_are_here_are_named(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("vgg16", ["vgg16-397923af.pth", "vgg16_features-amdegroot-88682ab5.pth"]),
+        ("mobilenet_v3_large", ["mobilenet_v3_large-8738ca79.pth", "mobilenet_v3_large-5c1a4163"]),
+        ("mobilenet_v3_large_reduced", ["ssdlite320_mobilenet_v3_large_coco-a79551df.pth"]),
+        ("mobilenet_v3_small", ["mobilenet_v3_small-047dcff4.pth"]),
+        ("mobilenet_v4_conv_small", ["timm/mobilenetv4_conv_small.e2400_r224_in1k"]),
+        ("resnet18", ["resnet18-f37072fd.pth"]),
+        ("resnet50", ["resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"]),
+    ],
+)
+def test_where_weights_come_from(name: str, places: list[str]) -> None:
+    """The files of torchvision and timm, in the order in which `weights=auto` looks."""
+    advice = weights_of(backbone_spec(name))["advice"]
+    assert len(advice) == len(places)
+    assert all(place in line for place, line in zip(places, advice, strict=True))
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["mobilenet_v9"], "did you mean backbone.name=mobilenet_v"),
