@@ -46,9 +46,10 @@ def test_the_short_key_of_weights_makes_the_same_run(compose_config: Compose) ->
     short = compose_config("weights=scratch", "cache.views=4", "trainer.precision=bf16-mixed")
     assert short.backbone.weights == "scratch"
     assert run_label(plain(short)) == run_label(plain(long))
-    assert fingerprint(plain(short)) == PINNED[
-        "backbone.weights=scratch cache.views=4 trainer.precision=bf16-mixed"
-    ]
+    assert (
+        fingerprint(plain(short))
+        == PINNED["backbone.weights=scratch cache.views=4 trainer.precision=bf16-mixed"]
+    )
     assert arm_key(arm_settings(plain(short))) == arm_key(arm_settings(plain(long)))
     elsewhere = compose_config("task=classify", "weights=a.pth")
     assert elsewhere.backbone.weights == "a.pth"

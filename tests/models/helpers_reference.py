@@ -31,12 +31,20 @@ def lively(network: nn.Module, side: int = 64) -> nn.Module:
 
 
 def backbone_of(spec: BackboneSpec, state: StateDict) -> tuple[Backbone, Conventions]:
-    """The backbone with a published state, every tensor of it, in inference mode."""
+    """The backbone with a published state, every tensor of it, in inference mode.
+
+    What stands behind the backbone in a whole detector's file is not asked for.
+    """
     found, conventions = convert(spec, state, "the reference")
     if spec.adopt:
         found = spec.adopt(found)
     backbone = spec.build(conventions).eval()
-    mine = {key.removeprefix("backbone."): value for key, value in found.items()}
+    behind = ("extras.", "heads.")
+    mine = {
+        key.removeprefix("backbone."): value
+        for key, value in found.items()
+        if not key.startswith(behind)
+    }
     counters = {key for key in backbone.state_dict() if key.endswith("num_batches_tracked")}
     missing, unexpected = backbone.load_state_dict(mine, strict=False)
     assert not set(missing) - counters
