@@ -34,7 +34,6 @@ def conf_dir() -> Path:
 
 _Choices = Mapping[str, Sequence[str]]
 _Ranges = Mapping[str, tuple[float | None, float | None]]
-AUTO = "auto"
 _CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
     "trainer.optimizer": ("sgd", "adamw"),
