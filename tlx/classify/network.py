@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,12 +53,10 @@ class Classifier(TrunkNetwork):
         self.heads = Head(channels, classes, dropout, linear)
         self._complete()
 
-    def load_pretrained(self, pretrained: Pretrained) -> None:
+    def load_pretrained(self, pretrained: Pretrained, classes: Sequence[str] = ()) -> None:
         """Take over the backbone's blocks, also those of a detector; the head where it fits."""
         state = {k: v for k, v in pretrained.state.items() if not k.startswith("extras.")}
-        super().load_pretrained(
-            Pretrained(state, pretrained.conventions, pretrained.source, pretrained.sha256)
-        )
+        super().load_pretrained(replace(pretrained, state=state))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised input (N, 3, S, S) -> logits (N, classes)."""

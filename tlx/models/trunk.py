@@ -8,6 +8,7 @@ run over the rest.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar
 
@@ -115,12 +116,13 @@ class TrunkNetwork(nn.Module):
         """Backbone blocks, then extra blocks, by name; a neck is the last of them."""
         return [*self.backbone.blocks.items(), *self.extras.items()]
 
-    def load_pretrained(self, pretrained: Pretrained) -> None:
+    def load_pretrained(self, pretrained: Pretrained, classes: Sequence[str] = ()) -> None:
         """Take over pretrained blocks, and say in the log what was taken and what was left.
 
         The backbone must fit. The blocks behind it are taken up to the first that does not: what
         follows was trained on its output. Heads are taken only when the number of classes is the
-        same (`head_groups`).
+        same (`head_groups`); a detector takes them by the names of `classes`, where the weights say
+        theirs.
 
         Raises `WeightsError` when a block is there only in part, or one of the backbone has another
         shape.

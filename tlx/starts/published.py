@@ -57,6 +57,23 @@ class Published:
             return f"first {len(self.sha256)} digits of its sha256, the rest pinned when fetched"
         return "no hash was published: pinned when first fetched"
 
+    def classes(self) -> tuple[str, ...] | None:
+        """Of a detector, in label order without the background; None of ImageNet's networks.
+
+        The 90 numbers of COCO's labels, of which ten are no class ("N/A"), and VOC's 20.
+        """
+        if self.trained_on not in _CLASSES:
+            return None
+        from torchvision.models import get_weight
+
+        return tuple(get_weight(_CLASSES[self.trained_on]).meta["categories"][1:])
+
+
+# Data whose classes torchvision lists, the background first, by a set of weights trained on it.
+_CLASSES = {
+    "COCO": "SSD300_VGG16_Weights.COCO_V1",
+    "Pascal VOC": "FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1",
+}
 
 _TF = "https://download.tensorflow.org/models/object_detection/"
 _TORCH = "https://download.pytorch.org/models/"

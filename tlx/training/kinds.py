@@ -104,7 +104,7 @@ class TaskKind(ABC, Generic[C, N]):
         torch.manual_seed(cfg.seed)
         network = self.build(cfg, spec, conventions, classes)
         refuse_other_eps(network, cfg.backbone.bn_eps)
-        network.load_pretrained(pretrained)
+        network.load_pretrained(pretrained, classes)
         # What convolutions prefer, on a CPU and on a GPU; the numbers are the same.
         return network.to(memory_format=torch.channels_last)
 

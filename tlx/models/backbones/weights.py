@@ -45,6 +45,7 @@ class Pretrained:
         state: `backbone.blocks.…` and, from a detector checkpoint, `extras.…` and `heads.…`.
         source: path of the file (or "scratch"); sha256: of the file, None for scratch.
         name: of a published checkpoint that was asked for by it.
+        classes: of a whole detector, in label order without the background; None where unknown.
     """
 
     state: StateDict
@@ -52,6 +53,7 @@ class Pretrained:
     source: str
     sha256: str | None
     name: str | None = None
+    classes: tuple[str, ...] | None = None
 
 
 def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
@@ -79,11 +81,23 @@ def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
     loaded = _read(path)
     if isinstance(loaded, dict) and "tlx" in loaded:
         state, conventions = _own_checkpoint(spec, loaded, path)
+        classes: tuple[str, ...] | None = tuple(loaded["tlx"]["classes"])
     else:
         state, conventions = convert(spec, _state_dict(loaded, path), str(path))
+        classes = published.find(name).classes() if name else _labels_beside(path)
     if spec.adopt is not None:
         state = spec.adopt(state)
-    return Pretrained(state, conventions, str(path), digest, name)
+    return Pretrained(state, conventions, str(path), digest, name, classes)
+
+
+def _labels_beside(path: Path) -> tuple[str, ...] | None:
+    """The classes in `labels.txt` beside a file, as pytorch-ssd and jetson-inference write it."""
+    try:
+        lines = (path.parent / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError):
+        return None
+    names = [line.strip() for line in lines if line.strip()]
+    return tuple(names[1:] if names and names[0].upper() == "BACKGROUND" else names) or None
 
 
 def _fetched(spec: BackboneSpec, name: str) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from tlx.models.backbones.weights import Pretrained
+from tlx.models.class_rows import by_name
 from tlx.models.detector import Detector, Raw, Targets
 from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE, decode
 from tlx.models.detectors.ssd.export_parts import ExportDecoder
@@ -30,6 +33,25 @@ class MultiBox(Detector):
         # Priors follow from configuration, so checkpoints do not carry them.
         self.register_buffer("priors", priors, persistent=False)
         self._complete()
+
+    def load_pretrained(self, pretrained: Pretrained, classes: Sequence[str] = ()) -> None:
+        """See `TrunkNetwork.load_pretrained`; class predictors are taken class by class."""
+        if classes:
+            own, background = self.state_dict(), self.scores.background
+            pretrained = by_name(pretrained, classes, own, self._class_layers(), background)
+        super().load_pretrained(pretrained, classes)
+
+    def _class_layers(self) -> list[str]:
+        """Names of the convolutions that give the logits: the last of every predictor."""
+        heads: Any = self.heads
+        predictors = {"heads.classify": heads.classify}
+        if isinstance(heads.classify, nn.ModuleList):
+            predictors = {f"heads.classify.{i}": layer for i, layer in enumerate(heads.classify)}
+        found = []
+        for name, predictor in predictors.items():
+            *_, last = (n for n, m in predictor.named_modules() if isinstance(m, nn.Conv2d))
+            found.append(f"{name}.{last}".rstrip("."))
+        return found
 
     def loss(
         self, maps: list[Tensor], targets: Targets, *, min_negatives: int = 0
