@@ -40,3 +40,15 @@ def test_the_key_follows_all_that_decides_the_activations(
         detector.backbone.blocks["mbconv_4"].bn2.running_mean[0] += 1e-6
     others.append(ingredients(detector, 5, items, **given))
     assert len({key, *map(digest, others)}) == len(others) + 1
+
+
+def test_another_neck_keeps_other_outputs_of_the_same_blocks(
+    tiny_config: Compose, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"views": 2, "seed": 0, "augmentation": {}, "dtype": "f16"}
+    keys = {}
+    for neck in ("extras", "none", "fpn"):
+        cfg = tiny_config(f"detector.neck={neck}")
+        detector = Detect().network(cfg, ["red", "blue"], {})
+        keys[neck] = digest(ingredients(detector, 17, [], **given))
+    assert keys["extras"] == keys["none"] != keys["fpn"]

@@ -240,7 +240,7 @@ def test_the_usual_loader_gives_what_tlx_trains_on(config: TrainBenchmark) -> No
     side = config.input_size
     for batch in found:
         assert (batch.images.dtype, batch.images.shape[1:]) == (torch.uint8, (3, side, side))
-        assert ((batch.targets.boxes >= 0) & (batch.targets.boxes <= 1)).all()
+        assert ((batch.targets.boxes >= -1e-6) & (batch.targets.boxes <= 1 + 1e-6)).all()
     assert sum(int((batch.targets.labels > 0).sum()) for batch in found) > 0
 
 

@@ -180,3 +180,30 @@ def test_values_at_the_root_of_an_experiment_count(
     assert done.returncode == 0, done.stderr
     cfg = OmegaConf.create(done.stdout)
     assert (cfg.freeze, cfg.seed, cfg.name, cfg.trainer.epochs) == (8, 7, "mine", 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("detector=ssd_tf backbone=mobilenet_v1 detector.neck=fpn", "neck=fpn does nothing with"),
+        ("detector=ssd300_vgg16 backbone=vgg16 detector.head=shared", "head=shared does nothing"),
+        ("detector.depth=7", "depth=7 does nothing with detector.neck=extras detector.head=ssd"),
+        ("detector.width=64", "width=64 does nothing"),
+        ("detector.head=shared detector.norm=batch", "norm=batch does nothing"),
+        ("detector.head=hidden detector.norm=batch", "norm=batch does nothing"),
+    ],
+)
+def test_keys_that_do_nothing_are_refused(given: str, told: str, compose_config: Compose) -> None:
+    """They would make arms and folders of their own, of the same run."""
+    with pytest.raises(ConfigError, match=told):
+        check_config(compose_config(*given.split()))
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["detector.head=shared detector.depth=2", "detector.head=hidden detector.width=64",
+     "detector.neck=fpnlite detector.width=64", "detector.head=hidden detector.norm=none",
+     "detector=ssd_fpn_640", "detector=ssd_fpnlite_640"],
+)  # fmt: skip
+def test_keys_that_are_read_pass(given: str, compose_config: Compose) -> None:
+    check_config(compose_config(*given.split()))

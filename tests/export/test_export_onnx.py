@@ -52,7 +52,8 @@ def test_equals_the_detector(name: str, opset: int, tmp_path: Path) -> None:
     want_scores, want_boxes = expected(source.detector, values)
     assert np.ptp(want_scores[..., 1]) > 0.1, "scores that are all alike would equal anything"
     assert np.abs(scores - want_scores).max() < 1e-4
-    assert np.abs(boxes - want_boxes).max() < 1e-4
+    # Relative where random heads give boxes many times as large as the picture.
+    assert (np.abs(boxes - want_boxes) <= 1e-4 * np.maximum(1, np.abs(want_boxes))).all()
     model = load_onnx(tmp_path / "m.onnx")
     assert opset_of(model) == opset
     operators = {node.op_type for node in model.graph.node}

@@ -18,6 +18,7 @@ from tlx.export import run
 from tlx.export.parity import check
 from tlx.export.parity_choice import Slack, unexplained
 from tlx.models.detectors.ssd.ssd import SSD
+from tlx.models.postprocess import CANDIDATES
 from tlx.runtime.postprocess import Found, select_all
 from tlx.runtime.source import Source, load_source
 
@@ -183,3 +184,19 @@ def test_the_published_layout_exports_with_nothing_else_given(
     # On the embedded sample.
     said = exported(SHARED / "golden" / "mb1-ssd-pytorch-ssd.pth", tmp_path, sample_cache)
     assert "64 pictures (test of the sample, onnxruntime)" in said
+
+
+def test_what_is_no_candidate_is_not_asked_for() -> None:
+    """On many priors a crowd is larger than what NMS looks at: the artefact need not show it."""
+    count = 2 * CANDIDATES
+    generator = np.random.default_rng(0)
+    likely = generator.uniform(0.4, 0.9, count).astype(np.float32)
+    scores = np.stack([1 - likely, likely], 1)
+    corners = np.arange(count, dtype=np.float32)[:, None] / count
+    boxes = np.concatenate([corners, corners, corners + 0.4 / count, corners + 0.4 / count], 1)
+    options = OPTIONS | {"max_detections": count}
+    (chosen,) = select_all(scores[None], boxes[None], **options)
+    assert len(chosen.scores) == CANDIDATES
+    assert unexplained(chosen, scores, boxes, options, SLACK, 0.3)[0] == 0
+    fewer = Found(chosen.boxes[50:], chosen.scores[50:], chosen.labels[50:])
+    assert unexplained(fewer, scores, boxes, options, SLACK, 0.3)[0] > 20

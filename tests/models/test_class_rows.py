@@ -82,3 +82,46 @@ def test_published_detectors_say_theirs() -> None:
     assert (len(coco), coco[0], coco[89]) == (90, "person", "toothbrush")
     assert (len(voc), voc[0], voc[19]) == (20, "aeroplane", "tvmonitor")
     assert published.find("mobilenet_v2@imagenet").classes() is None
+
+
+@pytest.mark.parametrize(
+    ("start", "ours"),
+    [
+        ({"head": "shared", "depth": 1}, {"head": "shared", "depth": 3}),
+        ({"neck": "fpn"}, {"neck": "fpn", "head": "hidden"}),
+        ({"neck": "none"}, {}),
+        ({}, {"norm": "batch"}),
+        ({"head": "hidden", "norm": "none"}, {"head": "hidden"}),
+    ],
+    ids=str,
+)
+def test_heads_of_which_a_part_is_new_are_left(
+    start: dict, ours: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Predictors behind layers that nobody trained are no start."""
+    detector = made(THEIRS, 1, ours)
+    before = {k: v.clone() for k, v in detector.heads.state_dict().items()}
+    with caplog.at_level(logging.INFO):
+        detector.load_pretrained(start_of(made(THEIRS, 0, start), THEIRS), THEIRS)
+    assert "left: " in caplog.text
+    assert "heads.classify" not in caplog.text.split("left: ")[0]
+    for key, value in detector.heads.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_labels_on_one_line_and_labels_that_do_not_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pytorch_ssd(tmp_path / "mb1.pth")  # two classes
+    (tmp_path / "labels.txt").write_text("BACKGROUND,cat,dog\n")
+    pretrained = resolve(SPEC, str(tmp_path / "mb1.pth"))
+    assert pretrained.classes == ("cat", "dog")
+    (tmp_path / "labels.txt").write_text("BACKGROUND\nBACKGROUND\ncat\ndog\n")
+    pretrained = resolve(SPEC, str(tmp_path / "mb1.pth"))
+    assert "BACKGROUND is always label 0" in caplog.text
+    detector = made(["dog", "cat"], 1, {})
+    before = {k: v.clone() for k, v in detector.heads.state_dict().items()}
+    detector.load_pretrained(pretrained, ["dog", "cat"])
+    assert "names 0 classes, which its class predictors do not fit" in caplog.text
+    for key, value in detector.heads.state_dict().items():
+        assert torch.equal(value, before[key])

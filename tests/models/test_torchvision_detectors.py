@@ -13,7 +13,7 @@ from torchvision.models.detection import ssd300_vgg16, ssdlite320_mobilenet_v3_l
 
 from tlx.export.network import ExportNetwork
 from tlx.models.backbones.base import backbone_spec
-from tlx.models.backbones.weights import resolve
+from tlx.models.backbones.weights import Pretrained, resolve
 from tlx.models.detector import Detector, build_detector, detector_class
 from tlx.models.normalisation import Normalisation
 
@@ -117,3 +117,21 @@ def test_of_other_classes_all_but_the_class_predictors_is_taken(
     ours: Any = detector.heads.regress[0]
     last = [m for m in theirs.modules() if isinstance(m, nn.Conv2d)][-1]
     assert torch.equal(getattr(ours, "project", ours).weight, last.weight)
+
+
+@pytest.mark.parametrize(("start", "other"), [("ssd", "ssd_vgg"), ("ssd_vgg", "ssd")])
+def test_two_detectors_on_vgg_take_nothing_but_the_backbone_of_one_another(
+    start: str, other: str
+) -> None:
+    """Extra maps of one shape have other strides, and a norm's factors are no L2 scales."""
+    spec = backbone_spec("vgg16")
+    whole = build_detector(start, spec, spec.conventions, CLASSES, 300, {}).state_dict()
+    state = {key: torch.zeros_like(value) for key, value in whole.items()}
+    detector = build_detector(other, spec, spec.conventions, CLASSES, 300, {})
+    before = {k: v.clone() for k, v in detector.state_dict().items() if "backbone" not in k}
+    detector.load_pretrained(Pretrained(state, spec.conventions, "a file", None))
+    assert detector.loaded == set(spec.blocks)
+    extras = {k: v for k, v in before.items() if k.startswith(("extras.", "heads.norms."))}
+    assert extras
+    for key, value in extras.items():
+        assert torch.equal(detector.state_dict()[key], value), key

@@ -21,7 +21,7 @@ def test_eight_pictures(freeze: str, tiny_config: Compose, tmp_path: Path) -> No
     write_set(tmp_path / "set", {"train": 8, "val": 2, "test": 2})
     cfg = tiny_config(
         f"freeze={freeze}", f"data.root={tmp_path / 'set'}", "data.augment=off", "cache.views=1",
-        "detector.head=hidden", "trainer.batch_size=8", "trainer.epochs=80",
+        "detector.head=hidden", "trainer.batch_size=8", "trainer.epochs=120",
         "trainer.val_every=1000",
     )  # fmt: skip
     record = run(cfg, tmp_path / "run")

@@ -32,6 +32,10 @@ def ingredients(
         bits = f" {item.bits}" if item.bits else ""
         pictures.update(f"{item.digest} {item.rotate} {item.size}{bits}".encode())
         pictures.update(item.boxes.tobytes())
+    usual = {*network.backbone.taps, *range(len(network.backbone.blocks), blocks)}
+    kept = _outputs(network.taps, blocks)
+    # Only where it is not SSD's, which was the only one at first: what is cached stays of use.
+    outputs = {} if kept == _outputs(usual, blocks) else {"outputs": kept}
     return {
         "store": VERSION,
         "augmentation": augment.VERSION,
@@ -46,8 +50,14 @@ def ingredients(
         "views": views,
         "seed": seed,
         "dtype": dtype,
+        **outputs,
         **augmentation,
     }
+
+
+def _outputs(taps: set[int], blocks: int) -> list[int]:
+    """Blocks whose outputs are kept: another neck taps others of the same frozen ones."""
+    return sorted({tap for tap in taps if tap < blocks} | {blocks - 1})
 
 
 def _conventions(network: TrunkNetwork) -> dict[str, Any]:

@@ -16,12 +16,12 @@ import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.errors import ConfigError, first_line
 from tlx.common.typos import unknown_choice
 from tlx.config.conventions import check_conventions
-from tlx.config.schema import CACHE_DTYPES, ClassifyConfig, Config, RunConfig
+from tlx.config.schema import CACHE_DTYPES, ClassifyConfig, Config, DetectorConfig, RunConfig
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import AUTO, SCRATCH
-from tlx.models.detector import detector_class
+from tlx.models.detector import Detector, detector_class
 from tlx.starts import published
 from tlx.starts.fetch import refuse_other_backbone
 
@@ -31,6 +31,9 @@ def conf_dir() -> Path:
     inside = Path(__file__).parent.parent / "conf"
     return inside if inside.is_dir() else Path(__file__).parent.parent.parent / "conf"
 
+
+PUT_TOGETHER = ("neck", "head", "width", "depth", "norm")
+"""Keys of the detector that says what it is put together of."""
 
 _Choices = Mapping[str, Sequence[str]]
 _Ranges = Mapping[str, tuple[float | None, float | None]]
@@ -121,6 +124,7 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     spec = detector.backbone_for(backbone_spec(cfg.backbone.name))
     check_conventions(cfg.backbone, spec)
     own = detector.blocks_behind(vars(cfg.detector))
+    _refuse_unread(cfg.detector, detector)
     if cfg.trainer.neck_lr is not None and not own:
         raise ConfigError(
             f"trainer.neck_lr: detector={detector.name} has no blocks between backbone and heads"
@@ -131,6 +135,22 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
             "(docs/data.md says which layouts are read)"
         )
     return lambda value: frozen_blocks(value, spec, own)
+
+
+def _refuse_unread(cfg: DetectorConfig, detector: type[Detector]) -> None:
+    """Refuse keys of necks and heads that would do nothing: their arms would be the same run."""
+    options, usual = vars(cfg), vars(DetectorConfig())
+    unread = {key for key in PUT_TOGETHER if key not in detector.options}
+    known = unread or detector.unread(options)
+    for key in sorted(known):
+        if options[key] != usual[key]:
+            with_these = f"detector.name={detector.name}"
+            if not unread:
+                with_these = f"detector.neck={cfg.neck} detector.head={cfg.head}"
+            raise ConfigError(
+                f"detector.{key}={options[key]} does nothing with {with_these}: leave it at "
+                f"{usual[key]} (docs/detectors.md says what reads it)"
+            )
 
 
 def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:

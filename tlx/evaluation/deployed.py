@@ -13,6 +13,7 @@ from tlx.data.formats.annotations import Item
 from tlx.data.formats.pictures import decode
 from tlx.data.module import DetectionData, Loaders
 from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.models.postprocess import CANDIDATES
 from tlx.runtime.base import Runtime
 from tlx.runtime.detectnet import CLASSWISE, cluster
 from tlx.runtime.postprocess import Found, select
@@ -65,7 +66,7 @@ def measure(
 def by_nms(cfg: DetectorConfig) -> Post:
     """tlx's post-processing with a run's thresholds."""
     return lambda scores, boxes, item: select(
-        scores, boxes, cfg.score_threshold, cfg.nms_iou, cfg.max_detections, 400
+        scores, boxes, cfg.score_threshold, cfg.nms_iou, cfg.max_detections, CANDIDATES
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from tlx.models.postprocess import CANDIDATES
 from tlx.runtime.postprocess import Found
 
 
@@ -51,12 +52,17 @@ def unexplained(
     """
     pairs = _pairs(scores, boxes, least - slack.score)
     judged, wrong = 0, 0
+    # What is not among the candidates is not asked for: a crowd on many priors may be.
+    limit = CANDIDATES * (scores.shape[1] - 1)
+    ranked = np.sort(scores[:, 1:], axis=None)
+    last = float(ranked[-limit]) if limit < len(ranked) else -np.inf
     for label in np.unique([*found.labels, *pairs.labels]):
         own, rivals = _of(found, label), _of(pairs, label)
         shown = own.scores >= least
         wrong += int((shown & ~_stem_from(own, rivals, slack)).sum())
         wrong += int((shown & _doubled(own, options["nms_iou"], slack)).sum())
         due = rivals.scores >= max(least, options["score_threshold"] + slack.score)
+        due &= rivals.scores > last + slack.score
         if len(found.scores) >= options["max_detections"]:
             due &= rivals.scores > found.scores.min() + slack.score
         answered = _same(rivals, own, slack) | _suppressed(rivals, own, options["nms_iou"], slack)

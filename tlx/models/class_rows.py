@@ -21,8 +21,8 @@ def by_name(
     """The same weights with the class predictors in the order of `classes`.
 
     What predicts a class that the start does not know is as in `own`, untrained. Names are compared
-    without regard to case. Nothing changes where the start does not say its classes, or has
-    predictors of another shape.
+    without regard to case. Nothing changes where the start does not say its classes; predictors
+    that they do not fit are left out.
 
     Args:
         own: of the network that starts. layers: its layers that give the logits, by name.
@@ -52,7 +52,13 @@ def by_name(
             len(theirs) + background, len(classes) + background,
         )  # fmt: skip
         if rows is None:
-            return pretrained
+            log.warning(
+                "%s names %d classes, which its class predictors do not fit: they are left",
+                pretrained.source, len(theirs),
+            )  # fmt: skip
+            return replace(
+                pretrained, state={k: v for k, v in pretrained.state.items() if k not in keys}
+            )
         moved[key] = rows
     named = f"{', '.join(known)} of {', '.join(classes)}" if known else "none by name"
     log.info("class predictors of %s: taken for %s", pretrained.source, named)

@@ -84,6 +84,11 @@ class Detector(TrunkNetwork, ABC):
         """`own_blocks` of a detector with these `options`, where they depend on them."""
         return cls.own_blocks
 
+    @classmethod
+    def unread(cls, options: Mapping[str, Any]) -> set[str]:
+        """Those of `options` that a detector with these values does not read."""
+        return set()
+
     @abstractmethod
     def loss(
         self, maps: list[Tensor], targets: Targets, *, min_negatives: int = 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+CANDIDATES = 400  # pairs of prior and class that NMS looks at, for each class there is
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -29,7 +31,7 @@ def select_all(
     score_threshold: float = 0.01,
     nms_iou: float = 0.45,
     max_detections: int = 100,
-    candidates: int = 400,
+    candidates: int = CANDIDATES,
 ) -> list[Detections]:
     """Scores (N, P, C) with background first, corner-form boxes (N, P, 4) -> detections a picture.
 

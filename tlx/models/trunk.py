@@ -162,7 +162,8 @@ class TrunkNetwork(nn.Module):
                 _remove(state, keys)
         for group in self.head_groups:
             keys = [key for key in state if key.startswith(group)]
-            if fault := self._misfit(keys, state, own):
+            fault = self._misfit(keys, state, own) or self._lack(group, state, own)
+            if keys and fault:
                 left.append(f"{group.rstrip('.')} ({fault})")
                 _remove(state, keys)
         # Heads of another kind, which no group names.
@@ -178,6 +179,11 @@ class TrunkNetwork(nn.Module):
                 have = tuple(own[key].shape) if key in own else "no such tensor"
                 return f"{key} is {tuple(state[key].shape)}, this network has {have}"
         return None
+
+    def _lack(self, group: str, state: StateDict, own: StateDict) -> str | None:
+        mine = [k for k in own if k.startswith(group) and not k.endswith("batches_tracked")]
+        missing = [key for key in mine if key not in state]
+        return f"{missing[0]} is not among them" if missing else None
 
     def _tell(self, source: str, given: set[str], state: StateDict, left: list[str]) -> None:
         """One line of the log: what of the parts that the file has was taken."""

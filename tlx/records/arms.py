@@ -25,10 +25,18 @@ _WITH_DATA = {
 }  # fmt: skip
 
 
+# Of the detector that is put together of a neck and heads; these others do not read them.
+_OF_SSD = {f"detector.{key}" for key in ("neck", "head", "width", "depth", "norm")}
+_WHOLE = ("ssd_tf", "ssdlite", "ssd_vgg", "mb2_ssd_lite")
+
+
 def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What makes an arm of a configuration: all that decides its numbers but the seed, by key."""
     found = settings(config)
-    return {k: v for k, v in found.items() if k != "seed" and k not in _DEFAULTS_OF_OTHERS}
+    left = {"seed", *_DEFAULTS_OF_OTHERS}
+    if found.get("detector.name") in _WHOLE:
+        left |= _OF_SSD
+    return {k: v for k, v in found.items() if k not in left}
 
 
 def arm_key(arm: Settings) -> str:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torchvision.ops import batched_nms, nms
 
+from tlx.models.postprocess import CANDIDATES
+
 
 @dataclass(frozen=True)
 class Found:
@@ -34,7 +36,7 @@ def select_all(
     score_threshold: float = 0.01,
     nms_iou: float = 0.45,
     max_detections: int = 100,
-    candidates: int = 400,
+    candidates: int = CANDIDATES,
 ) -> list[Found]:
     """Scores (N, P, C) with background first, corner-form boxes (N, P, 4) -> detections a picture.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tlx.common.errors import ConfigError, TlxError, WeightsError, first_line
 from tlx.common.version import __version__
 from tlx.config.identity import fingerprint
 from tlx.data.dataset import Batch, EpochBatches
+from tlx.models.backbones.base import Conventions
 from tlx.models.backbones.weights import own_meta, read_torch
 from tlx.records.digest import BEST, LAST
 from tlx.records.record import Record, now
@@ -51,6 +53,31 @@ class Resume:
             }
         )
 
+    def check_start(
+        self, begun: Mapping[str, Any] | None, today: Mapping[str, Any], conventions: Conventions
+    ) -> None:
+        """Refuse to go on where the run would be built from other weights than it was begun from.
+
+        Its tensors are restored, but the conventions are those of the start; and what is cached of
+        frozen blocks is stored under the start's.
+
+        Args:
+            begun: `weights` of the record that the run had; None where that is lost.
+
+        Raises:
+            ConfigError: file or conventions have changed.
+        """
+        then = begun["sha256"] if begun else today["sha256"]
+        stored = asdict(Conventions(**self.meta["conventions"]))
+        changed = [k for k, v in asdict(conventions).items() if _plain(stored[k]) != _plain(v)]
+        if changed or then != today["sha256"]:
+            raise ConfigError(
+                f"{self.path} was begun from other weights than {today['source']} holds today "
+                f"(sha256 {str(then)[:8]}…, now {str(today['sha256'])[:8]}…): bring that file "
+                "back, where nothing writes to it, or train under another name (name=…), or "
+                f"delete {self.path.parent} to start anew"
+            )
+
     def check_order(self, batches: EpochBatches) -> None:
         """Refuse to go on where the epochs so far were dealt out in other batches.
 
@@ -66,6 +93,10 @@ class Resume:
                 f"{batches.count} pictures are dealt out in {len(batches)}: delete "
                 f"{self.path.parent} to start the run anew"
             )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def find_resume(folder: Path, of: str) -> Resume | None:

@@ -132,10 +132,15 @@ def _train_and_test(
     record["environment"] = environment() | host
     data = kind.read_data(cfg)
     members = settle_data(data, run_dir, record, resume)
-    if resume is not None:
-        resume.note(record, cfg.trainer.workers)
     write_json(run_dir / "faults.json", data.faults.to_rows())
+    begun = record["weights"]
     network = kind.network(cfg, data.classes, record)
+    if resume is not None:
+        # A resume that is refused must not lose what the run was begun from.
+        today, record["weights"] = record["weights"], begun
+        resume.check_start(begun, today, network.conventions)
+        record["weights"] = today
+        resume.note(record, cfg.trainer.workers)
     check_phases(network, phases)
     if record["weights"]["source"] != SCRATCH:
         record["weights"] |= check_start(network, data, phases, bn_frozen=cfg.trainer.freeze_bn)

@@ -12,13 +12,13 @@ import numpy as np
 from tlx.config.schema import DetectorConfig
 from tlx.data.formats.annotations import Item
 from tlx.data.formats.pictures import decode
+from tlx.models.postprocess import CANDIDATES
 from tlx.runtime.base import Runtime
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import normalize, resize
 
 STAGES = ("read", "resize", "normalise", "network", "decode", "nms")
 NO_LIMIT = 1 << 30  # px: pictures are read at their own size
-CANDIDATES = 400  # a class, before NMS; as in tlx.models.postprocess
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ class _Layout:
                 f"take backbone={other}"
             )
         heads = {"0.0": "depthwise", "0.1": "bn", "1": "project"}
-        out = torchvision_detection.behind(state, first=0, extras={}, heads=heads)
+        blocks = {str(n): f"extra_{n + 1}" for n in range(4)}
+        out = torchvision_detection.behind(state, blocks=blocks, extras={}, heads=heads)
         for key, value in state.items():
             if not key.startswith("backbone.features."):
                 continue

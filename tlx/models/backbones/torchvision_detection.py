@@ -16,25 +16,26 @@ _EXTRA = re.compile(r"backbone\.extra\.(\d+)\.(.+)")
 
 
 def behind(
-    state: StateDict, *, first: int, extras: Mapping[str, str], heads: Mapping[str, str]
-) -> StateDict:
-    """`backbone.extra.N…` -> `extras.extra_M…`, `head.…` -> `heads.…`.
+    state: StateDict, *, blocks: Mapping[str, str], extras: Mapping[str, str],
+    heads: Mapping[str, str],
+) -> StateDict:  # fmt: skip
+    """`backbone.extra.N…` -> `extras.NAME…`, `head.…` -> `heads.…`.
 
     Args:
-        first: number of the first extra map in the file's list.
+        blocks: names of the extra maps here, by their numbers in the file.
         extras, heads: beginnings of names inside of a block (of a predictor) that are others here;
             names that begin with none of them stay.
     """
     out: StateDict = {}
     for key, value in state.items():
         if match := _EXTRA.fullmatch(key):
-            if (place := int(match[1]) - first + 1) > 0:
-                out[f"extras.extra_{place}.{_renamed(match[2], extras)}"] = value
+            if match[1] in blocks:
+                out[f"extras.{blocks[match[1]]}.{_renamed(match[2], extras)}"] = value
         elif match := _HEAD.fullmatch(key):
             kind, number, inner = _HEADS[match[1]], match[2], match[3]
             out[f"heads.{kind}.{number}.{_renamed(inner, heads)}"] = value
         elif key == "backbone.scale_weight":
-            out["heads.norms.0.weight"] = value
+            out["heads.norms.0.scale"] = value
     return out
 
 

@@ -148,7 +148,8 @@ def from_torchvision_detection(state: StateDict) -> tuple[StateDict, Conventions
         f"backbone.extra.0.{n}": name for n, name in zip(behind, BLOCKS[before:], strict=True)
     }
     names = {"0": "reduce", "2": "expand"}
-    behind_it = torchvision_detection.behind(state, first=1, extras=names, heads={})
+    blocks = {str(n): f"conv{n + 7}" for n in range(1, 5)}
+    behind_it = torchvision_detection.behind(state, blocks=blocks, extras=names, heads={})
     return _renamed(state, homes) | behind_it, CAFFE
 
 

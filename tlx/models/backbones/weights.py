@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from tlx.common.errors import WeightsError, first_line
+from tlx.common.errors import DataError, WeightsError, first_line
 from tlx.common.files import check_plain
+from tlx.data.formats import stated_classes
 from tlx.models.backbones.base import (
     ACTIVATIONS,
     PADDINGS,
@@ -45,7 +46,8 @@ class Pretrained:
         state: `backbone.blocks.…` and, from a detector checkpoint, `extras.…` and `heads.…`.
         source: path of the file (or "scratch"); sha256: of the file, None for scratch.
         name: of a published checkpoint that was asked for by it.
-        classes: of a whole detector, in label order without the background; None where unknown.
+        classes: of a whole detector, in label order without the background; None where unknown,
+            empty where they are stated and cannot be read.
     """
 
     state: StateDict
@@ -93,11 +95,11 @@ def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
 def _labels_beside(path: Path) -> tuple[str, ...] | None:
     """The classes in `labels.txt` beside a file, as pytorch-ssd and jetson-inference write it."""
     try:
-        lines = (path.parent / "labels.txt").read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError):
-        return None
-    names = [line.strip() for line in lines if line.strip()]
-    return tuple(names[1:] if names and names[0].upper() == "BACKGROUND" else names) or None
+        names = stated_classes(path.parent)
+    except (DataError, OSError, ValueError) as error:
+        log.warning("the classes beside %s cannot be read: %s", path, error)
+        return ()
+    return None if names is None else tuple(names)
 
 
 def _fetched(spec: BackboneSpec, name: str) -> Path:
@@ -117,8 +119,8 @@ def _given(path: Path) -> Path:
         )
     if not path.is_file():
         raise WeightsError(
-            f"weights={path} does not exist, and is no published name either: `tlx weights` lists "
-            "these"
+            f"weights={path} does not exist, and is no published name either: `tlx weights list` "
+            "has these"
         )
     return path
 
@@ -136,7 +138,9 @@ def _locate(spec: BackboneSpec) -> Path:
         except Exception as error:  # any network failure: the advice below is the answer to all
             failures.append(f"{type(error).__name__}: {first_line(error)[:120]}")
     options = [source.advice for source in spec.sources]
-    options.append("give a file, or a name that `tlx weights` lists: weights=/path/to/weights.pth")
+    options.append(
+        "give a file, or a name that `tlx weights list` has: weights=/path/to/weights.pth"
+    )
     options.append("start from random weights on purpose: weights=scratch freeze=none")
     message = "\n".join(f"  - {option}" for option in options)
     tried = f"\n(download failed: {'; '.join(failures)})" if failures else ""

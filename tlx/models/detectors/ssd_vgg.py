@@ -13,7 +13,7 @@ from tlx.models.backbones import vgg16
 from tlx.models.backbones.base import BackboneSpec, Conventions
 from tlx.models.detector import register
 from tlx.models.detectors.ssd.default_boxes import default_boxes
-from tlx.models.detectors.ssd.extras import EXTRA_NAMES, ExtraBlock
+from tlx.models.detectors.ssd.extras import ExtraBlock
 from tlx.models.detectors.ssd.heads import Heads, convolution
 from tlx.models.detectors.ssd.layers import L2Scale
 from tlx.models.detectors.ssd.multibox import MultiBox
@@ -21,6 +21,8 @@ from tlx.models.detectors.ssd.priors import cells_of_maps
 
 # (1x1 reduction, 3x3 output) channels, whether the 3x3 halves: conv8 ... conv11.
 _EXTRAS = ((256, 512, True), (128, 256, True), (128, 256, False), (128, 256, False))
+# Names of their own: blocks of `ssd` have the same shapes and other strides, and are no start.
+NAMES = ("conv8", "conv9", "conv10", "conv11")
 _RATIOS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
 _SCALES = [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05]
 _STEPS_300 = [8, 16, 32, 64, 100, 300]
@@ -32,9 +34,9 @@ class SSDVGG(MultiBox):
     """SSD with six maps and 3x3 heads on VGG-16."""
 
     name = "ssd_vgg"
-    own_blocks = EXTRA_NAMES
+    own_blocks = NAMES
     # Boxes are of no class: those of a detector of other classes are a start.
-    head_groups = ("heads.classify.", "heads.regress.")
+    head_groups = ("heads.norms.", "heads.classify.", "heads.regress.")
 
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
@@ -48,7 +50,7 @@ class SSDVGG(MultiBox):
         backbone, blocks = self.backbone, len(self.backbone.blocks)
         channels = [backbone.channels[t] for t in backbone.taps]
         cells = cells_of_maps(input_size, [backbone.strides[t] for t in backbone.taps], 0)
-        for name, (middle, cout, halve) in zip(EXTRA_NAMES, _EXTRAS, strict=True):
+        for name, (middle, cout, halve) in zip(NAMES, _EXTRAS, strict=True):
             self.extras[name] = ExtraBlock(channels[-1], middle, cout, shrink=halve)
             channels.append(cout)
             cells.append(-(-cells[-1] // 2) if halve else cells[-1] - 2)

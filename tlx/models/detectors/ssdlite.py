@@ -65,7 +65,7 @@ class SSDLite(MultiBox):
     name = "ssdlite"
     own_blocks = EXTRA_NAMES
     # Boxes are of no class: those of a detector of other classes are a start.
-    head_groups = ("heads.classify.", "heads.regress.")
+    head_groups = ("heads.norms.", "heads.classify.", "heads.regress.")
 
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int

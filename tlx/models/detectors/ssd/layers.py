@@ -106,8 +106,9 @@ class L2Scale(nn.Module):
 
     def __init__(self, channels: int, scale: float = 20.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(Tensor(channels).fill_(scale))
+        # Not "weight": of a batch norm in the same place that would be a start.
+        self.scale = nn.Parameter(Tensor(channels).fill_(scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        return self.weight.view(1, -1, 1, 1) * F.normalize(x)
+        return self.scale.view(1, -1, 1, 1) * F.normalize(x)

@@ -89,6 +89,17 @@ class SSD(MultiBox):
         """Of the neck."""
         return NECKS[options.get("neck", "extras")]
 
+    @classmethod
+    def unread(cls, options: Mapping[str, Any]) -> set[str]:
+        """Width and depth are of some necks and heads only; a hidden layer has its norms."""
+        neck, head = options["neck"], options["head"]
+        found = {"depth"} if head != "shared" else {"norm"}
+        if head not in ("hidden", "shared") and not neck.startswith("fpn"):
+            found.add("width")
+        if head == "hidden" and options["norm"] == "batch":
+            found.add("norm")
+        return found
+
     def _make_neck(self, neck: str, width: int) -> tuple[list[int], Tensor, int]:
         """Build the blocks behind the backbone; channels of the maps, priors, anchors of a cell."""
         backbone, size = self.backbone, self.input_size
