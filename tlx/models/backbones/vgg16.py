@@ -156,7 +156,7 @@ def from_torchvision_detection(state: StateDict) -> tuple[StateDict, Conventions
 def from_ssd_pytorch(state: StateDict) -> tuple[StateDict, Conventions] | None:
     """ssd.pytorch's `vgg16_reducedfc.pth`: one list, `31` and `33` are fc6 and fc7.
 
-    Its input is Caffe's mean taken from RGB (`BaseTransform` turns OpenCV's order round).
+    Its input is RGB less Caffe's mean: its data set turns OpenCV's order round (`to rgb`).
     """
     if "0.weight" not in state or "31.weight" not in state or "33.weight" not in state:
         return None
