@@ -54,6 +54,8 @@ def composed(*overrides: str) -> str:
         ("experiment=freeze_studdy", "did you mean experiment=freeze_study?"),
         ("policy=two_phase policy.unfreez_at=.5", "did you mean policy.unfreeze_at=.5?"),
         ("freeze", "'freeze' is not KEY=VALUE"),
+        ("weights=runs/a/freeze=4-seed=0", """quote it: 'weights="runs/a/freeze=4-seed=0"'"""),
+        ("backbone.mean=0.5", "is no list: write [a,b,c]"),
     ],
 )
 def test_errors_of_a_composition(overrides: str, end: str) -> None:

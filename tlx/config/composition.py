@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from tlx.common import plugins
-from tlx.common.cli import FAILED, fail, refuse_empty
+from tlx.common.cli import FAILED, fail, hydra_word, refuse_empty
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
 from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import conf_dir
@@ -152,6 +152,10 @@ def in_words(error: Exception, overrides: Sequence[str]) -> str:
         return "a classification has no choice of data: its folder is data.root=/path/to/folders"
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return f"{error.override!r} is not KEY=VALUE"
+    if isinstance(error, OverrideParseException):
+        # A folder of a run contains `=`, which is a sign of Hydra's grammar.
+        typed = hydra_word(error.override)
+        return f"{error.override!r} cannot be read; if it is a plain value, quote it: {typed}"
     cause = error.__cause__ or error.__context__ or error
     if own := _of_a_resolver(error):
         return str(own)
@@ -167,7 +171,8 @@ def in_words(error: Exception, overrides: Sequence[str]) -> str:
             key, _known_keys(_schemas_asked(overrides)), given[-1] if given else None
         )
     told = " ".join(str(error).split()) or type(error).__name__
-    return told if first_line(cause) in told else f"{told}: {first_line(cause)}"
+    whole = told if first_line(cause) in told else f"{told}: {first_line(cause)}"
+    return whole.replace("is not a ListConfig, list or tuple.", "is no list: write [a,b,c]")
 
 
 def _of_a_resolver(error: BaseException) -> TlxError | None:
