@@ -18,7 +18,7 @@ from tlx.activations.key import ingredients
 from tlx.common.errors import WeightsError
 from tlx.models.backbones.base import SAME, SYMMETRIC, Conventions, backbone_spec
 from tlx.models.backbones.padding import SamePad, pad_same, same_padding
-from tlx.models.depthwise import Float32Conv2d, keep_strided_depthwise_in_float32
+from tlx.models.cpu_bfloat16 import Float32Conv2d, keep_in_float32
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.models.fold import folded
 from tlx.models.fold_check import FoldCheck
@@ -108,7 +108,7 @@ def test_folding_keeps_it(name: str, size: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_strided_depthwise_layers_are_still_found(name: str) -> None:
     same = built(name, SAME)
-    keep_strided_depthwise_in_float32(same)
+    keep_in_float32(same)
     assert sum(type(m) is Float32Conv2d for m in same.modules()) == 4
 
 

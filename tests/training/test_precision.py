@@ -8,7 +8,7 @@ import torch
 import tlx.training.precision as precision
 from tests.models.helpers_engine import CPU, detector_of
 from tlx.freeze.policies.base import Phase
-from tlx.models.depthwise import Float32Conv2d
+from tlx.models.cpu_bfloat16 import Float32Conv2d
 from tlx.training.detection import Detect
 
 

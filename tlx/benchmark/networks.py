@@ -17,7 +17,7 @@ from tlx.activations.phase import PhaseCache
 from tlx.data.dataset import Batch
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
-from tlx.models.depthwise import keep_strided_depthwise_in_float32
+from tlx.models.cpu_bfloat16 import keep_in_float32
 from tlx.models.detector import Detector, Targets
 
 STAGES = 6  # of torchvision's ssdlite backbone: the range of its `trainable_backbone_layers`
@@ -88,7 +88,7 @@ class TlxArm(Arm):
         self.network = self.detector = detector.train()
         self.dtype = dtype
         if detector.priors.device.type == "cpu":
-            keep_strided_depthwise_in_float32(detector)
+            keep_in_float32(detector)
         apply_phase(detector, Phase(0, frozen, frozen), dtype)
 
     def load(self, prepared: Batch) -> tuple[Any, Targets]:

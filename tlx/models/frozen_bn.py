@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tlx.models.depthwise import is_strided_depthwise
+from tlx.models.cpu_bfloat16 import is_strided_depthwise
 from tlx.models.fold import pairs
 
 

@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from tlx.config.schema import TrainerConfig
 from tlx.data.dataset import Batch
 from tlx.freeze.apply import trainable_parameters
-from tlx.models.depthwise import keep_strided_depthwise_in_float32
+from tlx.models.cpu_bfloat16 import keep_in_float32
 from tlx.models.trunk import TrunkNetwork
 from tlx.training.optimizer import make_optimizer
 from tlx.training.plan import EnginePlan
@@ -58,7 +58,7 @@ class FreezeTask(pl.LightningModule):
     def on_train_start(self) -> None:
         """A run resumed in mid-epoch gets no epoch-start hook: apply the freeze here too."""
         if self.device.type == "cpu":
-            keep_strided_depthwise_in_float32(self.network)
+            keep_in_float32(self.network)
         self.plan.apply(self.network, self.current_epoch)
 
     def on_train_epoch_start(self) -> None:

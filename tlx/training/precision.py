@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
-from tlx.models.depthwise import keep_strided_depthwise_in_float32
+from tlx.models.cpu_bfloat16 import keep_in_float32
 from tlx.models.trunk import TrunkNetwork
 
 STEPS = 2  # timed, after one to warm up
@@ -74,7 +74,7 @@ def step_seconds(
     trial = copy.deepcopy(network).to(device).train()
     apply_phase(trial, phase, dtype)
     if dtype != torch.float32 and device.type == "cpu":
-        keep_strided_depthwise_in_float32(trial)
+        keep_in_float32(trial)
     side = trial.input_size
     images = torch.zeros(batch_size, 3, side, side, dtype=torch.uint8, device=device)
     seconds = []

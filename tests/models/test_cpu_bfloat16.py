@@ -1,4 +1,4 @@
-"""Strided depthwise convolutions are computed in float32 under autocast."""
+"""What is computed in float32 under autocast: where bfloat16 is slow or wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.models.helpers_engine import NAMES, detector_of, pictures
-from tlx.models.depthwise import Float32Conv2d, keep_strided_depthwise_in_float32
+from tlx.models.cpu_bfloat16 import Float32Conv2d, StridedConv2d, keep_in_float32
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -19,13 +19,15 @@ def test_only_strided_depthwise_convolutions_are_kept_in_float32(name: str) -> N
     parameters = [id(p) for p in detector.parameters()]
     kinds = {key: type(module) for key, module in detector.named_modules()}
     outputs = detector.raw(pictures())
-    keep_strided_depthwise_in_float32(detector)
+    keep_in_float32(detector)
     changed = set()
     for key, module in detector.named_modules():
         strided = isinstance(module, nn.Conv2d) and module.stride != (1, 1)
         if strided and module.groups == module.in_channels > 1:
             changed.add(key)
             assert type(module) is Float32Conv2d
+        elif strided and module.kernel_size != (1, 1):
+            assert type(module) is StridedConv2d
         else:
             assert type(module) is kinds[key]
     # Strides 4 to 32 of ours; the stem, of stride 2, is no depthwise one. A network may have none.
@@ -46,7 +48,7 @@ def test_float32_convolution_under_autocast() -> None:
     calls: list[nn.Module] = []
     strided.register_forward_hook(lambda module, _i, _o: calls.append(module))
     net = nn.Sequential(strided, plain)
-    keep_strided_depthwise_in_float32(net)
+    keep_in_float32(net)
     x = torch.randn(2, 8, 12, 12).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         out = strided(x)
@@ -65,10 +67,31 @@ def test_float32_convolution_under_autocast() -> None:
 def test_float32_convolution_outside_autocast(dtype: torch.dtype) -> None:
     """In its own type: a copy in bfloat16 is what a half-precision prefix runs."""
     layer = depthwise(2)
-    keep_strided_depthwise_in_float32(layer)
+    keep_in_float32(layer)
     assert type(layer) is Float32Conv2d
     reference = depthwise(2).to(dtype)
     x = torch.randn(2, 8, 12, 12, dtype=dtype)
     out = layer.to(dtype)(x)
     assert out.dtype == dtype
     assert torch.equal(out, reference(x))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_gradients_of_small_maps_are_those_of_float32(side: int) -> None:
+    """oneDNN leaves what was in memory where a kernel sees but padding."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(128, 256, 3, 2, 1).to(memory_format=torch.channels_last)
+    keep_in_float32(layer)
+    for _ in range(8):
+        used = torch.full((layer.weight.numel(),), float("nan"))
+        del used  # its memory is taken again
+        x = torch.randn(8, 128, side, side).to(memory_format=torch.channels_last)
+        grads = []
+        for bfloat16 in (False, True):
+            layer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                out = layer(x)
+            out.backward(torch.ones_like(out))
+            assert layer.weight.grad is not None
+            grads.append(layer.weight.grad.clone())
+        assert (grads[1] - grads[0]).abs().max() < 0.02 * grads[0].abs().max()
