@@ -112,7 +112,7 @@ def test_heads_of_which_a_part_is_new_are_left(
 def test_labels_on_one_line_and_labels_that_do_not_fit(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_pytorch_ssd(tmp_path / "mb1.pth")  # two classes
+    write_pytorch_ssd(tmp_path / "mb1.pth", 2)  # as many as ours: without names all were taken
     (tmp_path / "labels.txt").write_text("BACKGROUND,cat,dog\n")
     pretrained = resolve(SPEC, str(tmp_path / "mb1.pth"))
     assert pretrained.classes == ("cat", "dog")

@@ -106,7 +106,6 @@ class L2Scale(nn.Module):
 
     def __init__(self, channels: int, scale: float = 20.0) -> None:
         super().__init__()
-        # Not "weight": of a batch norm in the same place that would be a start.
         self.scale = nn.Parameter(Tensor(channels).fill_(scale))
 
     def forward(self, x: Tensor) -> Tensor:
