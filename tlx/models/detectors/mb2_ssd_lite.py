@@ -20,7 +20,7 @@ from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 from tlx.models.detectors.ssd.heads import Heads, Separable
 from tlx.models.detectors.ssd.layers import MapNorm
 from tlx.models.detectors.ssd.multibox import MultiBox
-from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL, cells_of_maps, make_priors
+from tlx.models.detectors.ssd.priors import ANCHORS_PER_CELL, make_priors
 
 _EXTRAS = ((512, 0.2), (256, 0.25), (256, 0.5), (64, 0.25))  # channels, share that is "expanded"
 _SEPARABLE = partial(Separable, bias=True, eps=1e-5, momentum=0.1)
@@ -44,22 +44,17 @@ class MB2SSDLite(MultiBox):
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
         super().__init__(spec, conventions, classes, input_size)
-        backbone, blocks = self.backbone, len(self.backbone.blocks)
-        channels = [backbone.channels[t] for t in backbone.taps]
+        extras, cin = nn.ModuleDict(), self.backbone.channels[-1]
         for name, (cout, share) in zip(EXTRA_NAMES, _EXTRAS, strict=True):
             # The last maps may be one cell.
-            self.extras[name] = InvertedResidual(
-                channels[-1], cout, 2, share, norm_layer=MapNorm
-            )  # fmt: skip
-            channels.append(cout)
-        for layer in self.extras.modules():
+            extras[name] = InvertedResidual(cin, cout, 2, share, norm_layer=MapNorm)
+            cin = cout
+        for layer in extras.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        self.taps = {*backbone.taps, *range(blocks, blocks + len(self.extras))}
+        channels = self._stack(extras, [cout for cout, _ in _EXTRAS])
         heads = Heads(channels, classes + 1, [ANCHORS_PER_CELL] * len(channels), _predictor)
-        strides = [backbone.strides[t] for t in backbone.taps]
-        cells = cells_of_maps(input_size, strides, len(self.extras))
-        self._assemble(heads, make_priors(input_size, cells))
+        self._assemble(heads, make_priors(input_size, self._cells()))
 
     @classmethod
     def backbone_for(cls, spec: BackboneSpec) -> BackboneSpec:

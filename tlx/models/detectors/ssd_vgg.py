@@ -6,6 +6,7 @@ the last two of the four extra maps lose their border instead of being halved.
 
 from __future__ import annotations
 
+from torch import nn
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 
 from tlx.common.errors import ConfigError
@@ -17,7 +18,6 @@ from tlx.models.detectors.ssd.extras import ExtraBlock
 from tlx.models.detectors.ssd.heads import Heads, convolution
 from tlx.models.detectors.ssd.layers import L2Scale
 from tlx.models.detectors.ssd.multibox import MultiBox
-from tlx.models.detectors.ssd.priors import cells_of_maps
 
 # (1x1 reduction, 3x3 output) channels, whether the 3x3 halves: conv8 ... conv11.
 _EXTRAS = ((256, 512, True), (128, 256, True), (128, 256, False), (128, 256, False))
@@ -47,14 +47,12 @@ class SSDVGG(MultiBox):
                 f"detector.input_size={input_size}: the last map of detector={self.name} vanishes "
                 f"below {_LEAST_SIZE}"
             )
-        backbone, blocks = self.backbone, len(self.backbone.blocks)
-        channels = [backbone.channels[t] for t in backbone.taps]
-        cells = cells_of_maps(input_size, [backbone.strides[t] for t in backbone.taps], 0)
+        cells, extras, cin = self._cells(), nn.ModuleDict(), self.backbone.channels[-1]
         for name, (middle, cout, halve) in zip(NAMES, _EXTRAS, strict=True):
-            self.extras[name] = ExtraBlock(channels[-1], middle, cout, shrink=halve)
-            channels.append(cout)
+            extras[name] = ExtraBlock(cin, middle, cout, shrink=halve)
+            cin = cout
             cells.append(-(-cells[-1] // 2) if halve else cells[-1] - 2)
-        self.taps = {*backbone.taps, *range(blocks, blocks + len(self.extras))}
+        channels = self._stack(extras, [cout for _, cout, _ in _EXTRAS])
         boxes = DefaultBoxGenerator(
             _RATIOS, scales=_SCALES, steps=_STEPS_300 if input_size == 300 else None
         )

@@ -22,7 +22,6 @@ from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 from tlx.models.detectors.ssd.heads import Heads, Separable
 from tlx.models.detectors.ssd.layers import MapNorm
 from tlx.models.detectors.ssd.multibox import MultiBox
-from tlx.models.detectors.ssd.priors import cells_of_maps
 
 _CHANNELS = (512, 256, 256, 128)  # of the extra maps
 _RATIOS = [[2, 3]] * (2 + len(_CHANNELS))
@@ -71,22 +70,19 @@ class SSDLite(MultiBox):
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
         super().__init__(spec, conventions, classes, input_size)
-        backbone, blocks = self.backbone, len(self.backbone.blocks)
-        channels = [backbone.channels[t] for t in backbone.taps]
-        cin = backbone.channels[-1]
+        extras, cin = nn.ModuleDict(), self.backbone.channels[-1]
         for name, cout in zip(EXTRA_NAMES, _CHANNELS, strict=True):
-            self.extras[name] = _extra_block(cin, cout)
+            extras[name] = _extra_block(cin, cout)
             cin = cout
-        self.taps = {*backbone.taps, *range(blocks, blocks + len(self.extras))}
-        strides = [backbone.strides[t] for t in backbone.taps]
-        cells = cells_of_maps(input_size, strides, len(self.extras))
+        channels = self._stack(extras, _CHANNELS)
         boxes = DefaultBoxGenerator(_RATIOS, min_ratio=_SCALES[0], max_ratio=_SCALES[1])
-        norms = [MapNorm(c) for c in channels] if backbone.linear_taps else []
+        linear = len(self.backbone.taps) if self.backbone.linear_taps else 0
+        norms = [MapNorm(c) for c in channels[:linear]]
         heads = Heads(
-            [*channels, *_CHANNELS], classes + 1, boxes.num_anchors_per_location(), Separable,
+            channels, classes + 1, boxes.num_anchors_per_location(), Separable,
             norms=norms,
         )  # fmt: skip
-        self._assemble(heads, default_boxes(boxes, input_size, cells))
+        self._assemble(heads, default_boxes(boxes, input_size, self._cells()))
 
     @classmethod
     def backbone_for(cls, spec: BackboneSpec) -> BackboneSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -14,19 +14,33 @@ from tlx.models.detector import Detector, Raw, Targets
 from tlx.models.detectors.ssd.boxes import CENTER_VARIANCE, SIZE_VARIANCE, decode
 from tlx.models.detectors.ssd.export_parts import ExportDecoder
 from tlx.models.detectors.ssd.loss import multibox_loss
+from tlx.models.detectors.ssd.priors import cells_of_maps
 from tlx.models.detectors.ssd.scores import SOFTMAX, Scores
 
 
 class MultiBox(Detector):
     """A detector whose heads give logits and box offsets of the priors of each map.
 
-    A subclass builds extras, taps and heads and calls `_assemble`.
+    A subclass puts its blocks behind the backbone (`_stack`, or taps of its own), builds heads and
+    calls `_assemble`.
 
     Attributes:
         scores: what the logits mean, and the classification loss that goes with it.
     """
 
     scores: ClassVar[Scores] = SOFTMAX
+
+    def _stack(self, blocks: nn.ModuleDict, channels: Iterable[int]) -> list[int]:
+        """Put extra blocks behind the backbone and tap each; the channels of all tapped maps."""
+        backbone, first = self.backbone, len(self.backbone.blocks)
+        self.extras = blocks
+        self.taps = {*backbone.taps, *range(first, first + len(blocks))}
+        return [*(backbone.channels[t] for t in backbone.taps), *channels]
+
+    def _cells(self) -> list[int]:
+        """Cells per side of the tapped maps, of extra blocks that halve."""
+        strides = (self.backbone.strides[t] for t in self.backbone.taps)
+        return cells_of_maps(self.input_size, strides, len(self.extras))
 
     def _assemble(self, heads: nn.Module, priors: Tensor) -> None:
         self.heads = heads

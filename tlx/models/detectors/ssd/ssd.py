@@ -113,15 +113,11 @@ class SSD(MultiBox):
             self.taps = set(taps)
             anchors = fpn.pyramid_anchors(size, cells)
             return [width] * len(cells), anchors, fpn.ANCHORS_PER_CELL
-        channels = [backbone.channels[t] for t in backbone.taps]
-        blocks = len(backbone.blocks)
-        self.taps = set(backbone.taps)
+        extras = nn.ModuleDict()
         if neck == "extras":
-            self.extras = make_extras(backbone.channels[-1])
-            self.taps |= set(range(blocks, blocks + len(self.extras)))
-            channels += [c for _, c in EXTRA_CHANNELS]
-        cells = cells_of_maps(size, (backbone.strides[t] for t in backbone.taps), len(self.extras))
-        return channels, make_priors(size, cells), ANCHORS_PER_CELL
+            extras = make_extras(backbone.channels[-1])
+        channels = self._stack(extras, [c for _, c in EXTRA_CHANNELS][: len(extras)])
+        return channels, make_priors(size, self._cells()), ANCHORS_PER_CELL
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -14,7 +14,6 @@ from tlx.models.detector import register
 from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 from tlx.models.detectors.ssd.heads import Heads, convolution
 from tlx.models.detectors.ssd.multibox import MultiBox
-from tlx.models.detectors.ssd.priors import cells_of_maps
 from tlx.models.detectors.ssd.scores import SIGMOID
 from tlx.models.detectors.ssd_tf.anchors import make_anchors, shapes_of_maps
 from tlx.models.detectors.ssd_tf.parts import EXTRA_CHANNELS, make_extras
@@ -43,14 +42,11 @@ class TFSSD(MultiBox):
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
         super().__init__(spec, conventions, classes, input_size)
-        self.extras = make_extras(self.backbone.channels[-1], conventions)
-        taps, blocks = self.backbone.taps, len(self.backbone.blocks)
-        channels = [self.backbone.channels[t] for t in taps] + [c for _, c in EXTRA_CHANNELS]
+        extras = make_extras(self.backbone.channels[-1], conventions)
+        channels = self._stack(extras, [c for _, c in EXTRA_CHANNELS])
         anchors = [len(shapes) for shapes in shapes_of_maps(len(channels))]
-        self.taps = {*taps, *range(blocks, blocks + len(self.extras))}
-        strides = (self.backbone.strides[t] for t in taps)
-        priors = make_anchors(cells_of_maps(input_size, strides, len(self.extras)))
-        self._assemble(Heads(channels, classes + 1, anchors, convolution(1)), priors)
+        heads = Heads(channels, classes + 1, anchors, convolution(1))
+        self._assemble(heads, make_anchors(self._cells()))
 
     @classmethod
     def backbone_for(cls, spec: BackboneSpec) -> BackboneSpec:
