@@ -187,8 +187,8 @@ def test_values_at_the_root_of_an_experiment_count(
     [
         ("detector=ssd_tf backbone=mobilenet_v1 detector.neck=fpn", "neck=fpn does nothing with"),
         ("detector=ssd300_vgg16 backbone=vgg16 detector.head=shared", "head=shared does nothing"),
-        ("detector.depth=7", "depth=7 does nothing with detector.neck=extras detector.head=ssd"),
-        ("detector.width=64", "width=64 does nothing"),
+        ("detector.depth=7", "depth=7 does nothing with detector.neck=extras detector.head=hidden"),
+        ("detector.head=ssd detector.width=64", "width=64 does nothing"),
         ("detector.head=shared detector.norm=batch", "norm=batch does nothing"),
         ("detector.head=hidden detector.norm=batch", "norm=batch does nothing"),
     ],

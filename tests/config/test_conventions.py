@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.config.test_identity import PINNED
+from tests.config.test_identity import OF_0_3, PINNED
 from tests.conftest import Compose
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config
@@ -24,9 +24,9 @@ STATED = ("backbone.mean=[0.1,0.2,0.3]", "backbone.std=[0.4,0.5,0.6]", "backbone
 
 
 def test_they_count_when_they_are_stated(compose_config: Compose) -> None:
-    prints = {fingerprint(plain(compose_config(key))) for key in STATED}
+    prints = {fingerprint(plain(compose_config(*OF_0_3, key))) for key in STATED}
     assert len(prints | {PINNED[""]}) == 6
-    unstated = compose_config(*(f"{key.partition('=')[0]}=null" for key in STATED))
+    unstated = compose_config(*OF_0_3, *(f"{key.partition('=')[0]}=null" for key in STATED))
     assert fingerprint(plain(unstated)) == PINNED[""]
 
 

@@ -15,6 +15,9 @@ from tlx.config.schema import SCHEMAS, ClassifyConfig, Config, FoldersConfig, Tr
 from tlx.config.typed import plain
 from tlx.records.arms import arm_key, arm_settings
 
+# What versions up to 0.3.0 had for defaults.
+OF_0_3 = ("trainer=sgd", "detector.head=ssd")
+OF_0_3_OUTSIDE_THE_SAMPLE = ("data.zoom_out=4.0", "data.batch_size=24")
 # As version 0.2.0 gave them, before there was a rule for later keys.
 PINNED = {
     "": "6da7f16f64d2",
@@ -37,13 +40,17 @@ PINNED_CLASSIFY = {
 def test_fingerprints_are_those_of_earlier_versions(
     overrides: str, compose_config: Compose
 ) -> None:
-    assert fingerprint(plain(compose_config(*overrides.split()))) == PINNED[overrides]
+    asked = overrides.split()
+    given = OF_0_3 if "experiment" not in overrides else ()
+    if "data=" in overrides:
+        given += OF_0_3_OUTSIDE_THE_SAMPLE
+    assert fingerprint(plain(compose_config(*given, *asked))) == PINNED[overrides]
 
 
 def test_the_short_key_of_weights_makes_the_same_run(compose_config: Compose) -> None:
-    long = compose_config("backbone.weights=scratch", "cache.views=4",
-                          "trainer.precision=bf16-mixed")  # fmt: skip
-    short = compose_config("weights=scratch", "cache.views=4", "trainer.precision=bf16-mixed")
+    others = (*OF_0_3, "cache.views=4", "trainer.precision=bf16-mixed")
+    long = compose_config("backbone.weights=scratch", *others)
+    short = compose_config("weights=scratch", *others)
     assert short.backbone.weights == "scratch"
     assert run_label(plain(short)) == run_label(plain(long))
     assert (
@@ -66,7 +73,7 @@ def test_every_backbone_takes_the_short_key_over() -> None:
 def test_fingerprints_of_classifications_are_those_of_earlier_versions(
     overrides: str, compose_config: Compose
 ) -> None:
-    cfg = compose_config("task=classify", *overrides.split())
+    cfg = compose_config("task=classify", "trainer=sgd", *overrides.split())
     assert fingerprint(plain(cfg)) == PINNED_CLASSIFY[overrides]
 
 
@@ -90,7 +97,7 @@ def test_a_later_key_says_nothing_while_it_has_its_default(
     compose_config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SCHEMAS, "detect", LaterConfig)
-    old = plain(compose_config())
+    old = plain(compose_config(*OF_0_3))
 
     def later(**changes: Any) -> str:
         values: Any = copy.deepcopy(old)
@@ -118,7 +125,7 @@ class LaterClassify(ClassifyConfig):
 def test_a_later_key_of_classifications(
     compose_config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values: Any = plain(compose_config("task=classify"))
+    values: Any = plain(compose_config("task=classify", "trainer=sgd"))
     monkeypatch.setitem(SCHEMAS, "classify", LaterClassify)
     values["data"]["mirror"] = True
     assert fingerprint(values) == PINNED_CLASSIFY[""]

@@ -42,7 +42,7 @@ class TrainBenchmark:
     loader_pictures: int = 16
     detector: str = "ssd"
     neck: str = "extras"
-    head: str = "ssd"
+    head: str = "hidden"
     width: int = 128
     depth: int = 4
     norm: str = "auto"

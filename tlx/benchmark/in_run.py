@@ -125,6 +125,7 @@ def _config(cfg: TrainBenchmark, slot: Slot, folder: Path, data: DetectionData) 
         "trainer.threads": cfg.threads,
         "trainer.accelerator": chosen_device(cfg).type,
         "trainer.precision": "bf16-mixed" if slot.arm.endswith("auto") else "32-true",
+        "trainer": "sgd",  # as the bare step
         "trainer.base_lr": LEARNING_RATE,
         "trainer.head_lr": LEARNING_RATE,
         # The first epoch fills the cache: it is no cached arm's.

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from tlx.benchmark.config import TrainBenchmark
-from tlx.benchmark.usual_loader import torchvision_recipe, torchvision_sample
+from tlx.benchmark.usual_loader import ZOOM_OUT, torchvision_recipe, torchvision_sample
 from tlx.config.schema import DataConfig
 from tlx.data.augment import TrainAugment, view_rng
 from tlx.data.cache import ImageCache
@@ -27,7 +27,6 @@ from tlx.data.module import DetectionData
 SOURCES = ((300, 225), (640, 480), (1024, 768))  # width, height in pixels
 REPEATS = 5
 JPEG_QUALITY = 90
-ZOOM_OUT = DataConfig.zoom_out  # torchvision's default too
 MAX_SIDE = DataConfig.max_side
 
 

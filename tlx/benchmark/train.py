@@ -7,7 +7,7 @@ Usage
   backbone         of the detector (default mobilenet_v1; random weights)
   detector         around it (default ssd)
   neck, head, width, depth, norm   of the detector, as detector.neck … detector.norm
-                   (default extras; ssd; 128; 4; auto)
+                   (default extras; hidden; 128; 4; auto)
   input_size       pixels (default 300)
   batch_size       pictures a step (default 24)
   rounds           timed steps of every arm (default 10)

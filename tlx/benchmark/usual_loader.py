@@ -11,9 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from tlx.config.schema import DataConfig
 from tlx.data.dataset import Row, collate
 from tlx.data.formats.annotations import Item
 from tlx.data.formats.pictures import decode
+
+ZOOM_OUT = DataConfig.zoom_out  # of tlx and of torchvision's recipe (4 there): equal work
 
 Sample = tuple[tv_tensors.Image, dict[str, Any]]
 
@@ -23,7 +26,7 @@ def torchvision_recipe(input_size: int) -> v2.Compose:
     return v2.Compose(
         [
             v2.RandomPhotometricDistort(),
-            v2.RandomZoomOut(fill=[123.0, 117.0, 104.0]),
+            v2.RandomZoomOut(fill=[123.0, 117.0, 104.0], side_range=(1.0, ZOOM_OUT)),
             v2.RandomIoUCrop(),
             v2.RandomHorizontalFlip(),
             v2.SanitizeBoundingBoxes(),

@@ -39,7 +39,7 @@ class DataConfig:
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
     augment: str = "ssd"  # the training views: ssd, light, off, or one of your own
     augment_strength: float = 1.0  # scales them; 0: as off
-    zoom_out: float = 4.0  # largest zoom-out of the augmentation; 1 turns it off
+    zoom_out: float = 2.0  # largest zoom-out of the augmentation; 1 turns it off
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
     epochs: int = 40  # the budget that suits this amount of data
