@@ -3,7 +3,7 @@
 Usage
   python -m tlx.lr [KEY=VALUE ...] [steps=N] [lowest=RATE] [highest=RATE] [output=DIR]
 
-  KEY      any key or group of tlx.train: freeze=4 data=guns trainer.optimizer=adamw
+  KEY      any key or group of tlx.train: freeze=4 data=guns trainer=sgd
   steps    optimizer steps of the test (default 100)
   lowest   rate of the first one (default 1e-5)
   highest  rate of the last one (default 10)
@@ -11,7 +11,7 @@ Usage
 
 Examples
   python -m tlx.lr freeze=8 data=guns data.root=/data/guns
-  python -m tlx.lr trainer=adamw freeze=none lowest=1e-6 highest=1 output=lr/
+  python -m tlx.lr trainer=sgd freeze=none lowest=1e-6 highest=1 output=lr/
 
 A range test: the rate rises from step to step, of all that trains in the first phase alike, until
 the loss runs away. It suggests a tenth of the rate of the least loss. No run is written or changed.
