@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf, ValidationError
 
@@ -15,6 +16,7 @@ from tests.conftest import Compose
 from tests.helpers_process import run_program
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config, conf_dir
+from tlx.config.composition import composed
 from tlx.config.identity import fingerprint, run_label
 from tlx.config.typed import plain
 from tlx.freeze.depth import freeze_label, frozen_blocks
@@ -207,3 +209,13 @@ def test_keys_that_do_nothing_are_refused(given: str, told: str, compose_config:
 )  # fmt: skip
 def test_keys_that_are_read_pass(given: str, compose_config: Compose) -> None:
     check_config(compose_config(*given.split()))
+
+
+def test_a_configuration_is_composed_inside_a_hydra_program() -> None:
+    """As a sweep's report does when it ends, and a program of one's own that has a study."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        assert composed(["seed=3"]).seed == 3
+        assert compose("config", overrides=["seed=4"]).seed == 4, "the outer one is as it was"
+        with pytest.raises(ConfigError, match="sed"):
+            composed(["sed=3"])
+        assert compose("config", overrides=["seed=5"]).seed == 5

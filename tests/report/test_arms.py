@@ -106,11 +106,13 @@ def sweep(compose_config: Compose, key: str, *values: str, freezes: str = "4") -
 @pytest.mark.parametrize(
     ("key", "values"),
     [
-        ("trainer.head_lr", ("0.02", "0.001")),
+        ("trainer.head_lr", ("0.003", "0.02")),
+        ("trainer.optimizer", ("adamw", "sgd")),
+        ("detector.head", ("hidden", "ssd")),
         ("trainer.precision", ("32-true", "bf16-mixed")),
         ("detector.input_size", ("192", "224")),
         ("cache.views", ("0", "4")),
-        ("data.zoom_out", ("4.0", "1.0")),
+        ("data.zoom_out", ("2.0", "4.0")),
     ],
 )
 def test_a_swept_key_makes_arms_that_are_compared(

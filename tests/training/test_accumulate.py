@@ -46,8 +46,8 @@ def test_the_update_is_that_of_one_large_batch(
     # The head's own batch norm would see the batches.
     monkeypatch.setattr(network, "Head", lambda *given: Head(*given[:3], normalize=False))
     common = [
-        "freeze=14", "trainer.freeze_bn=true", "classifier.dropout=0", "data.augment=off",
-        "trainer.epochs=1", "trainer.warmup_steps=0", "trainer.timer_warmup=0",
+        "trainer=sgd", "freeze=14", "trainer.freeze_bn=true", "classifier.dropout=0",
+        "data.augment=off", "trainer.epochs=1", "trainer.warmup_steps=0", "trainer.timer_warmup=0",
     ]  # fmt: skip
     parts = tiny(
         root, tmp_path, *common,

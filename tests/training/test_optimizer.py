@@ -79,7 +79,7 @@ def test_layer_decay_resumes_exactly_whatever_the_phases_freeze(
     """Efficientnet's blocks are 17; two phases leave blocks 4 to 16 something to train."""
     cfg = tiny_config(
         "freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5", "policy.then=3",
-        "trainer.layer_decay=0.5", "trainer.neck_lr=0.01", "trainer.decay=weights",
+        "trainer.layer_decay=0.5", "trainer.neck_lr=0.01",
         f"trainer.freeze_bn={freeze_bn}", "trainer.checkpoint_minutes=60",
     )  # fmt: skip
     run(cfg, tmp_path / "whole")
@@ -92,9 +92,11 @@ def test_layer_decay_resumes_exactly_whatever_the_phases_freeze(
     state = torch.load(tmp_path / "whole/checkpoints/last.ckpt", weights_only=True)
     groups = state["optimizer_states"][0]["param_groups"]
     rates = [g["initial_lr"] for g in groups if g["name"] == "base" and g["weight_decay"]]
-    assert rates == [pytest.approx(0.02 * 0.5**behind) for behind in range(12, -1, -1)]
+    assert rates == [pytest.approx(0.0003 * 0.5**behind) for behind in range(12, -1, -1)]
     first = rows(tmp_path / "whole")[0]
-    assert float(first["lr_base"]) == float(first["lr_head"]), "that of the backbone's last block"
+    assert float(first["lr_base"]) == pytest.approx(float(first["lr_head"]) / 10), (
+        "the last block's"
+    )
 
 
 def test_the_neck_has_the_rate_of_the_heads_or_its_own() -> None:
@@ -122,7 +124,12 @@ def test_a_run_with_a_rate_of_the_neck(tiny_config: Compose, tmp_path: Path) -> 
             assert not torch.equal(moves[f"detector.{key}"], value)
     made = torch.load(tmp_path / "still/checkpoints/last.ckpt", weights_only=True)
     groups = made["optimizer_states"][0]["param_groups"]
-    assert [(g["name"], g["initial_lr"]) for g in groups] == [("neck", 0.0), ("head", 0.02)]
+    assert [(g["name"], g["initial_lr"]) for g in groups] == [
+        ("neck", 0.0),
+        ("neck", 0.0),
+        ("head", 0.003),
+        ("head", 0.003),
+    ]
     row, other = rows(tmp_path / "still")[0], rows(tmp_path / "moves")[0]
     assert (row["lr_neck"], other["lr_neck"]) == ("0.0", "")
     assert row["lr_head"] == other["lr_head"] != ""
@@ -148,7 +155,7 @@ def test_adamw_resumes_exactly(
 ) -> None:
     """With decay of weights alone, and a phase that begins anew in between."""
     cfg = tiny_config(
-        "trainer=adamw", "freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5",
+        "freeze=8", "policy=two_phase", "policy.unfreeze_at=0.5",
         f"trainer.workers={workers}", "trainer.checkpoint_minutes=60",
     )  # fmt: skip
     whole = run(cfg, tmp_path / "whole")

@@ -140,10 +140,11 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
 def _refuse_unread(cfg: DetectorConfig, detector: type[Detector]) -> None:
     """Refuse keys of necks and heads that would do nothing: their arms would be the same run."""
     options, usual = vars(cfg), vars(DetectorConfig())
+    along = {"head": "hidden"}  # in conf/detector/ssd.yaml, from which only the name was changed
     unread = {key for key in PUT_TOGETHER if key not in detector.options}
     known = unread or detector.unread(options)
     for key in sorted(known):
-        if options[key] != usual[key]:
+        if options[key] not in (usual[key], along.get(key)):
             with_these = f"detector.name={detector.name}"
             if not unread:
                 with_these = f"detector.neck={cfg.neck} detector.head={cfg.head}"

@@ -6,7 +6,8 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -61,13 +63,23 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
     if config_dir is not None:
         given.insert(0, f'hydra.searchpath=["file://{Path(config_dir).absolute()}"]')
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with _no_other_hydra(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose(_MAIN, overrides=given)
         plugins.load(cfg.plugins)  # a file of `conf/` may name some
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(in_words(error, overrides)) from error
     check_known(cfg)
     return typed(cfg)
+
+
+@contextmanager
+def _no_other_hydra() -> Iterator[None]:
+    """Hydra refuses to compose inside a Hydra program, such as a sweep's report or one of yours."""
+    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def run_composed(job: Callable[[DictConfig], Any]) -> None:

@@ -88,7 +88,7 @@ def identity(cfg: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity by full key (`trainer.head_lr`); a key that is left out has its default."""
+    """The identity by full key (`trainer.head_lr`); one that is left out has the schema's value."""
     plain = identity(config)
     return default_settings(plain) | flat(plain)
 
@@ -114,7 +114,10 @@ def flat(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def default_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults of the schema and of the policy that a configuration follows, by full key."""
+    """What the schema and the policy of a configuration say where it says nothing, by full key.
+
+    What runs of before did who could not say it; the defaults of today are in `conf/`.
+    """
     found = _defaults(schema_of(config))  # type: ignore[arg-type]
     policy = config.get("policy")
     known = POLICIES.get(str(policy.get("name"))) if isinstance(policy, Mapping) else None

@@ -1,4 +1,8 @@
-"""The schema: names, types and defaults; `conf/` fills it in, `check.py` checks the outcome."""
+"""The schema: names and types of all keys; `conf/` fills it in, `check.py` checks the outcome.
+
+A default here is what a stored configuration means that says nothing of the key: what runs did
+before it was one. It stays when `conf/` gets another, which is the default of new runs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,6 @@ class DataConfig:
 @dataclass
 class DetectorConfig:
     name: str = "ssd"
-    # What earlier runs had, whose configuration says nothing of it; conf/detector has today's.
     neck: str = "extras"  # none, extras, fpn, fpnlite: the blocks behind the backbone
     head: str = "ssd"  # ssd (3x3 on each map), ssd_1x1, ssdlite, hidden, shared
     width: int = 128  # channels of hidden layers, pyramid and towers

@@ -6,9 +6,9 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from tlx.config.identity import default_settings
 from tlx.records.arms import SCRATCH, arm_key, arm_labels, natural, unlike_keys, varying_keys
 from tlx.records.learned import diverged, learned
 from tlx.report.comparison.records import Record
@@ -139,9 +139,20 @@ def baseline(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
 
 def not_default(arm: Arm, arms: Sequence[Arm]) -> list[str]:
     """The keys that vary among the arms and have another value here than by default."""
-    defaults = default_settings({"policy": {"name": "fixed"}})
+    defaults = _defaults()
     varying = varying_keys([other.settings for other in arms])
     return [key for key in varying if arm.settings.get(key) != defaults.get(key)]
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """What a run has of which nothing but its data is said: of the schema and of `conf/`, whose
+    word is the later one."""
+    from tlx.config.composition import composed  # these import torch
+    from tlx.config.identity import settings
+    from tlx.config.typed import plain
+
+    return settings(plain(composed(["data=auto", "data.root=/"])))
 
 
 def baseline_words(arms: Sequence[Arm]) -> list[str]:
