@@ -127,8 +127,9 @@ PROGRAMS: dict[str, Callable[[Path, Path], Callable[[], object]]] = {
         f"output={out / 'onnx'}", f"cache_dir={trained() / 'cache'}",
     ),
     "report": _report,
-    "check": lambda out, inside: lambda: tlx.data.__main__.main(
-        ["check", "data=voc", f"data.root={trained() / 'set'}", f"output={out}"]
+    "check": lambda out, inside: plain(
+        tlx.data.__main__.main, "check", "data=voc", f"data.root={trained() / 'set'}",
+        f"output={out}",
     ),
     "classify.export": _classify,
     "capture": _capture,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.helpers_data_check import exit_code
 from tests.helpers_process import run_program
 from tlx.common.typos import nearest, unknown_key
 from tlx.config.check import conf_dir
 from tlx.config.composition import in_words
-from tlx.data.__main__ import main as data_main
 from tlx.report.__main__ import main as report_main
 
 KEYS = ["freeze", "seed", "trainer.epochs", "data.epochs", "trainer.head_lr", "policy.then"]
@@ -130,11 +130,11 @@ def test_a_bad_value_is_found_before_anything_is_written(
 def test_the_check_of_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     given = ["data=gunz", f"output={tmp_path}"], ["data=voc", "data.rooot=/x", f"output={tmp_path}"]
     for arguments, meant in zip(given, ("data=guns?", "data.root=/x?"), strict=True):
-        assert data_main(["check", *arguments]) == 2
+        assert exit_code("check", *arguments) == 2
         assert capsys.readouterr().err.strip().endswith(f"did you mean {meant}")
-    assert data_main(["check", "data=auto", "data.root=", f"output={tmp_path}"]) == 2
+    assert exit_code("check", "data=auto", "data.root=", f"output={tmp_path}") == 2
     assert "data.root= is empty" in capsys.readouterr().err
-    assert data_main(["chek", f"output={tmp_path}"]) == 2
+    assert exit_code("chek", f"output={tmp_path}") == 2
     assert "did you mean check?" in capsys.readouterr().err
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from tlx.data.__main__ import REPORT, main
+from tlx.common.cli import fail
+from tlx.common.errors import TlxError
+from tlx.data.__main__ import main
+from tlx.data.commands.check import REPORT
 
 Box = tuple[str, tuple[float, float, float, float]]
 SIZE = (64, 48)
@@ -88,10 +92,21 @@ def refused(report: dict[str, Any], *words: str) -> None:
     assert all(word in report["err"] for word in words), report["err"]
 
 
+def exit_code(*arguments: str) -> int:
+    """`python -m tlx.data ARGUMENT …` in this process."""
+    try:
+        main([*arguments])
+    except (TlxError, OSError) as error:
+        with pytest.raises(SystemExit) as ended:
+            fail(error)
+        return int(str(ended.value.code))
+    return 0
+
+
 def run_check(folder: Path, *overrides: str) -> dict[str, Any]:
     """Run the program on `folder/set`; what check.json says, with the exit code."""
-    code = main(
-        ["check", *overrides, f"data.root={folder / 'set'}", f"output={folder / 'out'}",
-         "data.group_near_duplicates=false", f"cache_dir={folder / 'cache'}"]
+    code = exit_code(
+        "check", *overrides, f"data.root={folder / 'set'}", f"output={folder / 'out'}",
+        "data.group_near_duplicates=false", f"cache_dir={folder / 'cache'}",
     )  # fmt: skip
     return json.loads((folder / "out" / REPORT).read_text()) | {"code": code}

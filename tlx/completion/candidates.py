@@ -12,6 +12,7 @@ from tlx.starts.published import PUBLISHED
 COMPOSED = ("train", "classify")
 FLAGS = ["--help", "--multirun", "--cfg", "--resolve", "--config-dir"]  # of Hydra, those in use
 COMMAND_MODULES = {"train": "tlx.benchmark.train", "latency": "tlx.benchmark.latency.program"}
+DATA_COMMANDS = "tlx.data.commands"
 
 
 def candidates(line: str) -> list[str]:
@@ -54,10 +55,12 @@ def _keys(words: list[str]) -> Mapping[str, list[str]]:
         module = COMMAND_MODULES.get(rest[0] if rest else "", "tlx.benchmark.latency.program")
     elif commands and not rest:
         return {}
-    elif name == "data":  # the keys of a run, and where the report goes
+    elif words[:2] == ["data", "check"]:  # the keys of a run, and where the report goes
         keys = composed_keys("train")
         of_data = [key for key in keys if key.startswith(("data", "cache_dir"))]
         return {**{key: keys[key] for key in of_data}, "output": []}
+    elif name == "data":
+        module = f"{DATA_COMMANDS}.{rest[0]}"
     elif name == "lr":
         own: dict[str, list[str]] = {key: [] for key in keys_of(module)}
         return {**composed_keys("train"), **own}
