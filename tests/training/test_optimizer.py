@@ -11,11 +11,12 @@ from torch import nn
 from tests.conftest import Compose, composed
 from tests.training.helpers_stop import assert_equal_runs, rows, stop_next_run, weights
 from tlx.common.errors import ConfigError
+from tlx.config import composition
 from tlx.config.check import check_config
 from tlx.config.schema import TrainerConfig
 from tlx.training.interrupt import Interrupted
 from tlx.training.kinds import kind_of
-from tlx.training.optimizer import make_optimizer
+from tlx.training.optimizer import make_optimizer, rates_of_another
 from tlx.training.run import run
 
 
@@ -167,3 +168,21 @@ def test_adamw_resumes_exactly(
                 run(cfg, tmp_path / "stopped")
     run(cfg, tmp_path / "stopped")
     assert_equal_runs(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], []),
+        (["trainer=sgd"], []),
+        (["trainer=debug"], []),
+        (["trainer.optimizer=sgd", "trainer.head_lr=0.01"], []),
+        (["experiment=published_guns", "data.root=/"], []),
+        (["trainer.optimizer=sgd"], ["trainer=sgd brings"]),
+        (["trainer=sgd", "trainer.optimizer=adamw"], ["trainer=default brings"]),
+    ],
+)
+def test_the_rate_of_another_optimizer_is_named(overrides: list[str], said: list[str]) -> None:
+    told = rates_of_another(composition.composed(overrides).trainer)
+    assert len(told) == len(said)
+    assert all(words in line for words, line in zip(said, told, strict=True))

@@ -9,9 +9,37 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from tlx.common.files import read_yaml
+from tlx.config.check import conf_dir
 from tlx.config.schema import TrainerConfig
 
 Blocks = list[list[nn.Parameter]]
+
+
+def rates_of_another(cfg: TrainerConfig) -> list[str]:
+    """A warning where the heads have the rate that `conf/trainer/` gives to another optimizer.
+
+    A rate that suits AdamW is a tenth of what suits SGD: an arm of a sweep over
+    `trainer.optimizer` alone would lose by its rate, and the comparison be of rates.
+    """
+    files = {path.stem: read_yaml(path) for path in sorted(conf_dir().glob("trainer/*.yaml"))}
+    rates = {
+        name: (stated["optimizer"], stated["head_lr"])
+        for name, stated in files.items()
+        if "optimizer" in stated and "head_lr" in stated
+    }
+    if cfg.head_lr in [rate for optimizer, rate in rates.values() if optimizer == cfg.optimizer]:
+        return []
+    return [
+        f"trainer.optimizer={cfg.optimizer} with trainer.head_lr={cfg.head_lr:g}, which trainer="
+        f"{name} gives to {optimizer}: "
+        + " or ".join(
+            f"trainer={own}" for own, (whose, _) in rates.items() if whose == cfg.optimizer
+        )
+        + " brings the rates and the decay that belong to it"
+        for name, (optimizer, rate) in rates.items()
+        if rate == cfg.head_lr and optimizer != cfg.optimizer
+    ]
 
 
 def make_optimizer(cfg: TrainerConfig, parts: dict[str, Blocks]) -> Optimizer:

@@ -48,6 +48,7 @@ from tlx.training.freeze_task import FreezeTask
 from tlx.training.host import set_up_host
 from tlx.training.interrupt import Interrupted, interruptible
 from tlx.training.kinds import kind_of
+from tlx.training.optimizer import rates_of_another
 from tlx.training.plan import make_plan
 from tlx.training.resume import Resume, find_resume
 from tlx.training.same_data import refuse_finished_on_other_data, settle_data
@@ -156,6 +157,8 @@ def _train_and_test(
     sized = settled(cfg, network, phases, pictures, device, kind.loss, resume)
     if sized is not cfg:
         record["batch_size"] = record["chosen_batch_size"] = sized.trainer.batch_size
+    for warning in rates_of_another(cfg.trainer):
+        log.warning("%s", warning)
     if test:
         an_epoch = batches_per_epoch(pictures, sized.trainer.batch_size)
         steps = cfg.trainer.epochs * steps_per_epoch(an_epoch, cfg.trainer.accumulate)
