@@ -167,6 +167,17 @@ def test_folded_batch_norms_that_would_train(phases: Any, bn_frozen: bool, told:
     )
 
 
+@pytest.mark.parametrize(("frozen", "told"), [(2, True), (3, False)])
+def test_folded_batch_norms_behind_the_backbone_too(frozen: int, told: bool) -> None:
+    """Of a whole detector: its extra blocks train where all of the backbone is frozen."""
+    net = remembering(Net())
+    net.extras = nn.ModuleDict({"extra_1": nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8))})
+    phases = (Phase(0, frozen, frozen),)
+    assert checked(net, phases)["warnings"] == []  # new ones, that were never measured
+    net.loaded.add("extra_1")
+    assert ["extra_1" in warning for warning in checked(net, phases)["warnings"]] == [True] * told
+
+
 def test_a_batch_norm_of_tf_s_epsilon_is_folded_too() -> None:
     norm = nn.BatchNorm2d(4, eps=1e-3)
     norm.running_var.fill_(1 - 1e-3)  # type: ignore[union-attr]

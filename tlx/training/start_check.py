@@ -79,9 +79,9 @@ def check_start(
         "median": sizes[len(sizes) // 2] if sizes else None,
     }
     warnings = [*_of_scaling(network, statistics["first"]), *_of_all(statistics["median"])]
-    if folded and not bn_frozen and (blocks := _normalised_anew(network, folded, phases)):
+    if not bn_frozen and (blocks := _normalised_anew(network, phases)):
         warnings.append(
-            f"Folded batch norms: {len(folded)} of {len(norms)} do nothing in these weights (mean "
+            "Folded batch norms: there are some that do nothing in these weights (mean "
             f"0, variance 1), and blocks that train would be normalised by the batch, which is "
             f"another network ({', '.join(blocks[:3])}{', …' if blocks[3:] else ''}): "
             "trainer.freeze_bn=true keeps them as they are"
@@ -188,12 +188,16 @@ def _of_all(median: float | None) -> list[str]:
     ]
 
 
-def _normalised_anew(network: TrunkNetwork, folded: set[str], phases: Sequence[Phase]) -> list[str]:
-    """The blocks with such batch norms that some phase normalises by the batch."""
+def _normalised_anew(network: TrunkNetwork, phases: Sequence[Phase]) -> list[str]:
+    """The pretrained blocks with folded batch norms that some phase normalises by the batch; those
+    behind the backbone, which come with a whole detector, among them."""
     least = min(phase.bn_inference for phase in phases)
-    blocks = list(network.backbone.blocks)
-    within = {name.split(".")[1] for name in folded}
-    return [name for name in blocks[least:] if name in within]
+    return [
+        name
+        for name, block in network.trunk()[least:]
+        if name in network.loaded
+        and any(isinstance(m, nn.BatchNorm2d) and is_folded(m) for m in block.modules())
+    ]
 
 
 def _numbers(values: Sequence[float]) -> str:
