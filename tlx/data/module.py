@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
@@ -19,6 +21,7 @@ from tlx.common.errors import ConfigError, DataError
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DataConfig
 from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
+from tlx.data.balance import repeat_factors
 from tlx.data.cache import ImageCache
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
@@ -28,6 +31,7 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
+from tlx.data.framing import WHOLE, Framing
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
 from tlx.data.sample import ensure_sample
@@ -38,6 +42,7 @@ from tlx.data.split import (
     split_items,
     without_splits,
 )
+from tlx.data.tiles import Rules, training_tiles
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +54,9 @@ class DetectionData:
     Attributes:
         classes: label k is classes[k - 1]. splits: "train", "val" and "test" items.
         cache: decoded pictures. report: what was found and done, plain values for the record.
-        faults: every fault, one by one.
+        faults: every fault, one by one. framing: how the network sees pictures.
+        tiles: those that training sees; None: it sees the pictures.
+        factors: how often each of `train_items` comes up beside others; None: all alike.
     """
 
     classes: list[str]
@@ -57,6 +64,14 @@ class DetectionData:
     cache: ImageCache
     report: dict[str, Any]
     faults: FaultReport
+    framing: Framing = WHOLE
+    tiles: list[Item] | None = None
+    factors: np.ndarray | None = None
+
+    @property
+    def train_items(self) -> list[Item]:
+        """What an epoch of training goes through: pictures, or their tiles."""
+        return self.splits["train"] if self.tiles is None else self.tiles
 
     @property
     def membership(self) -> Membership:
@@ -89,9 +104,13 @@ def build_data(
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
+    framing = Framing.of({"data": vars(cfg)})
+    max_side = cfg.max_side
+    if framing.tile:
+        max_side = max(max_side, refuse_full_disk(checked.items, cache_dir))
     with _progress("decoding pictures") as advance:
         cache = ImageCache.build(
-            checked.items, cache_dir / "images", max_side=cfg.max_side, progress=advance
+            checked.items, cache_dir / "images", max_side=max_side, progress=advance
         )
     known = [annotation.image for annotation in annotations]
 
@@ -117,11 +136,17 @@ def build_data(
         notes = split.notes
     if fixes:
         log.info("%d data fixes of %s: see faults.json", len(fixes), cfg.fixes)
-    notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size)
+    notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size, framing)
     for warning in notes.warnings:
         log.warning("%s", warning)
+    tiles, factors, told = None, None, dict[str, Any]()
+    if stored is None:
+        tiles, factors, told = train_view(cfg, splits["train"], checked.classes)
     return DetectionData(
         classes=checked.classes,
+        framing=framing,
+        tiles=tiles,
+        factors=factors,
         splits=splits,
         cache=cache,
         report={
@@ -131,9 +156,57 @@ def build_data(
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
             **notes.to_dict(),
+            **told,
         },
         faults=checked.faults,
     )
+
+
+def train_view(
+    cfg: DataConfig, items: list[Item], classes: list[str]
+) -> tuple[list[Item] | None, np.ndarray | None, dict[str, Any]]:
+    """Tiles and factors of the train pictures where they are asked for, and what to record of them.
+
+    Raises `DataError` where no tile would be left to train on.
+    """
+    tiles, factors, told = None, None, dict[str, Any]()
+    if cfg.tile:
+        rules = Rules(cfg.tile_visible, cfg.tile_empty)
+        tiles, told["tiles"] = training_tiles(items, cfg.tile, cfg.tile_overlap, rules)
+        if items and not tiles:
+            raise DataError(
+                f"data.tile={cfg.tile}: no tile of the {len(items)} train pictures shows "
+                f"{cfg.tile_visible:.0%} of a box, and none without objects is kept: take larger "
+                "tiles, or a smaller data.tile_visible"
+            )
+    shown = items if tiles is None else tiles
+    if cfg.sampling == "balanced" and shown:
+        factors, told["sampling"] = repeat_factors(shown, classes, cfg.repeat_threshold)
+        if (factors == factors[0]).all():
+            factors = None
+            log.warning(
+                "data.sampling=balanced changes nothing: no class is in a smaller share of the "
+                "train pictures than %g (data.repeat_threshold)", cfg.repeat_threshold,
+            )  # fmt: skip
+    return tiles, factors, told
+
+
+def refuse_full_disk(items: list[Item], cache_dir: Path) -> int:
+    """The longest side of the pictures, which tiles need at their own size, px.
+
+    Raises `DataError` where the disk has no room for them.
+    """
+    sizes = {item.digest: item.size for item in items}
+    needed = sum(3 * width * height for width, height in sizes.values())
+    place = next(p for p in (cache_dir, *cache_dir.absolute().parents) if p.is_dir())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise DataError(
+            f"data.tile cuts pictures at their own size, which take {needed / 1e9:.1f} GB decoded; "
+            f"{cache_dir} has {free / 1e9:.1f} GB free: free some, give another cache_dir, or "
+            "train on fewer pictures"
+        )
+    return max((max(size) for size in sizes.values()), default=1)
 
 
 def read_checked(
@@ -149,7 +222,10 @@ def read_checked(
     if cfg.splits == "cut":
         annotations = without_splits(annotations)
     refuse_copied_splits(annotations)
-    checked = check(annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits)
+    checked = check(
+        annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits,
+        framing=Framing.of({"data": vars(cfg)}),
+    )  # fmt: skip
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):
             members = [a for a in annotations if a.split == split]
@@ -188,6 +264,8 @@ class Loaders:
         seed: of order and augmentation. views, cached: see `TrainSplit`.
         augment: makes the training views; None: SSD's, with `zoom_out`.
         accumulate: batches of an optimizer step.
+        framing: how evaluation sees pictures; None: as `data` says. With tiles it reads them one
+            by one (`tlx.evaluation.gather` puts what is found together).
     """
 
     data: DetectionData
@@ -200,6 +278,7 @@ class Loaders:
     cached: Cached | None = None
     augment: Augmentation | None = None
     accumulate: int = 1
+    framing: Framing | None = None
 
     def train(self, steps_done: Callable[[], int], first_step: int = 0) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached.
@@ -207,21 +286,26 @@ class Loaders:
         Args:
             steps_done, first_step: see `EpochBatches`, which is the loader's `batch_sampler`.
         """
-        items = self.data.splits["train"]
-        augment = self.augment or TrainAugment(self.input_size, self.zoom_out)
+        items = self.data.train_items
+        augment = self.augment or TrainAugment(
+            self.input_size, self.zoom_out, letterbox=self.data.framing.letterbox
+        )
         dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
         batches = EpochBatches(
-            len(items), self.batch_size, self.seed, steps_done, first_step, self.accumulate
-        )
+            len(items), self.batch_size, self.seed, steps_done, first_step, self.accumulate,
+            self.data.factors,
+        )  # fmt: skip
         return DataLoader(dataset, batch_sampler=batches, **self._options())
 
     def evaluation(self, split: str) -> DataLoader[Any]:
         """All pictures of a split, in order."""
         if split not in self.data.splits:
             raise DataError(f"split {split!r} is none of {', '.join(self.data.splits)}")
+        framing = self.framing or self.data.framing
         dataset = EvalSplit(
-            self.data.splits[split], self.data.cache, EvalTransform(self.input_size)
-        )
+            framing.cut(self.data.splits[split]), self.data.cache,
+            EvalTransform(self.input_size, framing.letterbox),
+        )  # fmt: skip
         return DataLoader(dataset, batch_size=self.batch_size, **self._options())
 
     def _options(self) -> dict[str, Any]:
