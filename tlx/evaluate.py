@@ -119,6 +119,7 @@ def evaluate_detector(
             max_detections=cfg.max_detections,
         )
         evaluator.update(*gather.add(found))
+    assert gather.complete
     return evaluator.compute()
 
 

@@ -10,6 +10,9 @@ import pytest
 
 from tests.conftest import Compose
 from tests.training.test_resume import assert_resumed
+from tlx.activations.codec import Codec, Field
+from tlx.activations.phase import PhaseCache
+from tlx.activations.store import ActivationStore
 from tlx.data.balance import draw, repeat_factors
 from tlx.data.dataset import EpochBatches
 from tlx.data.formats.annotations import Item
@@ -79,6 +82,26 @@ def test_copies_are_different_views(tiny_config: Compose, tmp_path: Path) -> Non
     [batch] = list(fixed)
     copies = np.flatnonzero(batch.indices.numpy() % 18 == 17)
     assert len({batch.images[i].numpy().tobytes() for i in copies}) == 2
+
+
+def test_a_slot_of_the_cache_holds_one_view(tiny_config: Compose, tmp_path: Path) -> None:
+    """Copies read and fill slots whose view is theirs: else boxes would be of other pixels."""
+    data = build_data(tiny_config().data, tmp_path / "cache", 96)
+    data.factors = np.array([1.0] * 16 + [6.0, 30.0])
+    views = 3
+    store = ActivationStore(None, views * 18, [Field((1,), np.dtype(np.float32))], {})
+    cache = PhaseCache(store, Codec("f32", [(1, 1, 1)]), 18)
+    held: dict[int, bytes] = {}
+    for epoch in range(4):
+        loader = Loaders(data, 96, 6, workers=0, views=views).train(lambda at=epoch: 3 * at)  # type: ignore[misc]
+        for batch in loader:
+            slots = cache.slots(batch.view, batch.indices.tolist())
+            for slot, image, boxes in zip(slots, batch.images, batch.targets.boxes, strict=True):
+                seen = image.numpy().tobytes()
+                assert held.setdefault(slot, seen) == seen
+                assert boxes.isfinite().all()
+    assert len(held) > 20
+    assert max(held) < 54
 
 
 BALANCED = [

@@ -84,8 +84,11 @@ class Framing:
 
     def into(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A run's configuration with its `data` shown in this way."""
-        data = {**config.get("data", {}), "letterbox": self.letterbox, "tile": self.tile}
-        return {**config, "data": {**data, "tile_overlap": self.overlap}}
+        data = config.get("data")
+        if not isinstance(data, Mapping):
+            return dict(config)  # whoever reads it says what is wrong
+        shown = {"letterbox": self.letterbox, "tile": self.tile, "tile_overlap": self.overlap}
+        return {**config, "data": {**data, **shown}}
 
     @property
     def plain(self) -> bool:

@@ -67,6 +67,7 @@ def measure(
                 found = as_tensors(post(scores, boxes, items[done]))
                 evaluators[name].update(*gathers[name].add([found]))
             done += 1
+    assert all(gathered.complete for gathered in gathers.values())
     return {name: evaluator.compute() for name, evaluator in evaluators.items()}
 
 
@@ -136,6 +137,7 @@ def _evaluate_whole(
     for images in tlx_inputs(runtime, data, split):
         found = [as_tensors(one) for one in runtime.detect(images)]
         evaluator.update(*gather.add(found))
+    assert gather.complete
     return evaluator.compute()
 
 

@@ -29,6 +29,11 @@ class Gather:
         self._done = 0
         self._waiting: list[Found] = []  # of tiles whose picture has more of them
 
+    @property
+    def complete(self) -> bool:
+        """Whether every picture has come out: figures would be of fewer, without a word."""
+        return self._done == len(self.items)
+
     def add(self, found: Sequence[Detections]) -> tuple[list[Detections], list[Item]]:
         """The next inputs' detections -> those of the pictures that are complete, in 0..1."""
         if self.framing.plain:

@@ -117,6 +117,7 @@ class DetectionTask(FreezeTask):
 
     def on_validation_epoch_end(self) -> None:
         """COCO figures of the whole split at once."""
+        assert self.gather.complete
         self.figures = self.evaluator.compute_coco()
 
     def on_test_epoch_start(self) -> None:
@@ -129,6 +130,7 @@ class DetectionTask(FreezeTask):
 
     def on_test_epoch_end(self) -> None:
         """All figures of the whole split at once."""
+        assert self.gather.complete
         self.figures = self.evaluator.compute()
 
 
