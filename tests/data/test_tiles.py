@@ -123,6 +123,19 @@ def test_neighbours_of_one_tile_are_not_merged() -> None:
     assert len(of_picture(found_in(framing, SIZE, *objects), framing, SIZE, 300).boxes) == 2
 
 
+def test_neither_what_is_inside_nor_what_the_pictures_edge_ends_is_a_piece() -> None:
+    framing = Framing(tile=400, overlap=0.2)
+    # At the picture's upper edge, a small one in front of a large one that the next tile has whole.
+    objects = [(330, 0, 600, 200, 1), (335, 0, 365, 30, 1)]
+    merged = of_picture(found_in(framing, SIZE, *objects), framing, SIZE, 300)
+    assert sorted((merged.boxes[:, 2] * 1000).round().tolist()) == [365, 600]
+    # One tile's own: a cut one that lies in another one for the greater part stays.
+    boxes = np.array([[0.5, 0.5, 0.97, 0.9], [0.8, 0.6, 1.0, 0.8]], np.float32)
+    own = Found(boxes, np.array([0.9, 0.8], np.float32), np.array([1, 1]))
+    none = Found(boxes[:0], own.scores[:0], own.labels[:0])
+    assert len(of_picture([own, *[none] * 5], framing, SIZE, 300).boxes) == 2
+
+
 def test_a_picture_of_one_tile_is_left_as_it_is() -> None:
     framing = Framing(tile=400)
     shown = found_in(framing, (300, 200), (10, 10, 60, 60, 1), (12, 10, 62, 60, 1))
