@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import Compose
+from tlx.common.errors import DataError
+from tlx.data.augment import TrainAugment
+from tlx.data.cache import ImageCache
+from tlx.data.dataset import TrainSplit
 from tlx.data.formats.annotations import Item, Part
 from tlx.data.framing import Framing
+from tlx.data.module import build_data
 from tlx.data.tiles import Rules, parts, starts, training_tiles
 from tlx.runtime.framed import of_picture
 from tlx.runtime.postprocess import Found
@@ -154,3 +162,37 @@ def test_the_best_are_kept_where_there_are_too_many() -> None:
         one.scores[:] = 0.1 + 0.1 * place
     merged = of_picture(shown, framing, SIZE, 300, limit=1)
     assert merged.labels.tolist() == [2]
+
+
+def test_tiles_need_pictures_at_their_own_size(
+    tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache of tiles is not scaled down; a disk that cannot hold it is said at once."""
+    cfg = tiny_config("data.tile=64", "data.max_side=96", "data.sampling=balanced").data
+    room = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room._replace(free=1000))
+    with pytest.raises(DataError, match=r"tiles are cut from pictures at their own size"):
+        build_data(cfg, tmp_path / "cache", 96)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+    cfg.max_side = 50  # as no configuration may have it: the smallest is 96
+    data = build_data(cfg, tmp_path / "cache", 96)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room._replace(free=1000))
+    assert build_data(cfg, tmp_path / "cache", 96).report == data.report  # it is there already
+    assert len(data.splits["train"]) == 18  # whole pictures, as are the members
+    assert data.report["tiles"]["tiles"] == len(data.train_items) > 18
+    assert {tile.size for tile in data.train_items} == {(64, 64)}
+    assert data.report["sampling"]["classes"]["red"]["pictures"] > 0
+    split = TrainSplit(data.train_items, data.cache, TrainAugment(96), 0)
+    pixels, boxes, labels = split.read(0)
+    assert pixels.shape == (64, 64, 3)
+    assert len(boxes) == len(labels) > 0
+    with pytest.raises(DataError, match="no tile of the 18 train pictures shows 100% of a box"):
+        build_data(replace(cfg, tile=20, tile_visible=1.0, tile_empty=0.0), tmp_path / "cache", 96)
+
+
+def test_tiles_of_a_shrunken_cache_are_refused(tiny_config: Compose, tmp_path: Path) -> None:
+    data = build_data(tiny_config().data, tmp_path / "cache", 96)
+    small = ImageCache.build(data.splits["train"], tmp_path / "small", max_side=50)
+    tiles, _ = training_tiles(data.splits["train"], 64, 0.2, Rules())
+    with pytest.raises(DataError, match="is smaller in the cache than its tiles were cut for"):
+        TrainSplit(tiles, small, TrainAugment(96), 0).read(0)

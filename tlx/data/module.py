@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from tlx.common.errors import ConfigError, DataError
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DataConfig
 from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
-from tlx.data.balance import repeat_factors
 from tlx.data.cache import ImageCache
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
@@ -42,7 +40,7 @@ from tlx.data.split import (
     split_items,
     without_splits,
 )
-from tlx.data.tiles import Rules, training_tiles
+from tlx.data.train_view import train_view
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +105,9 @@ def build_data(
     framing = Framing.of({"data": vars(cfg)})
     max_side = cfg.max_side
     if framing.tile:
-        max_side = max(max_side, refuse_full_disk(checked.items, cache_dir))
+        # At their own size: a tile of a picture that was scaled down would be another one.
+        max_side = max([max_side, *(max(item.size) for item in checked.items)])
+        ImageCache.refuse_full_disk(checked.items, cache_dir / "images", max_side)
     with _progress("decoding pictures") as advance:
         cache = ImageCache.build(
             checked.items, cache_dir / "images", max_side=max_side, progress=advance
@@ -160,53 +160,6 @@ def build_data(
         },
         faults=checked.faults,
     )
-
-
-def train_view(
-    cfg: DataConfig, items: list[Item], classes: list[str]
-) -> tuple[list[Item] | None, np.ndarray | None, dict[str, Any]]:
-    """Tiles and factors of the train pictures where they are asked for, and what to record of them.
-
-    Raises `DataError` where no tile would be left to train on.
-    """
-    tiles, factors, told = None, None, dict[str, Any]()
-    if cfg.tile:
-        rules = Rules(cfg.tile_visible, cfg.tile_empty)
-        tiles, told["tiles"] = training_tiles(items, cfg.tile, cfg.tile_overlap, rules)
-        if items and not tiles:
-            raise DataError(
-                f"data.tile={cfg.tile}: no tile of the {len(items)} train pictures shows "
-                f"{cfg.tile_visible:.0%} of a box, and none without objects is kept: take larger "
-                "tiles, or a smaller data.tile_visible"
-            )
-    shown = items if tiles is None else tiles
-    if cfg.sampling == "balanced" and shown:
-        factors, told["sampling"] = repeat_factors(shown, classes, cfg.repeat_threshold)
-        if (factors == factors[0]).all():
-            factors = None
-            log.warning(
-                "data.sampling=balanced changes nothing: no class is in a smaller share of the "
-                "train pictures than %g (data.repeat_threshold)", cfg.repeat_threshold,
-            )  # fmt: skip
-    return tiles, factors, told
-
-
-def refuse_full_disk(items: list[Item], cache_dir: Path) -> int:
-    """The longest side of the pictures, which tiles need at their own size, px.
-
-    Raises `DataError` where the disk has no room for them.
-    """
-    sizes = {item.digest: item.size for item in items}
-    needed = sum(3 * width * height for width, height in sizes.values())
-    place = next(p for p in (cache_dir, *cache_dir.absolute().parents) if p.is_dir())
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise DataError(
-            f"data.tile cuts pictures at their own size, which take {needed / 1e9:.1f} GB decoded; "
-            f"{cache_dir} has {free / 1e9:.1f} GB free: free some, give another cache_dir, or "
-            "train on fewer pictures"
-        )
-    return max((max(size) for size in sizes.values()), default=1)
 
 
 def read_checked(
