@@ -23,6 +23,9 @@ Usage
                it (split=all) unless split=… says otherwise
   format       of the set in root: voc, coco, yolo, txt (default: as in training)
   fixes        a data-fix list (default: that of training; none with another root)
+  tile         cut pictures into tiles of so many px and put together what is found; 0: whole
+               pictures (default: as the model was trained)
+  tile_overlap   of a tile's side, 0..0.9 (default: as trained; 0.2)
   batch_size   pictures at a time (default 16)
   device       cpu, cuda, ... (default: cuda where there is one; cpu for model=…)
   cache_dir    decoded pictures (default: $TLX_CACHE or ~/.cache/tlx)
@@ -54,11 +57,12 @@ from tlx.common.errors import ConfigError
 from tlx.common.files import refuse_output, write_json
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DetectorConfig
-from tlx.data.formats.annotations import Item
+from tlx.data.framing import WHOLE, Framing
 from tlx.data.module import Loaders
 from tlx.evaluation.deployed import evaluate_deployed
 from tlx.evaluation.detections import evaluate_detections, joined_to, read_detections
 from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.evaluation.gather import Gather
 from tlx.evaluation.subject import Subject, read_subject
 from tlx.evaluation.tables import figures_table, steps_table
 from tlx.models.detector import Detector
@@ -83,6 +87,8 @@ class EvaluateConfig:
     root: str | None = None
     format: str | None = None
     fixes: str | None = None
+    tile: int | None = None
+    tile_overlap: float | None = None
     batch_size: int = 16
     device: str = ""
     cache_dir: str = os.environ.get("TLX_CACHE", "~/.cache/tlx")
@@ -97,12 +103,12 @@ def default_device(wanted: str) -> torch.device:
 def evaluate_detector(
     detector: Detector,
     loader: DataLoader[Any],
-    items: list[Item],
+    gather: Gather,
     classes: list[str],
     cfg: DetectorConfig,
     device: torch.device,
 ) -> Figures:
-    """All figures of a detector on the items of a split."""
+    """All figures of a detector on the pictures of a split, which `gather` puts together."""
     detector = detector.to(device).eval()
     evaluator = Evaluator(classes)
     for batch in loader:
@@ -112,7 +118,8 @@ def evaluate_detector(
             nms_iou=cfg.nms_iou,
             max_detections=cfg.max_detections,
         )
-        evaluator.update(found, [items[i] for i in batch.indices.tolist()])
+        evaluator.update(*gather.add(found))
+    assert gather.complete
     return evaluator.compute()
 
 
@@ -130,11 +137,16 @@ def evaluate(cfg: EvaluateConfig) -> Figures:
     if cfg.model is not None or mode != TLX or cfg.backend:
         return _evaluate_model(cfg, mode)
     detector, meta = load_detector(find_checkpoint(Path(str(cfg.checkpoint))))
-    subject = _subject(cfg, meta["config"], meta["classes"], meta.get("dataset"), cfg.checkpoint)
+    framing = _framing(cfg, Framing.of(meta["config"]))
+    subject = _subject(
+        cfg, meta["config"], meta["classes"], meta.get("dataset"), cfg.checkpoint, framing
+    )
     loaders = Loaders(subject.data, meta["input_size"], cfg.batch_size, workers=0)
+    rules = subject.detector
+    gather = Gather(subject.items, framing, meta["input_size"], rules.nms_iou, rules.max_detections)
     figures = evaluate_detector(
-        detector, loaders.evaluation(subject.split), subject.items, meta["classes"],
-        subject.detector, default_device(cfg.device),
+        detector, loaders.evaluation(subject.split), gather, meta["classes"], rules,
+        default_device(cfg.device),
     )  # fmt: skip
     return figures | _of(subject)
 
@@ -150,7 +162,9 @@ def _evaluate_model(cfg: EvaluateConfig, mode: str) -> Figures:
         if cfg.model is not None and cfg.checkpoint is not None:
             meta = load_detector(find_checkpoint(Path(cfg.checkpoint)))[1]
             config, dataset = meta["config"], meta.get("dataset")
-        subject = _subject(cfg, config, runtime.meta.classes, dataset, path)
+        # What the model itself says counts, whichever checkpoint names the data.
+        framing = _framing(cfg, runtime.meta.framing)
+        subject = _subject(cfg, config, runtime.meta.classes, dataset, path, framing)
         figures = evaluate_deployed(
             runtime, subject.data, subject.split, subject.detector, mode, cfg.clustering
         )
@@ -163,7 +177,8 @@ def _evaluate_file(cfg: EvaluateConfig) -> Figures:
     path = Path(str(cfg.model or cfg.checkpoint))
     with open_model(path, trust=cfg.trust) as runtime:
         meta = runtime.meta
-    subject = _subject(cfg, meta.config, meta.classes, meta.dataset, path)
+    # The boxes are of whole pictures already: nothing is shown to a network here.
+    subject = _subject(cfg, meta.config, meta.classes, meta.dataset, path, WHOLE)
     joined = joined_to(stored, meta.checkpoint_sha256, path)
     if joined["reason"]:
         log.warning("%s", joined["reason"])
@@ -171,23 +186,31 @@ def _evaluate_file(cfg: EvaluateConfig) -> Figures:
     return {**figures, **_of(subject), "device": stored.header, "joined": joined}
 
 
+def _framing(cfg: EvaluateConfig, of_model: Framing) -> Framing:
+    """How the pictures are shown: as the model says, in other tiles where they are asked for."""
+    return of_model.with_tiles(cfg.tile, cfg.tile_overlap)
+
+
 def _subject(
-    cfg: EvaluateConfig, config: Any, classes: Sequence[str], dataset: Any, path: object
-) -> Subject:
+    cfg: EvaluateConfig, config: Any, classes: Sequence[str], dataset: Any, path: object,
+    framing: Framing,
+) -> Subject:  # fmt: skip
     if not config:
         raise ConfigError(
             f"{path} does not say which data it was trained on: add checkpoint=… of a run on them"
         )
     cache_dir = Path(cfg.cache_dir).expanduser()
     return read_subject(
-        config, classes, dataset, cache_dir, where=path,
+        framing.into(config), classes, dataset, cache_dir, where=path,
         split=cfg.split, root=cfg.root, format=cfg.format, fixes=cfg.fixes,
     )  # fmt: skip
 
 
 def _of(subject: Subject) -> dict[str, Any]:
-    """Which pictures the figures are of."""
-    return {"split": subject.split, "data": subject.about}
+    """Which pictures the figures are of, and how they were shown where that is not plain."""
+    framing = subject.data.framing
+    shown = {} if framing.plain else {"shown": framing.describe()}
+    return {"split": subject.split, "data": subject.about, **shown}
 
 
 def main(arguments: list[str]) -> None:

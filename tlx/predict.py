@@ -17,6 +17,9 @@ Usage
   track        true: number objects that overlap from frame to frame (default: false)
   device       cpu, cuda, ... (default: cuda for a checkpoint, where there is one)
   backend      of an exported model (default: that of its ending)
+  tile         cut pictures into tiles of so many px and put together what is found; 0: whole
+               pictures (default: as the model was trained)
+  tile_overlap   of a tile's side, 0..0.9 (default: as trained; 0.2)
   trust        true: load a .pt2 or TorchScript file, which can run code (default: false)
   batch_size   frames of files at a time (default 8; cameras 1)
   max_frames   end after so many frames (default: the end of the source; Ctrl+C for cameras)
@@ -66,6 +69,8 @@ class PredictConfig:
     device: str = ""
     backend: str | None = None
     trust: bool = False
+    tile: int | None = None
+    tile_overlap: float | None = None
     batch_size: int = 8
     max_frames: int | None = None
     size: str | None = None
@@ -89,7 +94,10 @@ def predict(cfg: PredictConfig, stop: threading.Event | None = None) -> tuple[Su
         raise ConfigError(f"threshold={cfg.threshold} must be between 0 and 1")
     camera = parse_camera_options(cfg.size, cfg.fps, cfg.flip, cfg.give_up)
     parse_parts(cfg.overlay, PARTS)  # before anything slow: a typo is told at once
-    model = load_model(Path(path), cfg.device, cfg.backend, trust=cfg.trust)
+    model = load_model(
+        Path(path), cfg.device, cfg.backend, trust=cfg.trust, tile=cfg.tile,
+        tile_overlap=cfg.tile_overlap,
+    )  # fmt: skip
     source = open_source(cfg.source, camera)
     stills = isinstance(source, Pictures)
     if isinstance(source, Pictures):

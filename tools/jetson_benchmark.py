@@ -1047,7 +1047,7 @@ class PictureReader:
             raise BenchmarkError(f"{path} cannot be read: {error}") from error
 
     def shrink(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Stretched resize, bilinear with antialiasing, as tlx trains and evaluates."""
+        """Resize to these sides, bilinear with antialiasing, as tlx trains and evaluates."""
         if image.shape[:2] == (height, width):
             return image
         if self._pil is None:  # OpenCV has no antialiased bilinear resize
@@ -1099,6 +1099,9 @@ class Preprocess:
 
     `tlx` resizes with antialiasing and normalises as the model's metadata say; `detectnet` takes
     the nearest neighbour and x / 127.5 - 1, whatever the network was trained with.
+
+    Args:
+        letterbox: keep the picture's aspect ratio, between bars of gray.
     """
 
     def __init__(
@@ -1108,20 +1111,32 @@ class Preprocess:
         reader: Optional[PictureReader],
         mean: Sequence[float],
         std: Sequence[float],
+        letterbox: bool = False,
     ) -> None:
-        self.mode, self.reader = mode, reader
+        self.mode, self.reader, self.letterbox = mode, reader, letterbox
         self.height, self.width = int(shape[2]), int(shape[3])
         if mode == "detectnet":
             mean = std = (127.5,) * 3
         self.mean, self.std = np.array(mean, np.float32), np.array(std, np.float32)
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def _shown(self, image: np.ndarray) -> np.ndarray:
+        """The picture in the input, uint8 (height, width, 3)."""
         if self.mode == "detectnet":
-            small = resize_nearest(image, self.height, self.width)
-        elif self.reader is None:
-            small = resize_antialiased(image, self.height, self.width)
-        else:
-            small = self.reader.shrink(image, self.height, self.width)
+            return resize_nearest(image, self.height, self.width)
+        if not self.letterbox:
+            return self._shrink(image, self.height, self.width)
+        left, top, width, height = content(image.shape[1], image.shape[0], self.width)
+        canvas = np.full((self.height, self.width, 3), BARS, np.uint8)
+        canvas[top : top + height, left : left + width] = self._shrink(image, height, width)
+        return canvas
+
+    def _shrink(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        if self.reader is None:
+            return resize_antialiased(image, height, width)
+        return self.reader.shrink(image, height, width)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        small = self._shown(image)
         found = np.empty((1, 3, self.height, self.width), np.float32)
         for channel in range(3):
             np.subtract(small[:, :, channel], self.mean[channel], out=found[0, channel])
@@ -1157,6 +1172,58 @@ def normalisation(stored: Dict[str, Any]) -> Tuple[List[float], List[float], boo
             scale = 255.0 if max(std) <= 1 else 1.0  # stated for pixels of 0..1
             return [scale * value for value in mean], [scale * value for value in std], True
     return [127.0] * 3, [128.0] * 3, False
+
+
+class Framing(NamedTuple):
+    """How a network sees pictures: between bars instead of stretched; in tiles of so many px."""
+
+    letterbox: bool
+    tile: Optional[int]
+
+
+def framing(stored: Dict[str, Any], mode: str) -> Framing:
+    """What the model says; one that says nothing sees whole pictures, stretched.
+
+    Raises `BenchmarkError` for what this tool or detectnet cannot show it.
+    """
+    entry = stored.get("input")
+    entry = entry if isinstance(entry, dict) else {}
+    resize = entry.get("resize", "stretch")
+    if resize not in ("stretch", "letterbox"):
+        raise BenchmarkError(
+            f"the model's pictures are resized by {resize!r}, which this tool does not know: take "
+            "the jetson_benchmark.py of the tlx that exported it"
+        )
+    tile = entry.get("tile")
+    side = tile.get("side") if isinstance(tile, dict) else tile
+    if side is not None:
+        side = int(stated_number(side, "tile", 1, 1e6))
+    if mode == "detectnet" and (resize == "letterbox" or side):
+        raise BenchmarkError(
+            "--preprocess detectnet stretches whole pictures, and the model was trained on others "
+            "({}): leave it out".format("tiles" if side else "their aspect ratio kept")
+        )
+    return Framing(resize == "letterbox", side)
+
+
+BARS = 127  # gray beside a picture whose aspect ratio is kept
+
+
+def content(width: int, height: int, side: int) -> Tuple[int, int, int, int]:
+    """Left, top, width and height of a picture in a letterbox of `side` px, as tlx reckons it."""
+    longest = max(width, height)
+    w, h = [max(1, (2 * side * length + longest) // (2 * longest)) for length in (width, height)]
+    return (side - w) // 2, (side - h) // 2, w, h
+
+
+def out_of_bars(found: "Found", size: Tuple[int, int], side: int) -> "Found":
+    """Detections in 0..1 of a letterbox -> of the picture; what lies in the bars alone goes."""
+    left, top, width, height = content(size[0], size[1], side)
+    low, span = np.array([left, top] * 2), np.array([width, height] * 2)
+    boxes = (np.asarray(found.boxes, np.float64) * side - low) / span
+    boxes = np.clip(boxes, 0.0, 1.0).astype(np.float32).reshape(-1, 4)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return Found(boxes[inside], found.scores[inside], found.labels[inside])
 
 
 def _channels(values: Any, name: str, low: float) -> List[float]:
@@ -1310,7 +1377,11 @@ def cluster(
 
 
 class Postprocess:
-    """From the engine's outputs to detections, by the rules that go with the preprocessing."""
+    """From the engine's outputs to detections, by the rules that go with the preprocessing.
+
+    Args:
+        letterbox: side of the input in which pictures lie between bars; None: they are stretched.
+    """
 
     def __init__(
         self,
@@ -1318,8 +1389,9 @@ class Postprocess:
         threshold: Optional[float],
         stored: Dict[str, Any],
         clustering: str = CLUSTERINGS[0],
+        letterbox: Optional[int] = None,
     ) -> None:
-        self.clustering = clustering
+        self.clustering, self.letterbox = clustering, letterbox
         self.mode, options = mode, stored.get("postprocess") or {}
         if not isinstance(options, dict):
             raise BenchmarkError("the model's metadata: postprocess is no object")
@@ -1334,7 +1406,8 @@ class Postprocess:
         scores, boxes = np.asarray(scores, np.float32), np.asarray(boxes, np.float32)
         if self.mode == "detectnet":
             return cluster(scores, boxes, size, self.threshold, clustering=self.clustering)
-        return select(scores, boxes, self.threshold, self.nms_iou, self.limit)
+        found = select(scores, boxes, self.threshold, self.nms_iou, self.limit)
+        return found if self.letterbox is None else out_of_bars(found, size, self.letterbox)
 
 
 def detection_row(name: str, size: Tuple[int, int], found: Found) -> Dict[str, Any]:
@@ -1999,8 +2072,10 @@ def read_calibration(
     # Spread over the folder: sorted names often group by scene.
     picked = sorted({int(i) for i in np.linspace(0, len(every) - 1, args.calibration_images)})
     paths = [os.path.join(args.calibration, every[i]) for i in picked]
-    mean, std, _ = normalisation(describe_model(onnx, onnx.path))
-    preprocess = Preprocess(args.preprocess, shape, reader, mean, std)
+    stored = describe_model(onnx, onnx.path)
+    mean, std, _ = normalisation(stored)
+    letterbox = framing(stored, args.preprocess).letterbox
+    preprocess = Preprocess(args.preprocess, shape, reader, mean, std, letterbox)
     digest = hashlib.sha256(f"{onnx.sha256} {args.preprocess}".encode())
     for path in paths:
         with open(path, "rb") as file:
@@ -2107,12 +2182,29 @@ class Bench:
             )
         self.reader = PictureReader() if args.images else None
         shape = self.engine.input.shape
-        self.preprocess = Preprocess(args.preprocess, shape, self.reader, mean, std)
+        letterbox, tile = framing(self.stored, args.preprocess)
+        if letterbox and shape[2] != shape[3]:
+            raise BenchmarkError(f"a letterbox of {shape[3]}x{shape[2]} px is no square")
+        if tile and args.detections:
+            raise BenchmarkError(
+                f"the model was trained on tiles of {tile} px, and this tool shows it whole "
+                "pictures: leave --detections out, and let `tlx evaluate` or `tlx predict` cut them"
+            )
+        if tile:
+            self.cautions.append(
+                f"the model was trained on tiles of {tile} px: times are of one input, and a "
+                "picture takes as many as it has tiles"
+            )
+        self.preprocess = Preprocess(args.preprocess, shape, self.reader, mean, std, letterbox)
         self.postprocess = None  # type: Optional[Postprocess]
         try:
             self.engine.detector_outputs()
             self.postprocess = Postprocess(
-                args.preprocess, args.threshold, self.stored, args.clustering
+                args.preprocess,
+                args.threshold,
+                self.stored,
+                args.clustering,
+                int(shape[3]) if letterbox else None,
             )
         except BenchmarkError as error:
             if args.detections:

@@ -30,7 +30,8 @@ def ingredients(
     pictures = hashlib.sha256()
     for item in items:
         bits = f" {item.bits}" if item.bits else ""
-        pictures.update(f"{item.digest} {item.rotate} {item.size}{bits}".encode())
+        part = f" {tuple(item.part)}" if item.part else ""
+        pictures.update(f"{item.digest} {item.rotate} {item.size}{bits}{part}".encode())
         pictures.update(item.boxes.tobytes())
     usual = {*network.backbone.taps, *range(len(network.backbone.blocks), blocks)}
     kept = _outputs(network.taps, blocks)

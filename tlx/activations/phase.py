@@ -22,8 +22,13 @@ class PhaseCache:
     pictures: int
 
     def slots(self, view: int, indices: list[int]) -> list[int]:
-        """Slot numbers of the pictures' view."""
-        return [view * self.pictures + index for index in indices]
+        """Slot numbers of the pictures' view; of a further copy in the epoch, of its next view."""
+        views = self.store.slots // self.pictures
+        found = []
+        for index in indices:
+            copy, picture = divmod(index, self.pictures)
+            found.append((view + copy) % views * self.pictures + picture)
+        return found
 
     @torch.no_grad()
     def outputs(self, batch: Batch, network: TrunkNetwork) -> list[Tensor]:

@@ -16,7 +16,15 @@ import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.errors import ConfigError, first_line
 from tlx.common.typos import unknown_choice
 from tlx.config.conventions import check_conventions
-from tlx.config.schema import CACHE_DTYPES, ClassifyConfig, Config, DetectorConfig, RunConfig
+from tlx.config.schema import (
+    CACHE_DTYPES,
+    LEAST_TILE,
+    MOST_OVERLAP,
+    ClassifyConfig,
+    Config,
+    DetectorConfig,
+    RunConfig,
+)
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
@@ -78,6 +86,7 @@ _DETECT_CHOICES = {
     "detector.neck": ("none", "extras", "fpn", "fpnlite"),
     "detector.head": ("ssd", "ssd_1x1", "ssdlite", "hidden", "shared"),
     "detector.norm": ("auto", "batch", "none"),
+    "data.sampling": ("uniform", "balanced"),
 }
 _DETECT_RANGES: _Ranges = {
     "detector.input_size": (96, None),  # below it the smallest maps vanish
@@ -89,6 +98,11 @@ _DETECT_RANGES: _Ranges = {
     "detector.max_detections": (1, None),
     "data.max_side": (96, None),
     "data.zoom_out": (1, 10),
+    "data.repeat_threshold": (1e-6, 1),
+    "data.tile": (LEAST_TILE, None),
+    "data.tile_overlap": (0, MOST_OVERLAP),
+    "data.tile_visible": (0, 1),
+    "data.tile_empty": (0, 1),
 }
 _CLASSIFY_CHOICES = {"trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1")}
 _CLASSIFY_RANGES: _Ranges = {

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import MISSING
 
 CACHE_DTYPES = ("f32", "f16", "u8")
+LEAST_TILE, MOST_OVERLAP = 64, 0.9  # px; of a tile's side
 
 
 @dataclass
@@ -44,6 +45,13 @@ class DataConfig:
     augment: str = "ssd"  # the training views: ssd, light, off, or one of your own
     augment_strength: float = 1.0  # scales them; 0: as off
     zoom_out: float = 2.0  # largest zoom-out of the augmentation; 1 turns it off
+    letterbox: bool = False  # keep the aspect ratio in the square input, between gray bars
+    sampling: str = "uniform"  # uniform, balanced: pictures of rare classes more often
+    repeat_threshold: float = 0.5  # share of pictures below which a class is rare
+    tile: int | None = None  # side of tiles that pictures are cut into, their pixels; None: whole
+    tile_overlap: float = 0.2  # of a tile's side
+    tile_visible: float = 0.5  # least share of a box in a tile that learns it
+    tile_empty: float = 0.1  # share of the tiles without objects that training keeps
     max_side: int = 640  # longest side kept in the decoded-image cache, pixels
     input_size: int = 300  # the square input that suits these objects, pixels
     epochs: int = 40  # the budget that suits this amount of data

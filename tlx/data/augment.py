@@ -21,6 +21,7 @@ from tlx.common.errors import ConfigError
 from tlx.common.registry import Registry
 from tlx.data.colour import SWAP, draw_colour_map, scaled
 from tlx.data.geometry import MIN_SCALE, MIRROR, Window, draw_window, whole
+from tlx.data.letterbox import content
 
 FILL = 127  # what lies outside a zoomed-out picture: mid grey, zero after normalisation
 VERSION = 2  # of the views: caches of other versions are not used
@@ -33,7 +34,8 @@ def input_size_for(boxes: np.ndarray, size: tuple[int, int], input_size: int) ->
     """The smallest square input, px, at which no box is dropped; None where this one drops none.
 
     Args:
-        boxes: (n, 4) in pixels of a picture of `size`, (width, height).
+        boxes: (n, 4) in pixels of a picture. size: pixels of it that the input's width and height
+            stand for, of the picture itself where it is stretched.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]) / np.array(size)  # fractions of the picture
     if not len(sides) or sides.min() * input_size >= MIN_SIZE:
@@ -55,6 +57,8 @@ class Augmentation(Protocol):
         version: of the views; activations that are cached of others are not used.
 
     One that scales with `data.augment_strength` states it as `strength`; of others it must be 1.
+    One that keeps the aspect ratio for `data.letterbox=true` states `letterbox`, true; others are
+    refused then.
     """
 
     @property
@@ -126,15 +130,16 @@ class TrainAugment:
 
     Args:
         zoom_out: that of SSD's recipe. recipe: another one. strength: 0..1, scales it.
+        letterbox: the window keeps its aspect ratio in the square, between bars.
     """
 
     version: object = VERSION
 
     def __init__(
         self, input_size: int, zoom_out: float = 1.0, *, recipe: Recipe | None = None,
-        strength: float = 1.0,
+        strength: float = 1.0, letterbox: bool = False,
     ) -> None:  # fmt: skip
-        self.input_size, self.strength = input_size, strength
+        self.input_size, self.strength, self.letterbox = input_size, strength, letterbox
         self.recipe = (recipe or Recipe(zoom_out)).at(strength)
 
     def __call__(
@@ -145,7 +150,8 @@ class TrainAugment:
         The picture's tensor is channels-last in memory.
         """
         window, placed, kept = self._draw(image, boxes, labels, rng)
-        return render(image, window, self.input_size, rng, self.recipe), placed, kept
+        view = render(image, window, self.input_size, rng, self.recipe, self.letterbox)
+        return view, placed, kept
 
     def targets(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
@@ -162,6 +168,10 @@ class TrainAugment:
             rng, width, height, boxes, recipe.zoom_out, recipe.least_side, recipe.mirror
         )
         placed, kept = window.place(boxes)
+        if self.letterbox:
+            area = content(window.width, window.height, self.input_size)
+            area = area.mirrored(self.input_size) if window.mirrored else area
+            placed = area.into(placed, self.input_size)
         large = ((placed[:, 2:] - placed[:, :2]) * self.input_size >= MIN_SIZE).all(1)
         return (
             window,
@@ -177,7 +187,9 @@ def _ssd(input_size: int, data: Any) -> Augmentation:
         raise ConfigError("data.augment=ssd is for boxes: a classifier has crop, light and off")
     if not data.augment_strength:
         return Unchanged(input_size, data)
-    return TrainAugment(input_size, data.zoom_out, strength=data.augment_strength)
+    return TrainAugment(
+        input_size, data.zoom_out, strength=data.augment_strength, letterbox=data.letterbox
+    )
 
 
 @register("light")
@@ -185,26 +197,47 @@ def _light(input_size: int, data: Any) -> Augmentation:
     """A mild recipe, of either task."""
     if not data.augment_strength:
         return Unchanged(input_size, data)
-    return TrainAugment(input_size, recipe=LIGHT, strength=data.augment_strength)
+    return TrainAugment(
+        input_size, recipe=LIGHT, strength=data.augment_strength,
+        letterbox=getattr(data, "letterbox", False),
+    )  # fmt: skip
 
 
 class EvalTransform:
-    """A stretched resize, as the detector sees pictures on the device."""
+    """A resize to the square, as the detector sees pictures on the device: stretched, or with the
+    aspect ratio kept (`letterbox`)."""
 
-    def __init__(self, input_size: int) -> None:
-        self.input_size = input_size
+    def __init__(self, input_size: int, letterbox: bool = False) -> None:
+        self.input_size, self.letterbox = input_size, letterbox
 
-    def __call__(self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> Sample:
-        """uint8 (H, W, 3), pixel boxes (n, 4), labels -> uint8 (3, S, S), 0..1 boxes, labels."""
+    def __call__(
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray,
+        size: tuple[int, int] | None = None,
+    ) -> Sample:  # fmt: skip
+        """uint8 (H, W, 3), pixel boxes (n, 4), labels -> uint8 (3, S, S), 0..1 boxes, labels.
+
+        Args:
+            size: width and height by which the place in a letterbox is reckoned; None: the pixels'
+                own. Those of a cache may be scaled down, and a picture lies where it does on the
+                device.
+        """
+        return self.pixels(image, size), *self.targets(image, boxes, labels, size)
+
+    def pixels(self, image: np.ndarray, size: tuple[int, int] | None = None) -> Tensor:
+        """The picture alone."""
         window = whole(image.shape[1], image.shape[0])
-        return render(image, window, self.input_size), *self.targets(image, boxes, labels)
+        return render(image, window, self.input_size, letterbox=self.letterbox, size=size)
 
     def targets(
-        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+        self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray,
+        size: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Boxes and labels alone."""
-        scale = np.array([image.shape[1], image.shape[0]] * 2)
-        return torch.from_numpy((boxes / scale).astype(np.float32)), torch.from_numpy(labels)
+        placed = boxes / np.array([image.shape[1], image.shape[0]] * 2)
+        if self.letterbox:
+            size = size or (image.shape[1], image.shape[0])
+            placed = content(*size, self.input_size).into(placed, self.input_size)
+        return torch.from_numpy(placed.astype(np.float32)), torch.from_numpy(labels)
 
 
 @register("off")
@@ -215,7 +248,8 @@ class Unchanged:
     strength = 0.0
 
     def __init__(self, input_size: int, data: Any) -> None:
-        self._transform = EvalTransform(input_size)
+        self.letterbox = getattr(data, "letterbox", False)
+        self._transform = EvalTransform(input_size, self.letterbox)
 
     def __call__(
         self, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, rng: np.random.Generator
@@ -232,15 +266,24 @@ class Unchanged:
 
 def render(
     image: np.ndarray, window: Window, side: int, rng: np.random.Generator | None = None,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = Recipe(), letterbox: bool = False, size: tuple[int, int] | None = None,
 ) -> Tensor:  # fmt: skip
     """The window of a picture as uint8 (3, side, side), channels last; colours distorted by `rng`.
 
     Bilinear with antialiasing, as torchvision's and Pillow's resize.
+
+    Args:
+        letterbox: keep the window's aspect ratio, between bars of gray. size: width and height
+            that say its place then; None: those of the window.
     """
     height, width = image.shape[:2]
-    x = _span(window.left, window.width, width, side)
-    y = _span(window.top, window.height, height, side)
+    if letterbox:
+        area = content(*(size or (window.width, window.height)), side)
+        x = _span(window.left, window.width, width, area.width, area.left)
+        y = _span(window.top, window.height, height, area.height, area.top)
+    else:
+        x = _span(window.left, window.width, width, side)
+        y = _span(window.top, window.height, height, side)
     # A copy: the cache is read-only memory, which torch must not share.
     part = torch.from_numpy(np.array(image[y[0] : y[1], x[0] : x[1]]))
     size = (y[3] - y[2], x[3] - x[2])
@@ -284,9 +327,15 @@ def distort(
     return torch.from_numpy(moved.numpy().astype(np.uint8)).view(-1)[: 3 * count].view_as(pixels)
 
 
-def _span(start: int, length: int, limit: int, side: int) -> tuple[int, int, int, int]:
-    """Along one axis: the picture's pixels that a window shows, and where they lie in the view."""
+def _span(
+    start: int, length: int, limit: int, side: int, offset: int = 0
+) -> tuple[int, int, int, int]:
+    """Along one axis: the picture's pixels that a window shows, and where they lie in the view.
+
+    Args:
+        side: that the window takes of the view, px, from `offset` on.
+    """
     first, last = max(start, 0), min(start + length, limit)
     low, high = ((np.array([first, last]) - start) * (side / length)).round().astype(int).tolist()
     low = min(low, side - 1)
-    return first, last, low, max(high, low + 1)
+    return first, last, offset + low, offset + max(high, low + 1)

@@ -116,6 +116,25 @@ class ImageCache:
                 f"cannot write the image cache {path}: {first_line(error)}: {remedy(error)}"
             ) from error
 
+    @classmethod
+    def refuse_full_disk(cls, items: Sequence[Item], cache_dir: Path, max_side: int) -> None:
+        """Raise `DataError` where the disk has no room for a cache that is not there yet.
+
+        For pictures at their own size, whose cache can be hundreds of times the size of the set.
+        """
+        unique = _unique(items)
+        path = Path(cache_dir).expanduser().absolute() / _name(unique, max_side)
+        if path.is_dir():
+            return
+        needed = sum(3 * item.size[0] * item.size[1] for item in unique.values())
+        free = shutil.disk_usage(next(p for p in path.parents if p.is_dir())).free
+        if needed > free:
+            raise DataError(
+                f"tiles are cut from pictures at their own size, which take {needed / 1e9:.1f} GB "
+                f"decoded, and {cache_dir} has {free / 1e9:.1f} GB free: free some, give another "
+                "cache_dir, or take fewer pictures"
+            )
+
     def __len__(self) -> int:
         return len(self._places)
 

@@ -25,6 +25,7 @@ from tlx.data.doubts import (
 from tlx.data.faults import Fault, FaultReport
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import Probe, UnreadablePicture, probe
+from tlx.data.framing import WHOLE, Framing
 
 MIN_SIDE = 16  # px
 SAME_BOX = 1.0  # px, and
@@ -48,6 +49,7 @@ def check(
     strict: bool = False,
     input_size: int | None = None,
     bits: int | None = None,
+    framing: Framing = WHOLE,
 ) -> CheckResult:
     """Read each picture once and apply `tlx.data.faults.RULES`.
 
@@ -57,6 +59,7 @@ def check(
         strict: refuse a set with faults instead of mending it.
         input_size: of the network, px; boxes that would be under a pixel there are a fault.
         bits: that 16-bit files use, 8..16; None: all.
+        framing: how the network sees the pictures.
 
     Raises:
         ConfigError: `classes` is empty, has repetitions or names the background.
@@ -81,7 +84,7 @@ def check(
                 lost.append(faults.faults[-1])
             continue
         assert found is not None
-        item = _check_one(annotation, found, labels, faults, edges, input_size)
+        item = _check_one(annotation, found, labels, faults, edges, input_size, framing)
         if item:
             items.append(replace(item, bits=bits))
         else:
@@ -186,6 +189,7 @@ def _check_one(
     faults: FaultReport,
     edges: EdgeTally,
     input_size: int | None,
+    framing: Framing,
 ) -> Item | None:
     image, where, start = annotation.image, annotation.source, len(faults.faults)
     for kind, detail in annotation.remarks:
@@ -209,7 +213,7 @@ def _check_one(
         faults.add("no-box-left", image, where, f"its boxes: {', '.join(kinds)}")
         return None
     if input_size:
-        _note_tiny(annotation, boxes, kept, size, input_size, faults)
+        _note_tiny(annotation, boxes, kept, framing.spanned(size), input_size, faults)
     names = [name for name, keep in zip(annotation.names, kept, strict=True) if keep]
     return Item(
         image=image,
@@ -299,7 +303,11 @@ def _note_tiny(
     input_size: int,
     faults: FaultReport,
 ) -> None:
-    """Report the kept boxes that the resize to the square input makes smaller than a pixel."""
+    """Report the kept boxes that the resize to the square input makes smaller than a pixel.
+
+    Args:
+        size: pixels of the picture that the input's width and height stand for.
+    """
     for i in np.flatnonzero(kept).tolist():
         if needed := input_size_for(boxes[i : i + 1], size, input_size):
             width, height = ((boxes[i, 2:] - boxes[i, :2]) * input_size / np.array(size)).round(2)

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
+from tlx.common.errors import DataError
 from tlx.data.augment import Augmentation, EvalTransform, view_rng
+from tlx.data.balance import draw
 from tlx.data.cache import ImageCache
 from tlx.data.formats.annotations import Item
 from tlx.models.detector import Targets
@@ -28,7 +30,8 @@ class Batch:
     Attributes:
         images: uint8 (B, 3, S, S) RGB. targets: boxes in 0..1 and labels, padded.
             None (0, 3, 1, 1) where the activations of all of them are cached.
-        indices: position of each picture in its split. view: which view of them, for the cache.
+        indices: position of each picture in its split; in training, more where an epoch has it
+            several times (`tlx.data.balance`). view: which view of them, for the cache.
         epoch: that the order drew the batch for; 0 in evaluation.
     """
 
@@ -89,6 +92,13 @@ class _Split(Dataset[Row]):
         """Pixels (H, W, 3) as cached, boxes (n, 4) in those pixels, labels (n,)."""
         item = self.items[index]
         image = self.cache[item.digest]
+        if item.part is not None:
+            image = item.part.of(image)
+            if image.shape[:2] != item.size[::-1]:
+                raise DataError(
+                    f"{item.image} is smaller in the cache than its tiles were cut for: remove the "
+                    f"cache {self.cache.path}"
+                )
         scale = np.array([image.shape[1] / item.size[0], image.shape[0] / item.size[1]] * 2)
         return image, item.boxes.reshape(-1, 4) * scale, item.labels
 
@@ -127,12 +137,17 @@ class TrainSplit(_Split):
     def _row(self, index: int, epoch: int, view: int, hit: bool) -> Row:
         if hit and (view, index) in self._drawn:
             return Row(index, None, *self._drawn[view, index], view, epoch)
-        rng = view_rng(self.seed, view, index)
+        picture, seen = index, view
+        if index >= len(self.items):  # a further copy in this epoch: another view of its picture
+            copy, picture = divmod(index, len(self.items))
+            seen = (view + copy) % self.views if self.views else view
+        # Views that come again are the picture's own, whichever copy asks for them.
+        rng = view_rng(self.seed, seen, picture if self.views else index)
         if hit:
-            drawn = self.augment.targets(*self.read(index), rng)
+            drawn = self.augment.targets(*self.read(picture), rng)
             self._drawn[view, index] = drawn
             return Row(index, None, *drawn, view, epoch)
-        return Row(index, *self.augment(*self.read(index), rng), view, epoch)
+        return Row(index, *self.augment(*self.read(picture), rng), view, epoch)
 
 
 class EvalSplit(_Split):
@@ -143,7 +158,7 @@ class EvalSplit(_Split):
         self.transform = transform
 
     def __getitem__(self, index: int) -> Row:
-        return Row(index, *self.transform(*self.read(index)))
+        return Row(index, *self.transform(*self.read(index), self.items[index].size))
 
 
 def batch_sizes(count: int, batch_size: int) -> list[int]:
@@ -186,6 +201,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             for batches as soon as there is an iterator, and Lightning makes the first one before
             it restores a checkpoint: `steps_done` is then still 0.
         accumulate: batches of a step; an epoch's last step has what is left.
+        factors: (count,), how often pictures come up beside others (`tlx.data.balance`); None: all
+            alike, once an epoch.
     """
 
     def __init__(
@@ -196,7 +213,9 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         steps_done: Callable[[], int],
         first_step: int = 0,
         accumulate: int = 1,
+        factors: np.ndarray | None = None,
     ) -> None:
+        self.factors = factors
         self.count, self.batch_size, self.accumulate = count, min(batch_size, count), accumulate
         self._borders = [0, *itertools.accumulate(batch_sizes(count, batch_size))]
         self.seed, self.steps_done, self.first_step = seed, steps_done, first_step
@@ -219,8 +238,11 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         """The (epoch, index) of each picture of batch `number`, from 0 over all epochs."""
         epoch, batch = divmod(number, len(self))
         if self._order is None or self._order[0] != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.count).tolist()
-            self._order = epoch, order
+            rng = np.random.default_rng([self.seed, epoch])
+            if self.factors is None:
+                self._order = epoch, rng.permutation(self.count).tolist()
+            else:
+                self._order = epoch, draw(rng, self.factors)
         chosen = self._order[1][self._borders[batch] : self._borders[batch + 1]]
         return [(epoch, index) for index in chosen]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
@@ -28,6 +29,7 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
+from tlx.data.framing import WHOLE, Framing
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
 from tlx.data.sample import ensure_sample
@@ -38,6 +40,7 @@ from tlx.data.split import (
     split_items,
     without_splits,
 )
+from tlx.data.train_view import train_view
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,9 @@ class DetectionData:
     Attributes:
         classes: label k is classes[k - 1]. splits: "train", "val" and "test" items.
         cache: decoded pictures. report: what was found and done, plain values for the record.
-        faults: every fault, one by one.
+        faults: every fault, one by one. framing: how the network sees pictures.
+        tiles: those that training sees; None: it sees the pictures.
+        factors: how often each of `train_items` comes up beside others; None: all alike.
     """
 
     classes: list[str]
@@ -57,6 +62,14 @@ class DetectionData:
     cache: ImageCache
     report: dict[str, Any]
     faults: FaultReport
+    framing: Framing = WHOLE
+    tiles: list[Item] | None = None
+    factors: np.ndarray | None = None
+
+    @property
+    def train_items(self) -> list[Item]:
+        """What an epoch of training goes through: pictures, or their tiles."""
+        return self.splits["train"] if self.tiles is None else self.tiles
 
     @property
     def membership(self) -> Membership:
@@ -89,9 +102,15 @@ def build_data(
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
+    framing = Framing.of({"data": vars(cfg)})
+    max_side = cfg.max_side
+    if framing.tile:
+        # At their own size: a tile of a picture that was scaled down would be another one.
+        max_side = max([max_side, *(max(item.size) for item in checked.items)])
+        ImageCache.refuse_full_disk(checked.items, cache_dir / "images", max_side)
     with _progress("decoding pictures") as advance:
         cache = ImageCache.build(
-            checked.items, cache_dir / "images", max_side=cfg.max_side, progress=advance
+            checked.items, cache_dir / "images", max_side=max_side, progress=advance
         )
     known = [annotation.image for annotation in annotations]
 
@@ -117,11 +136,17 @@ def build_data(
         notes = split.notes
     if fixes:
         log.info("%d data fixes of %s: see faults.json", len(fixes), cfg.fixes)
-    notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size)
+    notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size, framing)
     for warning in notes.warnings:
         log.warning("%s", warning)
+    tiles, factors, told = None, None, dict[str, Any]()
+    if stored is None:
+        tiles, factors, told = train_view(cfg, splits["train"], checked.classes)
     return DetectionData(
         classes=checked.classes,
+        framing=framing,
+        tiles=tiles,
+        factors=factors,
         splits=splits,
         cache=cache,
         report={
@@ -131,6 +156,7 @@ def build_data(
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
             **notes.to_dict(),
+            **told,
         },
         faults=checked.faults,
     )
@@ -149,7 +175,10 @@ def read_checked(
     if cfg.splits == "cut":
         annotations = without_splits(annotations)
     refuse_copied_splits(annotations)
-    checked = check(annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits)
+    checked = check(
+        annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits,
+        framing=Framing.of({"data": vars(cfg)}),
+    )  # fmt: skip
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):
             members = [a for a in annotations if a.split == split]
@@ -188,6 +217,8 @@ class Loaders:
         seed: of order and augmentation. views, cached: see `TrainSplit`.
         augment: makes the training views; None: SSD's, with `zoom_out`.
         accumulate: batches of an optimizer step.
+        framing: how evaluation sees pictures; None: as `data` says. With tiles it reads them one
+            by one (`tlx.evaluation.gather` puts what is found together).
     """
 
     data: DetectionData
@@ -200,6 +231,7 @@ class Loaders:
     cached: Cached | None = None
     augment: Augmentation | None = None
     accumulate: int = 1
+    framing: Framing | None = None
 
     def train(self, steps_done: Callable[[], int], first_step: int = 0) -> DataLoader[Any]:
         """Shuffled, augmented batches from the step that training has reached.
@@ -207,21 +239,26 @@ class Loaders:
         Args:
             steps_done, first_step: see `EpochBatches`, which is the loader's `batch_sampler`.
         """
-        items = self.data.splits["train"]
-        augment = self.augment or TrainAugment(self.input_size, self.zoom_out)
+        items = self.data.train_items
+        augment = self.augment or TrainAugment(
+            self.input_size, self.zoom_out, letterbox=self.data.framing.letterbox
+        )
         dataset = TrainSplit(items, self.data.cache, augment, self.seed, self.views, self.cached)
         batches = EpochBatches(
-            len(items), self.batch_size, self.seed, steps_done, first_step, self.accumulate
-        )
+            len(items), self.batch_size, self.seed, steps_done, first_step, self.accumulate,
+            self.data.factors,
+        )  # fmt: skip
         return DataLoader(dataset, batch_sampler=batches, **self._options())
 
     def evaluation(self, split: str) -> DataLoader[Any]:
         """All pictures of a split, in order."""
         if split not in self.data.splits:
             raise DataError(f"split {split!r} is none of {', '.join(self.data.splits)}")
+        framing = self.framing or self.data.framing
         dataset = EvalSplit(
-            self.data.splits[split], self.data.cache, EvalTransform(self.input_size)
-        )
+            framing.cut(self.data.splits[split]), self.data.cache,
+            EvalTransform(self.input_size, framing.letterbox),
+        )  # fmt: skip
         return DataLoader(dataset, batch_size=self.batch_size, **self._options())
 
     def _options(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tlx.data.augment import input_size_for
 from tlx.data.formats.annotations import Item
+from tlx.data.framing import WHOLE, Framing
 
 Parts = dict[str, list[Item]]
 
@@ -75,14 +76,14 @@ class SplitNotes:
                 "more trusted split; they are kept, because the set names these splits"
             )
 
-    def add_tiny_boxes(self, parts: Parts, input_size: int) -> None:
+    def add_tiny_boxes(self, parts: Parts, input_size: int, framing: Framing = WHOLE) -> None:
         """Note boxes that are under a pixel at the network's input (px, square)."""
         needed = {
             split: [
                 size
                 for item in items
                 for box in item.boxes
-                if (size := input_size_for(box[None], item.size, input_size))
+                if (size := input_size_for(box[None], framing.spanned(item.size), input_size))
             ]
             for split, items in parts.items()
         }

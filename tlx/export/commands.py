@@ -7,6 +7,7 @@ from shlex import quote
 from typing import Any
 
 from tlx.common.cli import command
+from tlx.data.framing import Framing
 from tlx.export.contract import OPSET_OF_TENSORRT
 
 _BENCHMARK = "latency, power and detections, for `tlx.report` and `tlx.evaluate` on the desk"
@@ -15,6 +16,7 @@ _BENCHMARK = "latency, power and detections, for `tlx.report` and `tlx.evaluate`
 def commands(path: Path, description: dict[str, Any]) -> str:
     """Markdown with the commands for an artefact, run in its folder."""
     name, format = path.name, description["format"]
+    framing = Framing.read(description["input"])
     parts = [
         f"# {name}",
         f"{description['backbone']}, {description['input_size']} px, {description['precision']}, "
@@ -33,9 +35,13 @@ def commands(path: Path, description: dict[str, Any]) -> str:
             "## On the desk",
             _block(
                 command("tlx.evaluate", *model),
-                command("tlx.evaluate", *model, "preprocess=detectnet"),
+                *(
+                    [command("tlx.evaluate", *model, "preprocess=detectnet")]
+                    if framing.plain
+                    else []
+                ),
                 command("tlx.predict", *model, "source=pictures/", "output=found/"),
-                command("tlx.benchmark", *model),
+                *([] if framing.tile else [command("tlx.benchmark", *model)]),
             ),
         ]
     if format == "kmodel":
@@ -51,11 +57,23 @@ def _input_line(description: dict[str, Any]) -> str:
     entry = description["input"]
     shape = ", ".join(map(str, entry["shape"]))
     return (
-        f"Input `{entry['name']}` [{shape}], {entry['colour']}, resized to the square whatever the "
-        f"picture's shape, {entry['of_pixels_0_255']} of pixels x in 0..255. Outputs: "
+        f"Input `{entry['name']}` [{shape}], {entry['colour']}, {_resized(entry)}, "
+        f"{entry['of_pixels_0_255']} of pixels x in 0..255. Outputs: "
         + ", ".join(f"`{output}`" for output in description["outputs"])
         + "."
     )
+
+
+def _resized(entry: dict[str, Any]) -> str:
+    framing = Framing.read(entry)
+    tiles = f"tiles of {framing.tile} px, {framing.overlap:.0%} in common, each "
+    how = (
+        "resized with its aspect ratio kept, centred between gray bars (127), by which its boxes "
+        "have to be corrected"
+        if framing.letterbox
+        else "resized to the square whatever the picture's shape"
+    )
+    return (tiles if framing.tile else "") + how
 
 
 def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
@@ -66,7 +84,8 @@ def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
     int8 = description["precision"] == "int8"
     plain = f"{stem.removesuffix('-int8')}.onnx" if int8 else path.name
     versions = [version for version, highest in OPSET_OF_TENSORRT.items() if opset <= highest]
-    parts = [
+    framing = Framing.read(description["input"])
+    detectnet = [
         "## detectnet (jetson-inference)",
         _block(
             f"detectnet {quote(f'--model={plain}')} --labels=labels.txt --input-blob=input_0 \\",
@@ -74,6 +93,15 @@ def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
         ),
         "detectnet keeps the engine it builds beside the model. Delete `*.engine` when the model, "
         "TensorRT or the board changes.",
+    ]
+    if not framing.plain:
+        detectnet = [
+            "## detectnet (jetson-inference)",
+            f"Not with this model: detectnet stretches whole pictures, and it was trained on "
+            f"{framing.words}.",
+        ]
+    parts = [
+        *detectnet,
         f"## TensorRT {versions[0]} or later (opset {opset})",
         _block(f"trtexec {quote(f'--onnx={path.name}')} {engine}{flag}"),
     ]
@@ -92,7 +120,11 @@ def _jetson(path: Path, description: dict[str, Any]) -> list[str]:
         f"With tlx's tool: {_BENCHMARK}.",
         _block(
             f"python3 jetson_benchmark.py {name} --output result.json",
-            f"python3 jetson_benchmark.py {name} --images test/ --detections found.json",
+            *(
+                []
+                if framing.tile
+                else [f"python3 jetson_benchmark.py {name} --images test/ --detections found.json"]
+            ),
         ),
     ]
     return parts

@@ -17,6 +17,7 @@ from typing import Any
 
 from tlx.common.errors import ExportError
 from tlx.common.packages import require
+from tlx.data.framing import Framing
 from tlx.export.job import NEAR
 from tlx.export.onnx_file import load_onnx, opset_of
 from tlx.models.normalisation import DETECTNET, Normalisation
@@ -35,7 +36,7 @@ OPSET_OF_TENSORRT = {"7.1": 11, "8.0": 13, "8.2": 13, "8.4": 17, "8.6": 17, "10.
 def check_detectnet(model: Path, labels: Path) -> list[str]:
     """Every fault of the pair as a sentence; an empty list when detectnet can use it."""
     faults = [*check_interface(model, labels), *check_normalisation(model)]
-    return faults + check_precision(model)
+    return faults + check_precision(model) + check_resize(model)
 
 
 def check_interface(model: Path, labels: Path) -> list[str]:
@@ -112,6 +113,24 @@ def check_normalisation(model: Path) -> list[str]:
     return [
         f"the input is {wanted.formula()}, detectnet feeds x / 127.5 - 1 (up to "
         f"{off:.2f} off): export with normalisation=detectnet"
+    ]
+
+
+def check_resize(model: Path) -> list[str]:
+    """Where the file says how it sees pictures: whether detectnet shows them so."""
+    try:
+        proto = load_onnx(model)
+        stated = from_properties({entry.key: entry.value for entry in proto.metadata_props})
+        framing = Framing.read(stated.get("input"))
+    except ExportError:
+        return []  # the interface's fault
+    except ValueError as error:
+        return [str(error)]
+    if framing.plain:
+        return []
+    return [
+        f"detectnet stretches whole pictures, the network was trained on {framing.words}: its "
+        "boxes would be wrong. Train it with data.letterbox=false and without data.tile for that"
     ]
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from tlx.common.errors import ConfigError, ExportError
 from tlx.common.files import read_json, write_json
 from tlx.evaluation.evaluator import Evaluator
+from tlx.evaluation.gather import Gather
 from tlx.export.parity_choice import Slack, unexplained
 from tlx.export.parity_judge import TOLERANCES, faults, slack_of
 from tlx.export.parity_pictures import Pictures, parity_pictures
@@ -91,7 +92,10 @@ def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str
     agreed, contradicting = np.zeros(2, int), np.zeros(2, int)
     slack = slack_of(TOLERANCES[candidate.meta.precision], reference.meta.input_size)
     evaluators = [Evaluator(list(candidate.meta.classes)) for _ in range(2)]
-    for images, items in shown.batches(reference.meta.input_size):
+    side = reference.meta.input_size
+    rules = options["nms_iou"], options["max_detections"]
+    gathers = [Gather(shown.items, shown.framing, side, *rules) for _ in range(2)]
+    for images in shown.batches(side):
         raw = reference.raw(_normalised(images, reference))
         inputs = _normalised(images, candidate)
         if candidate.nms_inside:
@@ -104,8 +108,9 @@ def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str
             agreed += agreement(*pair)
         if slack:
             contradicting += _contradicting(other, raw, options, slack)
-        for evaluator, detections in zip(evaluators, found, strict=True):
-            evaluator.update([as_tensors(one) for one in detections], items)
+        if shown.labelled:
+            for evaluator, gather, detections in zip(evaluators, gathers, found, strict=True):
+                evaluator.update(*gather.add([as_tensors(one) for one in detections]))
     largest["shown_boxes_px"] *= reference.meta.input_size
     figures = [evaluator.compute_coco() for evaluator in evaluators] if shown.labelled else []
     return {

@@ -51,8 +51,9 @@ def _of_val(source: Source, count: int, cache_dir: Path) -> list[np.ndarray]:
             f"calibration reads the val split of the run, whose data cannot be read: {error}; "
             "calibration=FOLDER takes other pictures"
         ) from error
-    transform = EvalTransform(source.detector.input_size)
-    split = EvalSplit(subject.items, subject.data.cache, transform)
+    framing = source.framing
+    transform = EvalTransform(source.detector.input_size, framing.letterbox)
+    split = EvalSplit(framing.cut(subject.items), subject.data.cache, transform)
     return [np.asarray(split[index].image) for index in _spread(len(split), count)]
 
 
@@ -60,14 +61,16 @@ def _of_folder(source: Source, count: int, folder: Path) -> list[np.ndarray]:
     found = pictures_below(folder)
     if not found:
         raise DataError(f"calibration={folder}: no picture there")
-    transform = EvalTransform(source.detector.input_size)
-    none = np.zeros((0, 4)), np.zeros(0, np.int64)
+    framing = source.framing
+    transform = EvalTransform(source.detector.input_size, framing.letterbox)
     chosen = [found[index] for index in _spread(len(found), count)]
     bits = stated_bits(source.config)
-    return [
-        np.asarray(transform(decode(path, rotate=True, max_side=NO_LIMIT, bits=bits), *none)[0])
-        for path in chosen
-    ]
+    pixels = []
+    for number, path in enumerate(chosen):
+        crops = framing.crops(decode(path, rotate=True, max_side=NO_LIMIT, bits=bits))
+        # One tile of each picture, from one to the next another one of the grid.
+        pixels.append(np.asarray(transform.pixels(crops[number % len(crops)])))
+    return pixels
 
 
 def _spread(available: int, count: int) -> list[int]:

@@ -16,7 +16,12 @@ from tlx.common.errors import ConfigError, ExportError
 from tlx.common.files import read_json, write_json, write_text
 from tlx.common.typos import unknown_choice
 from tlx.export.commands import commands
-from tlx.export.contract import check_interface, check_normalisation, check_precision
+from tlx.export.contract import (
+    check_interface,
+    check_normalisation,
+    check_precision,
+    check_resize,
+)
 from tlx.export.formats import FORMATS
 from tlx.export.job import PRECISIONS, Job, choose_normalisation, choose_opset, lowest_opset
 from tlx.export.pictures import calibration_pictures
@@ -97,6 +102,12 @@ def write(checkpoint: Path, format: str, output: Path, options: Options) -> tupl
     check_choices(format, precision, options.opset)
     check_folder(output, format, precision)
     source = load_source(checkpoint, options.labels)
+    if format == "kmodel" and not source.framing.plain:
+        raise ConfigError(
+            f"format=kmodel: MaixPy stretches whole pictures to the input, and {source.path} was "
+            f"trained on {source.framing.words}: train it with data.letterbox=false and without "
+            "data.tile"
+        )
     chosen = choose_normalisation(options.normalisation, Normalisation.of(source.detector))
     level = choose_opset(options.opset, lowest_opset(format, precision))
     stem = options.name or f"ssd-{source.detector.spec.name}"
@@ -135,7 +146,7 @@ def _described(path: Path, source: Source, description: dict[str, Any]) -> Expor
     if description["format"] == "onnx":
         if faults := check_interface(path, labels):
             raise ExportError(f"detectnet cannot run {path}: {'; '.join(faults)}")
-        for fault in check_normalisation(path) + check_precision(path):
+        for fault in check_normalisation(path) + check_precision(path) + check_resize(path):
             log.warning("under detectnet: %s", fault)
     return Exported(path, description)
 

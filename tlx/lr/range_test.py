@@ -99,7 +99,7 @@ def range_test(cfg: RunConfig, steps: int, lowest: float, highest: float) -> Cur
         network.freeze_batch_norm()
     apply_phase(network, phases[0])
     device = torch.device(training_device(cfg.trainer.accelerator))
-    items = data.splits["train"]
+    items = data.train_items
     cfg = settled(cfg, network, phases, len(items), device, kind.loss, None)
     an_epoch = batches_per_epoch(len(items), cfg.trainer.batch_size)
     cfg.trainer.epochs = 1 + math.ceil(steps / steps_per_epoch(an_epoch, cfg.trainer.accumulate))

@@ -12,6 +12,7 @@ from typing import Any
 
 from tlx.common.version import __version__
 from tlx.config.schema import DetectorConfig
+from tlx.data.framing import WHOLE, Framing
 from tlx.models.normalisation import Normalisation
 from tlx.runtime.source import Source
 
@@ -42,10 +43,10 @@ def describe(
         "detector": detector.name,
         "classes": source.classes,
         "input_size": size,
-        **describe_input(size, normalisation),
+        **describe_input(size, normalisation, source.framing),
         **_outputs(format, len(detector.priors), detector.classes + 1),
         "score_form": "softmax, column 0 is the background",
-        "box_form": "x1 y1 x2 y2 in 0..1 of the picture, not clipped",
+        "box_form": _box_form(source.framing),
         **detector.describe(),
         "postprocess": postprocess_options(source.config),
         "checkpoint": source.path.name,
@@ -55,7 +56,15 @@ def describe(
     }
 
 
-def describe_input(size: int, normalisation: Normalisation) -> dict[str, Any]:
+def _box_form(framing: Framing) -> str:
+    if framing.plain:
+        return "x1 y1 x2 y2 in 0..1 of the picture, not clipped"
+    return f"x1 y1 x2 y2 in 0..1 of the input, which shows {framing.words}; not clipped"
+
+
+def describe_input(
+    size: int, normalisation: Normalisation, framing: Framing = WHOLE
+) -> dict[str, Any]:
     """What a network of `size` px takes; `mean` and `std` are of pixels in 0..1."""
     return {
         "mean": [round(m / 255, 9) for m in normalisation.mean],
@@ -65,7 +74,7 @@ def describe_input(size: int, normalisation: Normalisation) -> dict[str, Any]:
             "shape": [1, 3, size, size],
             "dtype": "float32",
             "colour": "RGB",
-            "resize": "stretch",
+            **framing.describe(),
             "of_pixels_0_255": normalisation.formula(),
             "range": normalisation.range(),
         },

@@ -12,6 +12,7 @@ from typing import Any
 
 from tlx.common.errors import WeightsError, first_line
 from tlx.common.files import read_json
+from tlx.data.framing import WHOLE, Framing
 
 MODEL_JSON = "model.json"
 LARGEST = 4096  # px of an input: a picture of a larger one would take all memory
@@ -30,6 +31,7 @@ class ModelMeta:
         config: `data` and `detector` of the run that trained it; empty where none is known.
         dataset: the run's splits (`tlx.data.membership`); None where they are not known.
         postprocess: threshold and NMS that the run's own figures were measured with.
+        framing: how it sees pictures.
     """
 
     classes: tuple[str, ...]
@@ -41,6 +43,7 @@ class ModelMeta:
     config: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, Any] | None = None
     postprocess: Mapping[str, Any] = field(default_factory=dict)
+    framing: Framing = WHOLE
 
 
 def from_values(values: Mapping[str, Any], where: str) -> ModelMeta:
@@ -59,6 +62,7 @@ def from_values(values: Mapping[str, Any], where: str) -> ModelMeta:
             config=values.get("config") or {},
             dataset=values.get("dataset"),
             postprocess=values.get("postprocess") or {},
+            framing=Framing.read(values.get("input")),
         )
     except KeyError as error:
         raise WeightsError(f"{where} lacks {error}: export the model again") from error

@@ -23,17 +23,18 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def resize(image: np.ndarray, side: int, mode: str = TLX) -> np.ndarray:
-    """uint8 RGB (H, W, 3) -> (side, side, 3), stretched.
+def resize(image: np.ndarray, side: int, mode: str = TLX, letterbox: bool = False) -> np.ndarray:
+    """uint8 RGB (H, W, 3) -> (side, side, 3), stretched or (`letterbox`) between bars.
 
     `tlx` is bilinear with antialiasing, by the very code of training and evaluation; `detectnet` is
-    nearest neighbour.
+    nearest neighbour, and stretches.
     """
     if mode == DETECTNET:
         return detectnet.nearest(image, side)
     if image.shape[:2] == (side, side):
         return image
-    return render(image, whole(image.shape[1], image.shape[0]), side).permute(1, 2, 0).numpy()
+    window = whole(image.shape[1], image.shape[0])
+    return render(image, window, side, letterbox=letterbox).permute(1, 2, 0).numpy()
 
 
 def normalize(
@@ -55,8 +56,26 @@ def normalize(
 
 
 def prepare(image: np.ndarray, meta: ModelMeta, mode: str = TLX) -> np.ndarray:
-    """uint8 RGB (H, W, 3) of any size -> the network's input, float32 (3, S, S)."""
-    return normalize(resize(image, meta.input_size, mode), *scaling(meta, mode))
+    """uint8 RGB (H, W, 3) of any size -> the network's input, float32 (3, S, S).
+
+    Raises:
+        ConfigError: the mode cannot show the model its pictures. One of tiles takes
+            `framing.crops`, each by itself.
+    """
+    if mode == DETECTNET:
+        refuse_detectnet(meta)
+    shown = resize(image, meta.input_size, mode, meta.framing.letterbox)
+    return normalize(shown, *scaling(meta, mode))
+
+
+def refuse_detectnet(meta: ModelMeta) -> None:
+    """`ConfigError` for a model that sees pictures as `detectnet` cannot show them."""
+    if not meta.framing.plain:
+        raise ConfigError(
+            f"preprocess={DETECTNET}: detectnet stretches whole pictures, and this model was "
+            f"trained on {meta.framing.words}: train it with data.letterbox=false and without "
+            "data.tile for detectnet, or run it with tlx, ONNX Runtime or TensorRT"
+        )
 
 
 def scaling(meta: ModelMeta, mode: str = TLX) -> tuple[Channels, Channels]:

@@ -11,6 +11,7 @@ from typing import Any
 import tlx.models.backbones  # noqa: F401  registers the backbones
 from tlx.common.cli import hydra_command
 from tlx.common.errors import ConfigError, WeightsError
+from tlx.data.framing import Framing
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import read_torch, resolve
 from tlx.models.detector import Detector
@@ -41,6 +42,11 @@ class Source:
     path: Path
     sha256: str
     dataset: dict[str, list[str]] | None = None
+
+    @property
+    def framing(self) -> Framing:
+        """How it sees pictures; `ConfigError` where its configuration says nonsense."""
+        return Framing.of(self.config)
 
 
 def load_source(checkpoint: Path, labels: Path | None = None) -> Source:

@@ -76,6 +76,7 @@ def _checkpoint(path: Path, device: torch.device) -> Runtime:
         checkpoint_sha256=source.sha256,
         config=source.config,
         dataset=source.dataset,
+        framing=source.framing,
     )
     return TorchRuntime(meta, detector.raw, device, None, False)
 

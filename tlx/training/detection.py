@@ -16,9 +16,11 @@ from tlx.config.schema import Config, DetectorConfig, TrainerConfig
 from tlx.config.typed import plain
 from tlx.data.dataset import Batch
 from tlx.data.formats.annotations import Item
+from tlx.data.framing import WHOLE, Framing
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, build_data
 from tlx.evaluation.evaluator import Evaluator, Figures
+from tlx.evaluation.gather import Gather
 from tlx.evaluation.predictions import collect
 from tlx.evaluation.prefix_memory import PrefixMemory, memory_budget
 from tlx.models.backbones.base import BackboneSpec, Conventions
@@ -40,7 +42,8 @@ class DetectionTask(FreezeTask):
 
     Args:
         plan, meta: see `FreezeTask`.
-        items: the checked items of each split that is evaluated ("val", "test").
+        items: the checked items of each split that is evaluated ("val", "test"). framing: how
+            they are shown to the network.
         remembered: bytes that may be kept of the frozen blocks' outputs on "val".
     """
 
@@ -54,11 +57,14 @@ class DetectionTask(FreezeTask):
         items: dict[str, list[Item]],
         meta: dict[str, Any],
         remembered: int = 0,
+        framing: Framing = WHOLE,
     ) -> None:
         super().__init__(plan, trainer_cfg, meta)
         self.detector = detector
         self.classes, self.items, self.detector_cfg = classes, items, detector_cfg
+        self.framing = framing
         self.evaluator = Evaluator(classes)
+        self.gather = self._gather([])
         self.memory = PrefixMemory(remembered)
         self.figures: Figures = {}
 
@@ -84,21 +90,26 @@ class DetectionTask(FreezeTask):
             self.log("loss", losses["loss"], prog_bar=True, logger=False)
         return losses
 
-    def _start_evaluation(self) -> None:
+    def _gather(self, items: list[Item]) -> Gather:
+        cfg = self.detector_cfg
+        side = self.detector.input_size
+        return Gather(items, self.framing, side, cfg.nms_iou, cfg.max_detections)
+
+    def _start_evaluation(self, split: str) -> None:
         self.evaluator = Evaluator(self.classes)
+        self.gather = self._gather(self.items[split])
 
     def _evaluate(self, batch: Batch, split: str) -> None:
-        items = [self.items[split][i] for i in batch.indices.tolist()]
         if split == "val":  # it comes again
             outputs = self.memory.outputs(self.detector, batch)
             found = self.detector.detect_from(outputs, **self._selection())
         else:
             found = self(batch.images)
-        self.evaluator.update(found, items)
+        self.evaluator.update(*self.gather.add(found))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the previous validation."""
-        self._start_evaluation()
+        self._start_evaluation("val")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect detections on `val`."""
@@ -106,11 +117,12 @@ class DetectionTask(FreezeTask):
 
     def on_validation_epoch_end(self) -> None:
         """COCO figures of the whole split at once."""
+        assert self.gather.complete
         self.figures = self.evaluator.compute_coco()
 
     def on_test_epoch_start(self) -> None:
         """Forget the previous evaluation."""
-        self._start_evaluation()
+        self._start_evaluation("test")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect detections on the split under test."""
@@ -118,6 +130,7 @@ class DetectionTask(FreezeTask):
 
     def on_test_epoch_end(self) -> None:
         """All figures of the whole split at once."""
+        assert self.gather.complete
         self.figures = self.evaluator.compute()
 
 
@@ -161,7 +174,8 @@ class Detect(TaskKind[Config, Detector]):
 
     def drawn_from(self, cfg: Config) -> dict[str, Any]:
         """The crops follow from the boxes too, which the cache's key holds anyway."""
-        return {"zoom_out": cfg.data.zoom_out}
+        bars = {"letterbox": True} if cfg.data.letterbox else {}
+        return {"zoom_out": cfg.data.zoom_out, **bars}
 
     def module(
         self, cfg: Config, network: Detector, plan: EnginePlan, data: DetectionData,
@@ -171,6 +185,7 @@ class Detect(TaskKind[Config, Detector]):
         return DetectionTask(
             network, plan, cfg.trainer, cfg.detector, data.classes, data.splits,
             checkpoint_meta(network, members, plain(cfg)), memory_budget(cfg.cache, device),
+            data.framing,
         )  # fmt: skip
 
     def fill(self, network: Detector, path: Path) -> None:

@@ -67,6 +67,12 @@ class TaskKind(ABC, Generic[C, N]):
                 f"data.augment_strength={asked}: data.augment={cfg.data.augment} has one strength, "
                 "so leave it at 1"
             )
+        if getattr(cfg.data, "letterbox", False) and not getattr(made, "letterbox", False):
+            raise ConfigError(
+                f"data.letterbox=true: data.augment={cfg.data.augment} does not say that it keeps "
+                "the aspect ratio (docs/extending.md), and training would see other pictures than "
+                "evaluation"
+            )
         return made
 
     @abstractmethod

@@ -153,7 +153,7 @@ def _train_and_test(
     add_freeze(record, cost, phases)
     record["classes"], record["data_report"] = data.classes, data.report
     device = torch.device(training_device(cfg.trainer.accelerator))
-    pictures = len(data.splits["train"])
+    pictures = len(data.train_items)
     sized = settled(cfg, network, phases, pictures, device, kind.loss, resume)
     if sized is not cfg:
         record["batch_size"] = record["chosen_batch_size"] = sized.trainer.batch_size
@@ -168,7 +168,7 @@ def _train_and_test(
     save_record(record, run_dir)
 
     plan = make_plan(
-        sized, network, phases, data.splits["train"], device, kind.loss, kind.augmentation(cfg),
+        sized, network, phases, data.train_items, device, kind.loss, kind.augmentation(cfg),
         record["engine"],
     )  # fmt: skip
     difference = fold_check.compare(network, {torch.float32, plan.precision.prefix})

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tlx.benchmark.latency.pipeline import CANDIDATES, Pipeline, read
+from tlx.benchmark.latency.pipeline import CANDIDATES, Bars, Pipeline, read
 from tlx.config.schema import DetectorConfig
+from tlx.data.framing import WHOLE, Framing
 from tlx.models.detector import Detector
 from tlx.models.inference import run_blocks
 from tlx.models.postprocess import select
 from tlx.runtime.postprocess import Found
-from tlx.runtime.preprocess import resize
 
 EAGER, PEER = "eager", "peer"
 PEER_CANDIDATES = 200  # `candidate_size` of its predictor
@@ -45,13 +45,15 @@ class PlainNetwork(nn.Module):
         return logits, offsets
 
 
-def baselines(detector: Detector, cfg: DetectorConfig, model: str) -> list[Pipeline]:
-    """Both arms on one network."""
+def baselines(
+    detector: Detector, cfg: DetectorConfig, model: str, framing: Framing = WHOLE
+) -> list[Pipeline]:
+    """Both arms on one network, which sees pictures by `framing`."""
     network = PlainNetwork(detector)
     conventions = detector.conventions
     mean, std = (255 * np.array(v, np.float32) for v in (conventions.mean, conventions.std))
     planes = [torch.from_numpy(v).view(3, 1, 1) for v in (mean, std)]
-    size = detector.input_size
+    bars = Bars(framing, detector.input_size)
 
     def normalise(image: np.ndarray) -> Tensor:
         # As torchvision's transforms.
@@ -69,7 +71,7 @@ def baselines(detector: Detector, cfg: DetectorConfig, model: str) -> list[Pipel
 
     shared: dict[str, Callable[[Any], Any]] = {
         "read": read,
-        "resize": lambda image: resize(image, size),
+        "resize": bars.resize,
         "normalise": normalise,
         "network": torch.no_grad()(network),
         "decode": decode,
@@ -81,10 +83,10 @@ def baselines(detector: Detector, cfg: DetectorConfig, model: str) -> list[Pipel
             scores[:, 1:], boxes.clamp(0, 1), cfg.score_threshold, cfg.nms_iou,
             cfg.max_detections, CANDIDATES,
         )  # fmt: skip
-        return Found(found.boxes.numpy(), found.scores.numpy(), found.labels.numpy())
+        return bars.off(Found(found.boxes.numpy(), found.scores.numpy(), found.labels.numpy()))
 
     def peer_nms(raw: tuple[Tensor, Tensor]) -> Found:
-        return predictor_nms(*raw, cfg.score_threshold, cfg.nms_iou)
+        return bars.off(predictor_nms(*raw, cfg.score_threshold, cfg.nms_iou))
 
     return [
         Pipeline(model, EAGER, {**shared, "nms": torchvision_nms}),

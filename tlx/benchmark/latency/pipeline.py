@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from tlx.common.errors import ConfigError
 from tlx.config.schema import DetectorConfig
 from tlx.data.formats.annotations import Item
 from tlx.data.formats.pictures import decode
+from tlx.data.framing import Framing
 from tlx.models.postprocess import CANDIDATES
 from tlx.runtime.base import Runtime
+from tlx.runtime.framed import of_picture
 from tlx.runtime.postprocess import Found, select
 from tlx.runtime.preprocess import normalize, resize
 
@@ -48,6 +51,31 @@ class Pipeline:
         return value, seconds
 
 
+class Bars:
+    """The resize of a model, and the way back from its input to the picture that was resized last.
+
+    Raises `ConfigError` for a model of tiles: one input a picture is timed.
+    """
+
+    def __init__(self, framing: Framing, side: int) -> None:
+        if framing.tile:
+            raise ConfigError(
+                f"a model that was trained on {framing.words} takes several inputs a picture, and "
+                "one is timed here: tlx predict says how long pictures take it"
+            )
+        self.framing, self.side = framing, side
+        self.size = (side, side)
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3) -> (side, side, 3)."""
+        self.size = (image.shape[1], image.shape[0])
+        return resize(image, self.side, letterbox=self.framing.letterbox)
+
+    def off(self, found: Found) -> Found:
+        """Detections in 0..1 of the input -> of the picture."""
+        return of_picture([found], self.framing, self.size, self.side)
+
+
 def read(item: Item) -> np.ndarray:
     """The file of an item -> uint8 RGB (H, W, 3), upright where its boxes are."""
     return decode(item.image, rotate=item.rotate, max_side=NO_LIMIT, bits=item.bits)
@@ -56,6 +84,7 @@ def read(item: Item) -> np.ndarray:
 def runtime_pipeline(model: str, name: str, runtime: Runtime, cfg: DetectorConfig) -> Pipeline:
     """tlx's own: numpy around any runtime."""
     meta = runtime.meta
+    bars = Bars(meta.framing, meta.input_size)
     buffer = np.empty((1, 3, meta.input_size, meta.input_size), np.float32)
 
     def normalise(image: np.ndarray) -> np.ndarray:
@@ -64,17 +93,20 @@ def runtime_pipeline(model: str, name: str, runtime: Runtime, cfg: DetectorConfi
 
     def nms(raw: tuple[np.ndarray, np.ndarray]) -> Found:
         scores, boxes = raw
-        return select(
-            scores[0], boxes[0], cfg.score_threshold, cfg.nms_iou, cfg.max_detections, CANDIDATES
-        )
+        return bars.off(
+            select(
+                scores[0], boxes[0], cfg.score_threshold, cfg.nms_iou, cfg.max_detections,
+                CANDIDATES,
+            )
+        )  # fmt: skip
 
     stages: dict[str, Callable[[Any], Any]] = {
         "read": read,
-        "resize": lambda image: resize(image, meta.input_size),
+        "resize": bars.resize,
         "normalise": normalise,
     }
     if runtime.nms_inside:
-        stages["network"] = lambda images: runtime.detect(images)[0]
+        stages["network"] = lambda images: bars.off(runtime.detect(images)[0])
     else:
         stages |= {"network": runtime.raw, "nms": nms}
     return Pipeline(model, name, stages, runtime.close)

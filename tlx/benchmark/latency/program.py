@@ -109,7 +109,7 @@ def _arms(
     run = next((c.model for c in chosen if c.backend == "torch" and _is_checkpoint(c)), None)
     if cfg.baselines and run is not None:
         source = load_source(run)
-        pipelines += baselines(source.detector, detector, label(run))
+        pipelines += baselines(source.detector, detector, label(run), source.framing)
         # No digest: these are no arms, and a report is not to take them for the run's latency.
         facts += [{"precision": "fp32", "policy": "", "checkpoint_sha256": None}] * 2
     # An artefact belongs to the arm of the run that it was made from.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +54,19 @@ class Annotation:
         )
 
 
+class Part(NamedTuple):
+    """A rectangle of a picture, inside it, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def of(self, image: np.ndarray) -> np.ndarray:
+        """A view of its pixels in a picture (H, W, 3)."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
 @dataclass(eq=False)
 class Item:
     """A checked image: it decodes, and each of its boxes lies inside it.
@@ -68,6 +82,7 @@ class Item:
         rotate: whether the file's EXIF orientation is to be applied when it is decoded.
         split: "train", "val" or "test" where the set itself says so.
         bits: that a file of 16 uses, 8..16; None: all.
+        part: of the picture that this is, where it is a tile: boxes and size are the tile's.
     """
 
     image: Path
@@ -79,3 +94,4 @@ class Item:
     rotate: bool = False
     split: str | None = None
     bits: int | None = None
+    part: Part | None = None
