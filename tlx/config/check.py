@@ -16,7 +16,15 @@ import tlx.models.detectors  # noqa: F401  registers the detectors
 from tlx.common.errors import ConfigError, first_line
 from tlx.common.typos import unknown_choice
 from tlx.config.conventions import check_conventions
-from tlx.config.schema import CACHE_DTYPES, ClassifyConfig, Config, DetectorConfig, RunConfig
+from tlx.config.schema import (
+    CACHE_DTYPES,
+    ClassifyConfig,
+    Config,
+    DataConfig,
+    DetectorConfig,
+    RunConfig,
+)
+from tlx.config.splits import Fold
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
@@ -120,6 +128,7 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     """Check what only a detection has; what turns a freeze value into blocks."""
     _check_values(cfg, _DETECT_CHOICES, _DETECT_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
+    _check_folds(cfg.data)
     detector = detector_class(cfg.detector.name)
     spec = detector.backbone_for(backbone_spec(cfg.backbone.name))
     check_conventions(cfg.backbone, spec)
@@ -187,6 +196,11 @@ def _check_batch_size(cfg: RunConfig) -> None:
         raise ConfigError(
             f"trainer.batch_size={size} must be a whole number of at least 1, or auto"
         )
+
+
+def _check_folds(cfg: DataConfig) -> None:
+    if (fold := Fold.of(cfg.folds, cfg.fold)) is not None:
+        fold.val_share(cfg.val_fraction)
 
 
 def _check_fractions(held_out: float) -> None:
