@@ -17,6 +17,7 @@ Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 PAIRED, LOG_RANK = "paired t test", "log-rank test by permutation"
 CROSSED, PICTURES = "seeds crossed with test pictures", "test pictures of one pair of runs"
 STEPS = "blocks of steps of one pair of runs"
+FOLDED = "folds of one seed and their test pictures"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Difference:
             pooled over the arms compared; None where none has two.
         drift: How the figure changed over the study by the drift of the machine alone, as a share;
             None where no model told it from the arms.
+        folds: Over how many folds of the set each seed tested; None where it is not folded.
+        fold_share: Share of the variance of the mean that folds make up beyond their pictures.
         reason: Why runs could not be compared, or what else may explain the difference.
         words: All of this as a sentence or two.
     """
@@ -71,6 +74,8 @@ class Difference:
     words: str = ""
     picture_share: float | None = None
     seed_sd: float | None = None
+    folds: int | None = None
+    fold_share: float | None = None
 
     @property
     def shown(self) -> bool:
@@ -79,7 +84,8 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """The unrounded numbers for `report.json`."""
-        return asdict(self)
+        folded = ("folds", "fold_share")
+        return {k: v for k, v in asdict(self).items() if self.folds is not None or k not in folded}
 
 
 _ALL = 0.999  # a reduction by more is one to nothing
@@ -151,6 +157,12 @@ def _evidence(difference: Difference, measure: Measure) -> str:
 
 def _of_one_pair(difference: Difference, measure: Measure) -> str:
     """A verdict on two runs, with what it does not cover."""
+    if difference.method == FOLDED:
+        return (
+            f"{_evidence(difference, measure)}: {difference.verdict} over {difference.folds} folds "
+            "of one seed, each a training of its own. What another seed would move in all folds "
+            "alike is not in it."
+        )
     pictures = difference.method != STEPS
     covers = (
         "on these and like pictures" if pictures else "on this machine, by blocks of their steps"
@@ -173,6 +185,11 @@ def _sources(difference: Difference) -> str:
     share = difference.picture_share
     if share is None:
         return " (of seeds alone: without predictions the test pictures' part is unknown)"
+    if difference.fold_share is not None:
+        return (
+            f" over {difference.folds} folds ({100 * share:.0f} % of the variance is the test "
+            f"pictures', {100 * difference.fold_share:.0f} % the folds', the rest the seeds')"
+        )
     add = "test pictures" if share > 0.5 else "seeds"
     return (
         f" ({100 * share:.0f} % of the variance is the test pictures', the rest the seeds': "
