@@ -49,6 +49,7 @@ class Difference:
             None where no model told it from the arms.
         folds: Over how many folds of the set each seed tested; None where it is not folded.
         fold_share: Share of the variance of the mean that folds make up beyond their pictures.
+        by_fold: Whether the pairs are of runs of one seed and fold each, and not of seeds.
         reason: Why runs could not be compared, or what else may explain the difference.
         words: All of this as a sentence or two.
     """
@@ -76,6 +77,7 @@ class Difference:
     seed_sd: float | None = None
     folds: int | None = None
     fold_share: float | None = None
+    by_fold: bool = False
 
     @property
     def shown(self) -> bool:
@@ -84,8 +86,9 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """The unrounded numbers for `report.json`."""
-        folded = ("folds", "fold_share")
-        return {k: v for k, v in asdict(self).items() if self.folds is not None or k not in folded}
+        folded = ("folds", "fold_share", "by_fold")
+        known = self.by_fold or self.folds is not None
+        return {key: value for key, value in asdict(self).items() if known or key not in folded}
 
 
 _ALL = 0.999  # a reduction by more is one to nothing
@@ -109,12 +112,16 @@ def judgement(difference: Difference, measure: Measure) -> str:
             f"with n=1 seed a difference of {change(difference, measure)} is not evidence: no "
             "interval can be given, so no difference is established."
         )
-    text = f"{_evidence(difference, measure)}: {difference.verdict} at {difference.pairs} seeds"
+    text = f"{_evidence(difference, measure)}: {difference.verdict} at {_pairs(difference)}"
     if measure.part:
         text += _sources(difference)
     if difference.reason and difference.method != LOG_RANK:
         text += f", but {difference.reason}"
     return f"{text}.{_prospect(difference, measure)}"
+
+
+def _pairs(difference: Difference) -> str:
+    return f"{difference.pairs} {'pairs of runs' if difference.by_fold else 'seeds'}"
 
 
 def change(difference: Difference, measure: Measure) -> str:
@@ -203,14 +210,13 @@ def _prospect(difference: Difference, measure: Measure) -> str:
         return ""
     if measure.part and difference.detectable > 1:
         return (
-            f" {difference.pairs} seeds could not show any difference that {_figure(measure)} can "
-            "have."
+            f" {_pairs(difference)} could not show any difference that {_figure(measure)} can have."
         )
     if difference.relative and difference.detectable > _ALL:
-        return f" {difference.pairs} seeds could not show a reduction, however large."
+        return f" {_pairs(difference)} could not show a reduction, however large."
     least = _show(difference, measure)(difference.detectable)
     size = f"a reduction of {least}" if difference.relative else f"a difference of {least}"
-    can = f" {difference.pairs} seeds show {size} or more in 80 of 100 studies"
+    can = f" {_pairs(difference)} show {size} or more in 80 of 100 studies"
     needed = difference.seeds_needed
     if difference.effect is None and difference.pairs < 3:
         return f"{can}; how many would settle this one, two cannot tell."

@@ -162,6 +162,7 @@ def _difference(
         seed_sd=None if seed_sd is None else _scale(seed_sd, measure),
         folds=out.pairs.folds if measure.part else None,
         fold_share=_fold_share(contrast),
+        by_fold=out.pairs.by_fold,
     )
     return replace(found, words=sentence(found, measure))
 

@@ -47,6 +47,11 @@ class Pairs:
         """How many folds each of them is of; None where the sets are not folded."""
         return len(self.one[0].parts) or None if self.one else None
 
+    @property
+    def by_fold(self) -> bool:
+        """Whether each pair is of a seed and a fold."""
+        return bool(self.one) and self.one[0].fold is not None and not self.one[0].parts
+
 
 def pair_up(one: Arm, other: Arm, measure: Measure, *, same_training: bool) -> Pairs:
     """The seeds that both arms have, with comparable runs that have the figure.
