@@ -148,3 +148,14 @@ def test_runs_are_named_as_a_reader_knows_them(
 ) -> None:
     (run,) = planned([(compose_config(*override.split()), Path())])
     assert run.arm == arm
+
+
+def test_folds_are_blocks_as_seeds_are() -> None:
+    found = jobs("freeze=none,8", "data.folds=3", "data.fold=0,1,2", "seed=0,1", "data=guns")
+    blocks = [
+        tuple(sorted(o for o in job if o.startswith(("seed=", "data.fold=")))) for job in found
+    ]
+    assert blocks == [block for block in dict.fromkeys(blocks) for _ in range(2)]
+    assert len(set(blocks)) == 6
+    first = [next(o for o in job if o.startswith("freeze=")) for job in found[::2]]
+    assert first.count("freeze=none") == first.count("freeze=8") == 3

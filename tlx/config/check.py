@@ -22,9 +22,11 @@ from tlx.config.schema import (
     MOST_OVERLAP,
     ClassifyConfig,
     Config,
+    DataConfig,
     DetectorConfig,
     RunConfig,
 )
+from tlx.config.splits import Fold
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
@@ -134,6 +136,7 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
     """Check what only a detection has; what turns a freeze value into blocks."""
     _check_values(cfg, _DETECT_CHOICES, _DETECT_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
+    _check_folds(cfg.data)
     detector = detector_class(cfg.detector.name)
     spec = detector.backbone_for(backbone_spec(cfg.backbone.name))
     check_conventions(cfg.backbone, spec)
@@ -201,6 +204,11 @@ def _check_batch_size(cfg: RunConfig) -> None:
         raise ConfigError(
             f"trainer.batch_size={size} must be a whole number of at least 1, or auto"
         )
+
+
+def _check_folds(cfg: DataConfig) -> None:
+    if (fold := Fold.of(cfg.folds, cfg.fold)) is not None:
+        fold.val_share(cfg.val_fraction)
 
 
 def _check_fractions(held_out: float) -> None:

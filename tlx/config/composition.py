@@ -27,6 +27,7 @@ from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import conf_dir
 from tlx.config.identity import as_written, flat, run_dir, run_subdir
 from tlx.config.schema import SCHEMAS, RunConfig
+from tlx.config.splits import splits_digest
 from tlx.config.typed import schema_of, typed
 from tlx.freeze.policies.base import POLICIES
 
@@ -45,7 +46,10 @@ def set_name(root: str | None) -> str:
 
 for task, schema in SCHEMAS.items():
     ConfigStore.instance().store(name=f"{task}_schema", node=schema)
-for name, resolver in (("run_dir", run_dir), ("run_subdir", run_subdir), ("set_name", set_name)):
+for name, resolver in (
+    ("run_dir", run_dir), ("run_subdir", run_subdir), ("set_name", set_name),
+    ("splits_digest", splits_digest),
+):  # fmt: skip
     OmegaConf.register_new_resolver(f"tlx.{name}", resolver, replace=True)
 
 

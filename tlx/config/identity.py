@@ -170,6 +170,8 @@ def run_label(cfg: Mapping[Any, Any]) -> str:
     policy = cfg["policy"].get("name")
     depth = "auto" if policy == "auto" else freeze_label(cfg["freeze"])
     parts = [f"freeze={depth}", f"seed={cfg['seed']}"]
+    if (fold := cfg["data"].get("fold")) is not None:
+        parts.append(f"fold={fold}")
     if policy not in ("fixed", "auto"):
         parts.append(str(policy))
     if cfg["backbone"]["weights"] == "scratch":

@@ -38,7 +38,12 @@ class DataConfig:
     test_fraction: float = 0.15
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
-    splits: str = "named"  # named: those of the set, where it names any; cut: all divided anew
+    # named: those of the set, where it names any; cut: all divided anew; or a file or folder
+    splits: str = "named"
+    splits_digest: str | None = None  # of that file's content
+    stratify: bool = False  # splits that are cut have nearly the classes' shares of the whole
+    folds: int | None = None  # every picture is tested in one of so many runs
+    fold: int | None = None  # which of them this is, from 0
     strict: bool = False  # every fault is an error
     bits: int | None = None  # that 16-bit picture files use, 8 to 16; default: all, or refused
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it

@@ -28,18 +28,22 @@ class Membership:
         classes: label k is classes[k - 1].
         splits: for each split a sorted entry a picture: 16 hex digits of the SHA-256 of the file,
             and 16 of its boxes with their classes.
+        folded: whether the splits are those of one of several folds.
     """
 
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[str, ...]]
+    folded: bool = False
 
     @classmethod
-    def of(cls, classes: Sequence[str], splits: Mapping[str, Sequence[Item]]) -> Membership:
+    def of(
+        cls, classes: Sequence[str], splits: Mapping[str, Sequence[Item]], *, folded: bool = False
+    ) -> Membership:
         """The members of splits as they are now."""
         entries = {
             s: tuple(sorted(entry(i, classes) for i in items)) for s, items in splits.items()
         }
-        return cls(tuple(classes), entries)
+        return cls(tuple(classes), entries, folded)
 
     @classmethod
     def read(
@@ -63,16 +67,23 @@ class Membership:
         return {split: list(entries) for split, entries in self.splits.items()}
 
     def summary(self) -> Summary:
-        """The classes, and of each split the number of pictures and two digests, for a record."""
-        splits = {
-            split: {
-                "images": len(entries),
-                "pictures": _digest(*(e[:DIGITS] for e in entries)),
-                "boxes": _digest(*entries),
-            }
-            for split, entries in self.splits.items()
-        }
-        return {"classes": list(self.classes), "splits": splits}
+        """The classes, and of each split the number of pictures and two digests, for a record.
+
+        Of a fold also of all splits together, which are the same in every fold.
+        """
+        splits = {split: _summed(entries) for split, entries in self.splits.items()}
+        found: Summary = {"classes": list(self.classes), "splits": splits}
+        if self.folded:
+            found["whole"] = _summed(sorted(e for part in self.splits.values() for e in part))
+        return found
+
+
+def _summed(entries: Sequence[str]) -> Summary:
+    return {
+        "images": len(entries),
+        "pictures": _digest(*(entry[:DIGITS] for entry in entries)),
+        "boxes": _digest(*entries),
+    }
 
 
 def entry(item: Item, classes: Sequence[str]) -> str:

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.utils.data import DataLoader
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.common.typos import unknown_choice
 from tlx.config.schema import DataConfig
+from tlx.config.splits import CHOICES, Fold
 from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache
 from tlx.data.check import CheckResult, check
@@ -34,12 +34,12 @@ from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
 from tlx.data.sample import ensure_sample
 from tlx.data.split import (
-    SPLITS,
     refuse_copied_splits,
     restored_items,
     split_items,
     without_splits,
 )
+from tlx.data.split_file import assign, read_splits
 from tlx.data.train_view import train_view
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class DetectionData:
         faults: every fault, one by one. framing: how the network sees pictures.
         tiles: those that training sees; None: it sees the pictures.
         factors: how often each of `train_items` comes up beside others; None: all alike.
+        folded: whether this is one of several folds of the set.
     """
 
     classes: list[str]
@@ -65,6 +66,7 @@ class DetectionData:
     framing: Framing = WHOLE
     tiles: list[Item] | None = None
     factors: np.ndarray | None = None
+    folded: bool = False
 
     @property
     def train_items(self) -> list[Item]:
@@ -74,7 +76,7 @@ class DetectionData:
     @property
     def membership(self) -> Membership:
         """The pictures and boxes of each split, by digest."""
-        return Membership.of(self.classes, self.splits)
+        return Membership.of(self.classes, self.splits, folded=self.folded)
 
 
 def build_data(
@@ -98,7 +100,8 @@ def build_data(
     else:
         root = Path(str(cfg.root)).expanduser()
         format = find_format(cfg.format, root)
-    annotations, checked = read_checked(cfg, root, format, input_size)
+    fold = Fold.of(cfg.folds, cfg.fold)
+    annotations, checked, told = read_checked(cfg, root, format, input_size, stored is not None)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
@@ -130,8 +133,11 @@ def build_data(
             seed=cfg.split_seed,
             groups=groups,
             classes=checked.classes,
+            stratify=cfg.stratify,
+            fold=fold,
             amend=amend,
         )
+        split.notes.warnings[:0] = told
         splits = {"train": split.train, "val": split.val, "test": split.test}
         notes = split.notes
     if fixes:
@@ -159,21 +165,32 @@ def build_data(
             **told,
         },
         faults=checked.faults,
+        folded=fold is not None,
     )
 
 
 def read_checked(
-    cfg: DataConfig, root: Path, format: str, input_size: int
-) -> tuple[list[Annotation], CheckResult]:
-    """The annotations of the folder as written, and what the check left of them."""
-    if cfg.splits not in SPLITS:
-        raise ConfigError(unknown_choice("data.splits", cfg.splits, SPLITS))
+    cfg: DataConfig, root: Path, format: str, input_size: int, stored: bool = False
+) -> tuple[list[Annotation], CheckResult, list[str]]:
+    """The annotations of the folder as written, what the check left of them, and warnings.
+
+    Args:
+        stored: the splits are those of an earlier run: a file of them is not read.
+    """
+    lines = read_splits(cfg.splits) if cfg.splits not in CHOICES and not stored else None
+    if lines is not None and cfg.folds is not None:
+        raise ConfigError(
+            f"data.splits={cfg.splits} says what is tested, and data.folds={cfg.folds} too: leave "
+            "one out (python -m tlx.data split writes a file of a fold)"
+        )
     if cfg.bits is not None and cfg.bits not in BITS:
         raise ConfigError(f"data.bits={cfg.bits} is none of {BITS[0]} to {BITS[-1]}")
     classes = list(cfg.classes) if cfg.classes else stated_classes(root)
     annotations = read_annotations(format, root, classes)
-    if cfg.splits == "cut":
+    if cfg.splits != "named":
         annotations = without_splits(annotations)
+    listed = assign(annotations, lines, root) if lines is not None else None
+    annotations = listed.annotations if listed else annotations
     refuse_copied_splits(annotations)
     checked = check(
         annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits,
@@ -188,7 +205,8 @@ def read_checked(
                 f"used (the first: {first}): correct its list, or have all pictures divided anew "
                 "with data.splits=cut"
             )
-    return annotations, checked
+    told = [*listed.warnings, *listed.changed(checked.items)] if listed else []
+    return annotations, checked, told
 
 
 class _progress:

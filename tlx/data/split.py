@@ -6,7 +6,6 @@ So byte-identical pictures, and where asked near-identical ones, are dealt out a
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tlx.common.errors import ConfigError, DataError
+from tlx.config.splits import Fold
+from tlx.data.draws import draw, fill_empty, positions
 from tlx.data.duplicates import connected
+from tlx.data.folds import groups_of_fold, refuse_named
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.membership import UNSEEN, Membership, restore
 from tlx.data.split_notes import SplitNotes
 
 TRUST = ("train", "val", "test")  # a picture in two splits stays in the later of them
 TOLERANCE = 2.0  # warn where a split that was cut misses its number of images by this factor
-
-
-SPLITS = ("named", "cut")  # keep the splits that a set names, or divide all its pictures anew
 
 
 def without_splits(annotations: Sequence[Annotation]) -> list[Annotation]:
@@ -68,6 +67,8 @@ def split_items(
     seed: int = 0,
     groups: list[int] | None = None,
     classes: list[str] | None = None,
+    stratify: bool = False,
+    fold: Fold | None = None,
     amend: Callable[[dict[str, list[Item]]], None] | None = None,
 ) -> SplitResult:
     """Keep the splits that the set names and cut val and test, where it names none, from train.
@@ -86,10 +87,14 @@ def split_items(
         groups: a group number per item (`tlx.data.duplicates`), kept together when cutting. Splits
             that the set names are not changed by them: such near leaks are only noted.
         classes: class names for the notes; label numbers without them.
+        stratify: bring the classes' shares of the splits that are cut nearer to those of the whole,
+            for which a set that grows moves a few members (`tlx.data.draws`).
+        fold: which pictures are tested, of a set that names no split; val is cut from the others.
         amend: changes the items of each split once the cut is made (`tlx.data.fixes`).
 
     Raises:
-        ConfigError: fractions that leave nothing for one of the splits.
+        ConfigError: fractions that leave nothing for one of the splits; folds of a set that names
+            its splits.
         DataError: too few different pictures to fill each split.
     """
     if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
@@ -108,8 +113,15 @@ def split_items(
             f"every picture of {emptied[0]} is byte-identical to one of a more trusted split: "
             "correct the lists, or have all pictures divided with data.splits=cut"
         )
-    if not all(parts.values()):
-        _cut(parts, {"test": test_fraction, "val": val_fraction}, group_of, seed, notes)
+    how = _Cut(group_of, seed, stratify, classes)
+    if fold is not None:
+        refuse_named(fold, notes.named)
+        _fold_out(parts, fold, how)
+        # Another draw than the folds', or val would be the same neighbouring folds each time.
+        of_fold = replace(how, seed=f"{seed}:val beside fold {fold.number} of {fold.count}")
+        _cut(parts, {"val": fold.val_share(val_fraction)}, of_fold, notes)
+    elif not all(parts.values()):
+        _cut(parts, {"test": test_fraction, "val": val_fraction}, how, notes)
     if amend is not None:
         amend(parts)
     notes.add_near_leaks(parts, group_of)
@@ -167,18 +179,42 @@ def _without_leaks(items: Sequence[Item], notes: SplitNotes) -> list[Item]:
     return [item for item, split, kept_in in placed if split == kept_in]
 
 
+@dataclass(frozen=True)
+class _Cut:
+    """How groups are drawn; `seed` may hold more than the number."""
+
+    group_of: Mapping[Item, str]
+    seed: int | str
+    stratify: bool
+    classes: Sequence[str] | None
+
+    def members(self, items: Sequence[Item]) -> dict[str, list[Item]]:
+        """The items of each group."""
+        found: dict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            found[self.group_of[item]].append(item)
+        return found
+
+
+def _fold_out(parts: dict[str, list[Item]], fold: Fold, how: _Cut) -> None:
+    """Move the groups that the fold tests from train to test."""
+    members = how.members(parts["train"])
+    tested = groups_of_fold(fold, members, how.seed, stratify=how.stratify, classes=how.classes)
+    for split in ("test", "train"):
+        parts[split] = [
+            item
+            for key, group in members.items()
+            if (key in tested) is (split == "test")
+            for item in group
+        ]
+
+
 def _cut(
-    parts: dict[str, list[Item]],
-    fractions: Mapping[str, float],
-    group_of: dict[Item, str],
-    seed: int,
-    notes: SplitNotes,
+    parts: dict[str, list[Item]], fractions: Mapping[str, float], how: _Cut, notes: SplitNotes
 ) -> None:
     """Move whole groups from parts["train"] to each split of `fractions` that is empty."""
     empty = [split for split in fractions if not parts[split]]
-    members: dict[str, list[Item]] = defaultdict(list)
-    for item in parts["train"]:
-        members[group_of[item]].append(item)
+    members = how.members(parts["train"])
     if len(members) <= len(empty):
         raise DataError(
             f"{len(parts['train'])} images in {len(members)} different groups cannot fill train"
@@ -188,11 +224,12 @@ def _cut(
     total = len(parts["train"])
     wanted = {split: max(1, round(fractions[split] * total)) for split in empty}
     homes: dict[str, list[str]] = {split: [] for split in (*empty, "train")}
-    for key in sorted(members, key=lambda key: _draw(key, seed)):
-        split = _interval(_draw(key, seed), fractions)
+    place = positions(members, how.seed, stratify=how.stratify, classes=how.classes)
+    for key in sorted(members, key=lambda key: draw(key, how.seed)):
+        split = _interval(place[key], fractions)
         fits = split in wanted and len(members[key]) <= wanted[split]
         homes[split if fits else "train"].append(key)
-    _fill_empty(homes, {key: len(group) for key, group in members.items()})
+    fill_empty(homes, {key: len(group) for key, group in members.items()})
     for split, keys in homes.items():
         parts[split] = [item for key in keys for item in members[key]]
     notes.warnings += [
@@ -203,12 +240,6 @@ def _cut(
     ]
 
 
-def _draw(key: str, seed: int) -> float:
-    """A number in 0..1 that a group's name and the seed decide, whatever else the set holds."""
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
 def _interval(drawn: float, fractions: Mapping[str, float]) -> str:
     """The split whose part of 0..1 the number lies in; what no split claims is train."""
     end = 0.0
@@ -217,13 +248,3 @@ def _interval(drawn: float, fractions: Mapping[str, float]) -> str:
         if drawn < end:
             return split
     return "train"
-
-
-def _fill_empty(homes: dict[str, list[str]], sizes: Mapping[str, int]) -> None:
-    """Give every split without a group the smallest one of the split that has most."""
-    for keys in homes.values():
-        if not keys:
-            donor = max(homes.values(), key=len)
-            smallest = min(donor, key=lambda key: sizes[key])
-            donor.remove(smallest)
-            keys.append(smallest)

@@ -31,9 +31,13 @@ _WHOLE = ("ssd_tf", "ssdlite", "ssd_vgg", "mb2_ssd_lite")
 
 
 def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes an arm of a configuration: all that decides its numbers but the seed, by key."""
+    """What makes an arm of a configuration: all that decides its numbers but the seed, by key.
+
+    The folds of a set are tested by one arm, and files of splits are told apart by their content
+    (`tlx.report.comparison.arms`).
+    """
     found = settings(config)
-    left = {"seed", *_DEFAULTS_OF_OTHERS}
+    left = {"seed", "data.fold", "data.splits_digest", *_DEFAULTS_OF_OTHERS}
     if found.get("detector.name") in _WHOLE:
         left |= _OF_SSD
     return {k: v for k, v in found.items() if k not in left}

@@ -52,6 +52,8 @@ def csv_text(comparison: Comparison, output: Path) -> str:
     rows = [(row.arm.label, record) for row in comparison.rows for record in row.arm.records]
     rows += [(base_label(record.settings), record) for record in comparison.unfinished]
     columns = _columns(comparison.levels, output)
+    if any(record.fold is not None for _, record in rows):
+        columns = {"fold": lambda record: record.fold, **columns}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["arm", *columns])

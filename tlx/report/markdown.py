@@ -171,9 +171,9 @@ def _classes(comparison: Comparison) -> str:
     quality, lines = comparison.quality, []
     for row in comparison.rows:
         names = dict.fromkeys(
-            name for r in row.arm.records for name in (r.get("test", "per_class") or {})
+            name for r in row.arm.tested for name in (r.get("test", "per_class") or {})
         )
-        lines += [[row.arm.label, *_class_line(quality, row.arm.records, name)] for name in names]
+        lines += [[row.arm.label, *_class_line(quality, row.arm.tested, name)] for name in names]
     figures = [each.name for each in quality.per_class]
     headings = ["arm", "class", *figures, quality.count, "note"]
     return _table(headings, lines) if lines else ""

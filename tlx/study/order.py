@@ -13,9 +13,11 @@ Job = list[str]
 """The overrides `KEY=VALUE` of one run."""
 
 SEED = "seed"
+BLOCK = (SEED, "data.fold")
+"""In whose every value all arms run once: what is paired."""
 # Runs that differ in one of these are not set side by side: each value is a study of its own.
 _APART = re.compile(
-    r"backbone(\.name)?|name|trainer\.(batch_size|accumulate)|(data|detector)(\..+)?"
+    r"backbone(\.name)?|name|trainer\.(batch_size|accumulate)|(data|detector)(?!\.fold$)(\..+)?"
 )
 
 
@@ -50,7 +52,7 @@ def _three_blocks(arms: int) -> list[list[int]]:
 
 
 def arrange(jobs: Sequence[Job]) -> list[Job]:
-    """The same jobs, seed by seed, the arms of each seed in a balanced order.
+    """The same jobs, seed by seed and fold by fold, the arms of each in a balanced order.
 
     Jobs that cannot be compared (another data set or backbone, say) are arranged apart, one set
     after the other. Seeds and arms keep the order in which they were given.
@@ -58,7 +60,7 @@ def arrange(jobs: Sequence[Job]) -> list[Job]:
     studies: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], Job]]] = {}
     for job in jobs:
         apart = tuple(o for o in job if _APART.fullmatch(key_of(o)))
-        seed = tuple(o for o in job if key_of(o) == SEED)
+        seed = tuple(o for o in job if key_of(o) in BLOCK)
         arm = tuple(o for o in job if o not in apart and o not in seed)
         studies.setdefault(apart, {}).setdefault(seed, {})[arm] = job
     arranged: list[Job] = []

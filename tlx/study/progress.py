@@ -20,6 +20,7 @@ class Planned:
     arm: str
     seed: int
     folder: Path
+    fold: int | None = None
 
 
 def planned(jobs: Sequence[tuple[RunConfig, Path]]) -> list[Planned]:
@@ -30,7 +31,8 @@ def planned(jobs: Sequence[tuple[RunConfig, Path]]) -> list[Planned]:
 
     labels = arm_labels([arm_settings(plain(cfg)) for cfg, _ in jobs])
     return [
-        Planned(label, cfg.seed, folder) for label, (cfg, folder) in zip(labels, jobs, strict=True)
+        Planned(label, cfg.seed, folder, getattr(cfg.data, "fold", None))
+        for label, (cfg, folder) in zip(labels, jobs, strict=True)
     ]
 
 
@@ -54,7 +56,8 @@ def progress_line(plan: Sequence[Planned], index: int) -> str | None:
         return None
     finished = sum(record.get("status") == "finished" for record in records)
     run = plan[index]
-    parts = [f"run {index + 1} of {len(plan)}", f"{run.arm} seed={run.seed}"]
+    which = f"{run.arm} seed={run.seed}" + ("" if run.fold is None else f" fold={run.fold}")
+    parts = [f"run {index + 1} of {len(plan)}", which]
     parts.append(f"{finished} finished")
     if (left := seconds_left(plan, records)) is not None:
         parts.append(spoken(left))

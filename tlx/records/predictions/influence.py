@@ -12,6 +12,9 @@ and the jackknife of a figure that jumps tells nothing true of its spread: of tw
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -34,6 +37,51 @@ def pseudo_values(predictions: Predictions, ious: tuple[float, ...] = (0.5,)) ->
         if (values := _of_class(predictions.images, label, iou)) is not None
     ]
     return np.mean(columns, axis=0) if columns and count > 1 else None
+
+
+@dataclass(frozen=True)
+class ClassValues:
+    """A class's pseudo-values in one test set, float64 [P], and its objects that count there."""
+
+    values: np.ndarray
+    objects: int
+
+
+def by_class(
+    predictions: Predictions, ious: tuple[float, ...] = (0.5,)
+) -> dict[str, ClassValues] | None:
+    """Pseudo-values of each class's AP, the mean over IoUs; classes without an object are left out.
+
+    None for fewer than two pictures, or no object that counts.
+    """
+    found = {}
+    for label, name in enumerate(predictions.classes, start=1):
+        columns = [_of_class(predictions.images, label, iou) for iou in ious]
+        known = [column for column in columns if column is not None]
+        if known:
+            truths = [image.truth for image in predictions.images]
+            objects = sum(int(((t.labels == label) & ~t.ignored).sum()) for t in truths)
+            found[name] = ClassValues(np.mean(known, axis=0), objects)
+    return found if found and len(predictions.images) > 1 else None
+
+
+def over_folds(folds: Sequence[tuple[int, Mapping[str, ClassValues]]]) -> np.ndarray:
+    """Pseudo-values of the mAP over folds, float64 [P]: each class's AP counts by its objects.
+
+    Args:
+        folds: The number of pictures, and the classes, of each.
+    """
+    pictures = sum(count for count, _ in folds)
+    names = dict.fromkeys(name for _, classes in folds for name in classes)
+    total = {n: sum(c[n].objects for _, c in folds if n in c) for n in names}
+    parts = []
+    for count, classes in folds:
+        columns = [
+            found.values * (pictures * found.objects / total[name] / count)
+            for name, found in classes.items()
+        ]
+        parts.append(np.sum(columns, axis=0) / len(names) if columns else np.zeros(count))
+    return np.concatenate(parts)
 
 
 def _of_class(images: list[ImagePredictions], label: int, iou: float) -> np.ndarray | None:

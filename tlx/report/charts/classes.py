@@ -164,7 +164,7 @@ def class_chart(quality: Quality) -> str:
 def by_class(comparison: Comparison) -> DotChart | None:
     """The main figure of the classes with the most in test, mean and range over seeds."""
     quality = comparison.quality
-    records = [record for row in comparison.rows for record in row.arm.records]
+    records = [record for row in comparison.rows for record in row.arm.tested]
     names = dict.fromkeys(name for record in records for name in classes_of(record))
     measured = [name for name in names if any(_figure(r, name) is not None for r in records)]
     if not measured:
@@ -242,7 +242,7 @@ def classes_of(record: Record) -> list[str]:
 
 def _dots(row: Row, place: int, names: list[str]) -> Dots:
     figures: list[Spread | None] = [
-        spread(_figure(record, name) for record in row.arm.records) for name in names
+        spread(_figure(record, name) for record in row.arm.tested) for name in names
     ]
     return Dots(
         row.arm.label,

@@ -226,7 +226,9 @@ def _lines(
     for row in rows:
         # Against time only runs that were alone on their machine can be set side by side.
         shown = [record for record in row.arm.records if by_step or not record.beside]
-        curve = over_seeds([series_of(record) for record in shown])
+        # Folds train on unlike numbers of pictures: an epoch of each has other steps.
+        of_folds = not by_step and row.arm.folds is not None
+        curve = over_seeds([series_of(record) for record in shown], in_order=of_folds)
         if curve is None:
             continue
         kept = thinned(len(curve.steps))

@@ -22,18 +22,41 @@ _UNKNOWN = "(settings not recorded)"
 
 
 @dataclass(frozen=True)
+class Folds:
+    """Of a set's `count` folds those that are compared, from 0, and what a seed shows over them.
+
+    `seeds` has a record a seed, of all these folds together (`tlx.report.comparison.folds`).
+    """
+
+    count: int
+    compared: tuple[int, ...]
+    seeds: tuple[Record, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The folds for `report.json`."""
+        return {"count": self.count, "compared": list(self.compared)}
+
+
+@dataclass(frozen=True)
 class Arm:
-    """The finished runs of one arm, ordered by seed; there is at least one.
+    """The finished runs of one arm, ordered by seed and fold; there is at least one.
 
     Attributes:
         settings: what they share, by key (`tlx.records.arms`).
         lost: runs of the arm that did not finish because their loss ceased to be a number.
+        folds: of runs that test one fold each; None where runs test all test pictures.
     """
 
     label: str
     records: tuple[Record, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     lost: tuple[Record, ...] = ()
+    folds: Folds | None = None
+
+    @property
+    def tested(self) -> tuple[Record, ...]:
+        """The runs, or where each tests a fold, what each seed shows over the folds compared."""
+        return self.records if self.folds is None else self.folds.seeds
 
     @property
     def first(self) -> Record:
@@ -83,20 +106,25 @@ class Arm:
             return None
         return _some(len(self.records), without, "learned nothing")
 
-    @property
-    def by_seed(self) -> dict[str, Record]:
-        """The run of each seed; a seed with several unlike runs belongs to none of them."""
-        found: dict[str, list[Record]] = defaultdict(list)
-        for record in self.records:
-            if (seed := record.text("seed")) is not None:
-                found[seed].append(record)
-        return {seed: runs[0] for seed, runs in found.items() if len(runs) == 1}
+
+def by_seed(records: Sequence[Record]) -> dict[str, Record]:
+    """The run of each seed, or of each seed and fold; one with several unlike runs has none."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if (seed := record.text("seed")) is not None:
+            found[_seed_and_fold(record, seed)].append(record)
+    return {seed: runs[0] for seed, runs in found.items() if len(runs) == 1}
+
+
+def _seed_and_fold(record: Record, seed: str) -> str:
+    fold = None if record.parts else record.fold
+    return seed if fold is None else f"{seed} fold {fold}"
 
 
 def _some(count: int, runs: Sequence[Record], what: str) -> str | None:
     if not runs:
         return None
-    seeds = sorted((str(run.get("seed")) for run in runs), key=natural)
+    seeds = sorted((_seed_and_fold(run, str(run.get("seed"))) for run in runs), key=natural)
     return f"{len(runs)} of {count} runs {what} (seed {', '.join(seeds)})"
 
 
@@ -188,7 +216,7 @@ def group_arms(records: Sequence[Record]) -> tuple[list[Arm], list[str]]:
     warnings: list[str] = []
     for label, members in groups.items():
         kept, notes = _without_repeats(label, [records[place] for place in members])
-        kept.sort(key=lambda record: (record.number("seed") or 0, record.name))
+        kept.sort(key=lambda run: (run.number("seed") or 0, run.fold or 0, run.name))
         arms.append(Arm(label, tuple(kept), settings[members[0]]))
         warnings += notes
     return sorted(arms, key=_order), warnings
@@ -218,11 +246,13 @@ def _labels(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> li
 def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, Any]:
     """The record's settings, a place of known content under the first name that it had."""
     found = dict(record.settings)
-    dataset = record.get("dataset")
+    dataset = _content(record)
     contents = {
         "backbone.weights": record.text("weights", "sha256"),
         "data.root": json.dumps(dataset, sort_keys=True) if dataset else None,
     }
+    if found.get("data.splits") not in ("named", "cut", None):
+        contents["data.splits"] = contents["data.root"]
     for key, content in contents.items():
         value = found.get(key)
         if (
@@ -234,6 +264,14 @@ def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, An
     return found
 
 
+def _content(record: Record) -> Any:
+    """Which pictures with which boxes a run had in which split; of a fold all splits together."""
+    dataset = record.get("dataset")
+    if record.fold is None or not isinstance(dataset, Mapping):
+        return dataset
+    return {"classes": dataset.get("classes"), "whole": dataset.get("whole")}
+
+
 def _tell_datasets_apart(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> None:
     """Number the contents of a data set that changed between runs of one configuration.
 
@@ -243,7 +281,7 @@ def _tell_datasets_apart(records: Sequence[Record], settings: Sequence[dict[str,
     seen = []
     for record, own in zip(records, settings, strict=True):
         asked = arm_key({key: value for key, value in own.items() if key.startswith("data.")})
-        content = json.dumps(record.get("dataset"), sort_keys=True)
+        content = json.dumps(_content(record), sort_keys=True)
         found[asked].setdefault(content, len(found[asked]) + 1)
         seen.append((own, asked, content))
     for own, asked, content in seen:
@@ -258,6 +296,7 @@ def _without_repeats(label: str, records: list[Record]) -> tuple[list[Record], l
     prints: dict[str, set[str | None]] = defaultdict(set)
     for record in sorted(records, key=lambda record: record.text("finished") or ""):
         seed = record.text("seed")
+        seed = None if seed is None else _seed_and_fold(record, seed)
         # All runs of an arm have its settings, if these are known at all.
         fingerprint = "" if record.configured else record.text("fingerprint")
         if seed is None or fingerprint is None:

@@ -13,13 +13,21 @@ from numpy.typing import NDArray
 from tlx.common.errors import DataError
 from tlx.records.predictions.classified import classified_path, read_classified
 from tlx.records.predictions.file import predictions_path, read_predictions
-from tlx.records.predictions.influence import pseudo_values
+from tlx.records.predictions.influence import ClassValues, by_class, over_folds, pseudo_values
 from tlx.report.comparison.records import Record
 
 Values = NDArray[np.float64]
 Part = tuple[float, ...] | Literal["accuracy", "macro_f1"]
 """A figure as a mean over test pictures: a mAP by the IoUs that are hits, or a classifier's."""
 _Run = tuple[tuple[str, ...], Values]  # the test pictures by name, and what each adds
+
+
+def fold_of_picture(record: Record, part: Part) -> NDArray[np.int64] | None:
+    """The number of each test picture's fold, [P]; None where all pictures are of one."""
+    runs = [_of_run(each, part) for each in record.parts]
+    if len(runs) < 2 or any(run is None for run in runs):
+        return None
+    return np.repeat(np.arange(len(runs)), [len(run[0]) for run in runs if run is not None])
 
 
 def gaps_by_picture(one: Sequence[Record], other: Sequence[Record], part: Part) -> Values | None:
@@ -36,6 +44,8 @@ def gaps_by_picture(one: Sequence[Record], other: Sequence[Record], part: Part) 
 
 
 def _of_run(record: Record, part: Part) -> _Run | None:
+    if record.parts:
+        return _of_folds(record.parts, part)
     kept = classified_path if isinstance(part, str) else predictions_path
     try:
         changed = kept(record.folder).stat().st_mtime_ns
@@ -45,6 +55,39 @@ def _of_run(record: Record, part: Part) -> _Run | None:
     counted = record.number("test", "pictures") if isinstance(part, str) else None
     # A file that lost its end is not of the test set.
     return None if found and counted is not None and len(found[0]) != counted else found
+
+
+def _of_folds(runs: Sequence[Record], part: Part) -> _Run | None:
+    """Of runs that each tested a fold: the pictures of all, in the order of the folds."""
+    if isinstance(part, str):
+        return None
+    pictures: list[str] = []
+    found = []
+    for run in runs:
+        try:
+            changed = predictions_path(run.folder).stat().st_mtime_ns
+        except OSError:
+            return None
+        read = _read_classes(run.folder, changed, part)
+        if read is None:
+            return None
+        pictures += read[0]
+        found.append((len(read[0]), read[1]))
+    return tuple(pictures), over_folds(found)
+
+
+@lru_cache(maxsize=1024)
+def _read_classes(
+    folder: Path, changed: int, part: tuple[float, ...]
+) -> tuple[tuple[str, ...], dict[str, ClassValues]] | None:
+    try:
+        predictions = read_predictions(folder)
+    except DataError:
+        return None
+    values = by_class(predictions, part)
+    if values is None:
+        return None
+    return tuple(image.sha256 for image in predictions.images), values
 
 
 @lru_cache(maxsize=1024)

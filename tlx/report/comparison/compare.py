@@ -10,9 +10,10 @@ from tlx.records.quality import Quality
 from tlx.report.comparison.arms import Arm, baseline_words, group_arms, with_lost
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.differences import against_references, against_scratch
+from tlx.report.comparison.folds import pool_folds
 from tlx.report.comparison.levels import Levels, find_levels, trivial_level
 from tlx.report.comparison.likeness import beside_the_freeze, unlike
-from tlx.report.comparison.measures import Measure, measures, test_key
+from tlx.report.comparison.measures import Measure, measures, runs_of, test_key
 from tlx.report.comparison.overlap import beside_each_other, overlap_warnings
 from tlx.report.comparison.records import FILE_NAME, Record
 from tlx.report.comparison.rows import Row, make_rows, reference_row, row_warnings
@@ -102,13 +103,14 @@ def compare(
     if not finished:
         raise DataError(_nothing_to_compare(unfinished, warnings))
     arms, repeats = group_arms(finished)
+    arms, of_folds = pool_folds(arms)
     arms = with_lost(arms, unfinished)
     levels = find_levels(arms, loss_level, main_level)
     figures = measures(levels)
     rows = make_rows(arms, figures)
     unlikenesses = unlike(arms)
     said = [*warnings, *others, *(u.warning for u in unlikenesses), *beside_the_freeze(arms)]
-    said += [*repeats, *overlap_warnings(finished), *row_warnings(rows)]
+    said += [*repeats, *of_folds, *overlap_warnings(finished), *row_warnings(rows)]
     if note := trivial_level(arms, levels.main):
         said.append(note)
     return Comparison(
@@ -155,7 +157,7 @@ def _estimates(arm: Arm, figures: Mapping[str, Measure]) -> dict[str, Estimate]:
         reached = [measure.reached(record) for record in arm.records]
         if any(run is not None and not run.yes for run in reached):
             continue
-        if (value := estimate(measure.of(record) for record in arm.records)) is not None:
+        if (value := estimate(measure.of(run) for run in runs_of(arm, measure))) is not None:
             found[key] = value
     return found
 

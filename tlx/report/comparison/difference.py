@@ -17,6 +17,7 @@ Verdict = Literal["better", "worse", "no difference shown", "not comparable"]
 PAIRED, LOG_RANK = "paired t test", "log-rank test by permutation"
 CROSSED, PICTURES = "seeds crossed with test pictures", "test pictures of one pair of runs"
 STEPS = "blocks of steps of one pair of runs"
+FOLDED = "folds of one seed and their test pictures"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Difference:
             pooled over the arms compared; None where none has two.
         drift: How the figure changed over the study by the drift of the machine alone, as a share;
             None where no model told it from the arms.
+        folds: Over how many folds of the set each seed tested; None where it is not folded.
+        fold_share: Share of the variance of the mean that folds make up beyond their pictures.
+        by_fold: Whether the pairs are of runs of one seed and fold each, and not of seeds.
         reason: Why runs could not be compared, or what else may explain the difference.
         words: All of this as a sentence or two.
     """
@@ -71,6 +75,9 @@ class Difference:
     words: str = ""
     picture_share: float | None = None
     seed_sd: float | None = None
+    folds: int | None = None
+    fold_share: float | None = None
+    by_fold: bool = False
 
     @property
     def shown(self) -> bool:
@@ -79,7 +86,9 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """The unrounded numbers for `report.json`."""
-        return asdict(self)
+        folded = ("folds", "fold_share", "by_fold")
+        known = self.by_fold or self.folds is not None
+        return {key: value for key, value in asdict(self).items() if known or key not in folded}
 
 
 _ALL = 0.999  # a reduction by more is one to nothing
@@ -103,12 +112,16 @@ def judgement(difference: Difference, measure: Measure) -> str:
             f"with n=1 seed a difference of {change(difference, measure)} is not evidence: no "
             "interval can be given, so no difference is established."
         )
-    text = f"{_evidence(difference, measure)}: {difference.verdict} at {difference.pairs} seeds"
+    text = f"{_evidence(difference, measure)}: {difference.verdict} at {_pairs(difference)}"
     if measure.part:
         text += _sources(difference)
     if difference.reason and difference.method != LOG_RANK:
         text += f", but {difference.reason}"
     return f"{text}.{_prospect(difference, measure)}"
+
+
+def _pairs(difference: Difference) -> str:
+    return f"{difference.pairs} {'pairs of runs' if difference.by_fold else 'seeds'}"
 
 
 def change(difference: Difference, measure: Measure) -> str:
@@ -151,6 +164,12 @@ def _evidence(difference: Difference, measure: Measure) -> str:
 
 def _of_one_pair(difference: Difference, measure: Measure) -> str:
     """A verdict on two runs, with what it does not cover."""
+    if difference.method == FOLDED:
+        return (
+            f"{_evidence(difference, measure)}: {difference.verdict} over {difference.folds} folds "
+            "of one seed, each a training of its own. What another seed would move in all folds "
+            "alike is not in it."
+        )
     pictures = difference.method != STEPS
     covers = (
         "on these and like pictures" if pictures else "on this machine, by blocks of their steps"
@@ -173,6 +192,11 @@ def _sources(difference: Difference) -> str:
     share = difference.picture_share
     if share is None:
         return " (of seeds alone: without predictions the test pictures' part is unknown)"
+    if difference.fold_share is not None:
+        return (
+            f" over {difference.folds} folds ({100 * share:.0f} % of the variance is the test "
+            f"pictures', {100 * difference.fold_share:.0f} % the folds', the rest the seeds')"
+        )
     add = "test pictures" if share > 0.5 else "seeds"
     return (
         f" ({100 * share:.0f} % of the variance is the test pictures', the rest the seeds': "
@@ -186,14 +210,13 @@ def _prospect(difference: Difference, measure: Measure) -> str:
         return ""
     if measure.part and difference.detectable > 1:
         return (
-            f" {difference.pairs} seeds could not show any difference that {_figure(measure)} can "
-            "have."
+            f" {_pairs(difference)} could not show any difference that {_figure(measure)} can have."
         )
     if difference.relative and difference.detectable > _ALL:
-        return f" {difference.pairs} seeds could not show a reduction, however large."
+        return f" {_pairs(difference)} could not show a reduction, however large."
     least = _show(difference, measure)(difference.detectable)
     size = f"a reduction of {least}" if difference.relative else f"a difference of {least}"
-    can = f" {difference.pairs} seeds show {size} or more in 80 of 100 studies"
+    can = f" {_pairs(difference)} show {size} or more in 80 of 100 studies"
     needed = difference.seeds_needed
     if difference.effect is None and difference.pairs < 3:
         return f"{can}; how many would settle this one, two cannot tell."

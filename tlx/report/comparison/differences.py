@@ -11,7 +11,7 @@ import numpy as np
 from tlx.records.arms import SCRATCH
 from tlx.report.comparison.arms import Arm, baseline, nearest, reference_of
 from tlx.report.comparison.difference import Difference, Verdict, sentence
-from tlx.report.comparison.measures import Measure
+from tlx.report.comparison.measures import Measure, runs_of
 from tlx.report.comparison.outcomes import Outcome, drift_fit, has_figure, outcome_of, pair_up
 from tlx.report.comparison.statistics import ALPHA, Contrast, SeedCount, holm, seeds_needed
 from tlx.report.comparison.statistics.contrast import MOST_SEEDS, needed_noncentrality
@@ -104,7 +104,8 @@ def _seed_sd(arms: Sequence[Arm], measure: Measure) -> float | None:
     """Standard deviation over seeds within an arm, pooled; of the logarithm for a speed."""
     squares, free = 0.0, 0
     for arm in arms:
-        known = [measure.value(record) for record in arm.records if has_figure(record, measure)]
+        runs = runs_of(arm, measure)
+        known = [measure.value(record) for record in runs if has_figure(record, measure)]
         values = np.array([value for value in known if value is not None], dtype=np.float64)
         if len(values) > 1:
             values = np.log(values) if measure.speed else values
@@ -115,7 +116,8 @@ def _seed_sd(arms: Sequence[Arm], measure: Measure) -> float | None:
 
 def _has_any(arm: Arm, measure: Measure) -> bool:
     return any(
-        has_figure(record, measure) or (measure.timed and record.beside) for record in arm.records
+        has_figure(record, measure) or (measure.timed and record.beside)
+        for record in runs_of(arm, measure)
     )
 
 
@@ -158,6 +160,9 @@ def _difference(
         reason=out.reason,
         picture_share=_picture_share(contrast),
         seed_sd=None if seed_sd is None else _scale(seed_sd, measure),
+        folds=out.pairs.folds if measure.part else None,
+        fold_share=_fold_share(contrast),
+        by_fold=out.pairs.by_fold,
     )
     return replace(found, words=sentence(found, measure))
 
@@ -167,12 +172,13 @@ def _seeds_needed(contrast: Contrast | None, effect: float | None, alpha: float)
     plain = seeds_needed(effect, alpha)
     if contrast is None or not contrast.picture_part or not isinstance(plain, int):
         return plain
+    fold_part = contrast.fold_part or 0.0
     for seeds in range(plain, MOST_SEEDS + 1):
         needed = needed_noncentrality(seeds - 1, alpha)
         if needed is None:
             return None
         if abs(contrast.mean) >= needed * math.hypot(
-            contrast.sd / math.sqrt(seeds), math.sqrt(contrast.picture_part)
+            contrast.sd / math.sqrt(seeds), math.sqrt(contrast.picture_part + fold_part)
         ):
             return seeds
     return ">100"
@@ -183,6 +189,13 @@ def _picture_share(contrast: Contrast | None) -> float | None:
     if contrast is None or contrast.picture_part is None or contrast.se == 0:
         return None
     return contrast.picture_part / contrast.se**2
+
+
+def _fold_share(contrast: Contrast | None) -> float | None:
+    """The part of the variance that folds make up, beyond that of the pictures in them."""
+    if contrast is None or contrast.fold_part is None or contrast.se == 0:
+        return None
+    return contrast.fold_part / contrast.se**2
 
 
 def _verdict(out: Outcome, p_holm: float | None) -> Verdict:

@@ -73,15 +73,22 @@ def first_at_least(series: Series, level: float) -> float | None:
     return float(series[hits[0], 0]) if len(hits) else None
 
 
-def over_seeds(runs: Sequence[Series]) -> Curve | None:
+def over_seeds(runs: Sequence[Series], *, in_order: bool = False) -> Curve | None:
     """Mean and min-max band of the runs' curves at the steps that all of them have.
 
     Runs of one arm share their steps and differ a little in the seconds, so points are matched by
     step and their seconds are averaged; nothing is interpolated. None when no step is shared.
+
+    Args:
+        in_order: match points of runs that have equally many by their order instead, and average
+            their steps too.
     """
     runs = [run for run in runs if len(run)]
     if not runs:
         return None
+    if in_order and len({len(run) for run in runs}) == 1:
+        steps = np.mean([run[:, 1] for run in runs], axis=0)
+        runs = [np.column_stack([run[:, 0], steps, run[:, 2]]) for run in runs]
     lookups = [{step: (seconds, value) for seconds, step, value in run.tolist()} for run in runs]
     steps = sorted(set.intersection(*(set(lookup) for lookup in lookups)))
     if not steps:

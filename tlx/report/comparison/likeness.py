@@ -38,7 +38,7 @@ def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
     for check in _CHECKS:
         holders: dict[str, list[str]] = defaultdict(list)
         for arm in arms:
-            for record in arm.records:
+            for record in arm.tested if check.what in _OF_SPLITS else arm.records:
                 value = check.value(record)
                 if value is not None and arm.label not in holders[value]:
                     holders[value].append(arm.label)
@@ -207,5 +207,6 @@ _CHECKS = (
     _Check("energy method", _energy_method, "Energies got in unlike ways cannot be compared."),
     _Check("software", _software, "A difference may come from the program."),
 )
+_OF_SPLITS = ("test set", "training set")  # which the folds of one study do not share
 _TOLD = {"trainer.epochs", "backbone.weights"}
 _BY_NAME = {check.what: check for check in _CHECKS}

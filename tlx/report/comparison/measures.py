@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tlx.records.predictions.influence import COCO_IOUS
 from tlx.records.quality import CLASSIFICATION, DETECTION, Figure, Quality
+from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.by_picture import Part
 from tlx.report.comparison.figures import seconds, significant, three
 from tlx.report.comparison.levels import Level, Levels, Reached, reach_loss, reach_main
@@ -121,6 +122,11 @@ def measures(levels: Levels) -> dict[str, Measure]:
         ),
     ]
     return {measure.key: measure for measure in found}
+
+
+def runs_of(arm: Arm, measure: Measure) -> tuple[Record, ...]:
+    """What the measure is taken of: runs, or for a figure of the test set all folds of a seed."""
+    return arm.tested if measure.part else arm.records
 
 
 def test_key(figure: Figure) -> str:

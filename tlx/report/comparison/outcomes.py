@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tlx.report.comparison.arms import Arm, machine_of
-from tlx.report.comparison.by_picture import gaps_by_picture
-from tlx.report.comparison.difference import CROSSED, LOG_RANK, PAIRED, PICTURES, STEPS
+from tlx.report.comparison.arms import Arm, by_seed, machine_of
+from tlx.report.comparison.by_picture import fold_of_picture, gaps_by_picture
+from tlx.report.comparison.difference import CROSSED, FOLDED, LOG_RANK, PAIRED, PICTURES, STEPS
 from tlx.report.comparison.levels import times_of
 from tlx.report.comparison.likeness import obstacle
-from tlx.report.comparison.measures import Measure
+from tlx.report.comparison.measures import Measure, runs_of
 from tlx.report.comparison.overlap import not_alone
 from tlx.report.comparison.records import Record, finite, seconds_of
 from tlx.report.comparison.statistics import (
@@ -42,6 +42,16 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.one)
 
+    @property
+    def folds(self) -> int | None:
+        """How many folds each of them is of; None where the sets are not folded."""
+        return len(self.one[0].parts) or None if self.one else None
+
+    @property
+    def by_fold(self) -> bool:
+        """Whether each pair is of a seed and a fold."""
+        return bool(self.one) and self.one[0].fold is not None and not self.one[0].parts
+
 
 def pair_up(one: Arm, other: Arm, measure: Measure, *, same_training: bool) -> Pairs:
     """The seeds that both arms have, with comparable runs that have the figure.
@@ -52,7 +62,7 @@ def pair_up(one: Arm, other: Arm, measure: Measure, *, same_training: bool) -> P
         measure: The figure.
         same_training: Whether the arms must be alike in whatever is not the freeze.
     """
-    first, second = one.by_seed, other.by_seed
+    first, second = by_seed(runs_of(one, measure)), by_seed(runs_of(other, measure))
     same = (*measure.same, *measure.same_training) if same_training else measure.same
     kept: list[tuple[Record, Record]] = []
     faults: list[str] = []
@@ -144,7 +154,7 @@ def drift_fit(arms: Sequence[Arm], measure: Measure) -> DriftFit | None:
     runs = [
         (arm.label, seed, record)
         for arm in arms
-        for seed, record in arm.by_seed.items()
+        for seed, record in by_seed(arm.records).items()
         if has_figure(record, measure)
     ]
     records = [record for _, _, record in runs]
@@ -174,8 +184,9 @@ def outcome_of(
     part = measure.part
     pictures = gaps_by_picture(pairs.one, pairs.other, part) if part else None
     if pictures is not None:
-        both = crossed(gaps, pictures, _ROUNDING * grain)
-        method = PICTURES if len(pairs) == 1 else CROSSED
+        folds = fold_of_picture(pairs.one[0], part) if part else None
+        both = crossed(gaps, pictures, _ROUNDING * grain, folds)
+        method = CROSSED if len(pairs) > 1 else PICTURES if both.fold_part is None else FOLDED
         return Outcome(pairs, sign * both.mean, both, both.p, method)
     if len(pairs) == 1:
         steps = _by_blocks(pairs, float(gaps[0]), _ROUNDING * grain) if measure.blocks else None

@@ -69,11 +69,13 @@ class Record:
 
     Attributes:
         beside: runs that were at work at the same time on its machine (`overlap`).
+        parts: where this stands for the folds of a seed, their runs (`folds`); else empty.
     """
 
     folder: Path
     data: Mapping[str, Any]
     beside: tuple[str, ...] = ()
+    parts: tuple[Record, ...] = ()
 
     def get(self, *keys: str) -> Any:
         """The value under a path of keys, e.g. `get("test", "map_50")`."""
@@ -102,6 +104,12 @@ class Record:
         rows = [_point(point) for point in points] if isinstance(points, list) else []
         kept = [row for row in rows if row is not None]
         return np.array(kept, dtype=np.float64).reshape(len(kept), 3)
+
+    @property
+    def fold(self) -> int | None:
+        """Which fold of its set the run tests, from 0; None where the set is not folded."""
+        value = self.get("config", "data", "fold")
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
     def quality(self) -> Quality:

@@ -10,7 +10,7 @@ from tlx.records.quality import Quality
 from tlx.report.comparison.arms import Arm, reference_of
 from tlx.report.comparison.figures import Spread, ratio, spread
 from tlx.report.comparison.levels import Reach, over_arm
-from tlx.report.comparison.measures import Measure, memory_kind, test_key
+from tlx.report.comparison.measures import Measure, memory_kind, runs_of, test_key
 from tlx.report.comparison.records import Record
 
 UNCHANGED, CHANGED, NO_PROOF, NOTHING_FROZEN = "unchanged", "CHANGED", "no proof", "–"
@@ -62,7 +62,7 @@ class Row:
     @property
     def figures(self) -> int:
         """How many runs have the main test figure; where none has, how many runs there are."""
-        return self.test_main.n if self.test_main else len(self.arm.records)
+        return self.test_main.n if self.test_main else len(self.arm.tested)
 
     @property
     def quality(self) -> Quality:
@@ -80,7 +80,7 @@ class Row:
         plain: dict[str, Any] = {
             "arm": self.arm.label,
             "n": self.figures,
-            "seeds": [record.get("seed") for record in records],
+            "seeds": [record.get("seed") for record in self.arm.tested],
             "runs": [record.name for record in records],
             "not_alone": self.crowded,
             "freeze": first.freeze,
@@ -91,6 +91,8 @@ class Row:
             "trainable_share": self.trainable_share,
             "frozen_proof": self.frozen_proof,
         }
+        if self.arm.folds is not None:
+            plain["folds"] = self.arm.folds.as_dict()
         quality = self.quality
         keys = {
             "test_second": test_key(quality.second),
@@ -114,7 +116,7 @@ def _row(arm: Arm, figures: Mapping[str, Measure]) -> Row:
         return spread(record.number(*keys) for record in arm.records)
 
     def of(key: str) -> Spread | None:
-        return spread(figures[key].of(record) for record in arm.records)
+        return spread(figures[key].of(record) for record in runs_of(arm, figures[key]))
 
     def until(key: str) -> Reach | None:
         return over_arm([figures[key].reached(record) for record in arm.records])

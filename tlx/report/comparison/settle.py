@@ -142,7 +142,11 @@ def what_settles(
     other = best_other(row, ranked)
     contrast = contrast_of(row.arm, other.arm, comparison.main)
     need = needed(contrast, accepted, leads=row is ranked[0])
-    minutes = sum(fit_minutes(each) for each in comparison.rows if each.fit_min)
+    minutes = sum(
+        fit_minutes(each) * (each.arm.folds.count if each.arm.folds else 1)
+        for each in comparison.rows
+        if each.fit_min
+    )
     if need.pictures:
         assert contrast is not None
         more = f", with {_counted(need.seeds, 'more seed')}" if need.seeds else ""

@@ -178,7 +178,7 @@ def _against_scratch(comparison: Comparison) -> list[str]:
 
 
 def _grain(quality: Quality, rows: Sequence[Row]) -> list[str]:
-    counts = [r.number("test", quality.count) for row in rows for r in row.arm.records]
+    counts = [r.number("test", quality.count) for row in rows for r in row.arm.tested]
     least = min((count for count in counts if count), default=None)
     if least is None:
         return []

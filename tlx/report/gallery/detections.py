@@ -69,7 +69,13 @@ def read_sources(comparison: Comparison) -> tuple[list[Source], list[str]]:
     commonest = Counter(sets).most_common(1)[0][0]
     kept = [source for source, own in zip(sources, sets, strict=True) if own == commonest]
     if others := len(sources) - len(kept):
-        notes.append(f"{others} runs with other test pictures are left out.")
+        fold = kept[0].record.fold
+        notes.append(
+            f"{others} runs with other test pictures are left out."
+            if fold is None
+            else f"These are the test pictures of fold {fold}; {others} runs of other folds are "
+            "left out here."
+        )
     return kept, notes
 
 

@@ -68,7 +68,7 @@ def classes_table(comparison: Comparison) -> Table | None:
     """The figures of every class by arm, with the reason where there is none."""
     quality, rows = comparison.quality, []
     for row in comparison.rows:
-        records = row.arm.records
+        records = row.arm.tested
         for name in dict.fromkeys(name for record in records for name in classes_of(record)):
             figures = [
                 interval(spread(r.number("test", "per_class", name, key) for r in records), three)
@@ -174,14 +174,19 @@ def data_tables(comparison: Comparison) -> list[Table]:
     """Pictures and objects by split, and what the data check did, for each set of data."""
     records = [record for row in comparison.rows for record in row.arm.records]
     reports: dict[str, Mapping[str, object]] = {}
+    folds: dict[str, int | None] = {}
     for record in records:
         report = record.get("data_report")
         if isinstance(report, Mapping):
-            reports.setdefault(record.text("data") or ABSENT, report)
+            name = record.text("data") or ABSENT
+            if reports.setdefault(name, report) is report:
+                folds.setdefault(name, record.fold)
     tables = []
     for number, (name, report) in enumerate(reports.items(), start=1):
         of_split = _pictures if comparison.quality is CLASSIFICATION else _objects
-        caption = f"Data set {name}, after the check."
+        fold = folds.get(name)
+        of_fold = "" if fold is None else f" Splits of fold {fold}; the others differ."
+        caption = f"Data set {name}, after the check.{of_fold}"
         tables.append(plain_table(f"data-{number}", caption, *of_split(report)))
         found = _mapping(report.get("faults"))
         lines = [

@@ -12,6 +12,14 @@ errs on the side of caution: with the degrees of freedom weighted instead, a see
 by luck makes three seeds pass for many, and of three arms alike with the one they are compared with
 7.5 in 100 studies showed one to differ.
 
+Where a set is tested in folds, the pictures of a fold share their trainings: what a fold's pictures
+differ by in common is a part of its own, with as many degrees of freedom less one as there are
+folds. It is taken from their mean square over that of the pictures within folds, and never below 0.
+With one seed it holds the luck of each training as well, and the bound is that of the folds alone:
+with both weighted, 8 to 10 in 100 studies of 3 or 5 folds showed what was not there. That training
+sets of folds overlap is not in it, and cannot be had from one set of folds without bias (Bengio and
+Grandvalet 2004).
+
 Power is that of the two-sided t test, by the noncentral t distribution (Cohen 1988, chapter 2).
 """
 
@@ -103,10 +111,10 @@ class Contrast:
     """A mean difference, its standard error and degrees of freedom.
 
     `sd` is the standard deviation of the difference of one pair, `pairs` their number. The parts
-    of se² that seeds and test pictures make up, and the number of pictures, are None where they are
-    not known. Where both parts are, the bound of a level is the mean of the t distributions' of
-    each, weighted by the parts (Cochran and Cox 1950), and `df` those of the t distribution with
-    the same bound at `ALPHA`.
+    of se² that seeds, test pictures and folds make up, and the number of pictures and folds, are
+    None where they are not known. Where several parts are, the bound of a level is the mean of the
+    t distributions' of each, weighted by the parts (Cochran and Cox 1950), and `df` those of the t
+    distribution with the same bound at `ALPHA`.
     """
 
     mean: float
@@ -117,6 +125,21 @@ class Contrast:
     seed_part: float | None = None
     picture_part: float | None = None
     pictures: int | None = None
+    fold_part: float | None = None
+    folds: int | None = None
+
+    @property
+    def parts(self) -> list[tuple[float, int]]:
+        """The parts of se² with their degrees of freedom; none where they make no mixture."""
+        if self.picture_part is None or self.pictures is None:
+            return []
+        found = [] if self.seed_part is None else [(self.seed_part, self.pairs - 1)]
+        if self.fold_part is None or self.folds is None:
+            return [*found, (self.picture_part, self.pictures - 1)] if found else []
+        # With one seed the folds are all that tells trainings apart, and a spread of theirs that is
+        # small by luck must not make them pass for many pictures.
+        free = self.pictures - self.folds if found else self.folds - 1
+        return [*found, (self.picture_part, free), (self.fold_part, self.folds - 1)]
 
     @property
     def p(self) -> float:
@@ -124,7 +147,7 @@ class Contrast:
         if self.se == 0:
             return 1.0 if self.mean == 0 else 0.0
         ratio = abs(self.mean) / self.se
-        if self.seed_part is None or self.picture_part is None:
+        if not self.parts:
             return float(2 * t.sf(ratio, self.df))
         low, high = math.log(_LEAST_P), 0.0
         if ratio >= self.bound(_LEAST_P):
@@ -139,11 +162,10 @@ class Contrast:
 
     def bound(self, alpha: float) -> float:
         """The standard errors from 0 at which a difference is shown at the two-sided level."""
-        if self.seed_part is None or self.picture_part is None or self.pictures is None:
+        if not self.parts:
             return float(t.isf(alpha / 2, self.df))
-        parts = ((self.seed_part, self.pairs - 1), (self.picture_part, self.pictures - 1))
-        bounds = [(part, -float(stdtrit(df, alpha / 2))) for part, df in parts]
-        whole = self.seed_part + self.picture_part
+        bounds = [(part, -float(stdtrit(df, alpha / 2))) for part, df in self.parts]
+        whole = sum(part for part, _ in self.parts)
         return sum(part * bound for part, bound in bounds) / whole if whole else bounds[0][1]
 
     @property
@@ -193,7 +215,10 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def crossed(
-    differences: NDArray[np.float64], influences: NDArray[np.float64], least_sd: float = 0.0
+    differences: NDArray[np.float64],
+    influences: NDArray[np.float64],
+    least_sd: float = 0.0,
+    folds: NDArray[np.int64] | None = None,
 ) -> Contrast:
     """The mean difference with the uncertainty of seeds and pictures; one seed: of pictures alone.
 
@@ -202,7 +227,11 @@ def crossed(
         influences: What each picture adds, [S, P], on a scale whose mean over P is the difference
             (jackknife pseudo-values); P is at least 2. Their level is not used.
         least_sd: What the measure cannot resolve, as in `paired`.
+        folds: The fold of each picture, [P], where several were tested, each of two pictures or
+            more.
     """
+    if folds is not None and 1 < len(np.unique(folds)) < len(folds):
+        return _folded(differences, influences, least_sd, folds)
     seeds, pictures = influences.shape
     mean = float(np.mean(differences))
     by_picture = influences.mean(0)
@@ -217,6 +246,43 @@ def crossed(
     sd = max(float(np.std(differences, ddof=1)), least_sd)
     picture_part = max(0.0, own - rest) / cells
     return _joined(Contrast(mean, 0.0, 0.0, sd, seeds, sd**2 / seeds, picture_part, pictures))
+
+
+def _folded(
+    differences: NDArray[np.float64],
+    influences: NDArray[np.float64],
+    least_sd: float,
+    folds: NDArray[np.int64],
+) -> Contrast:
+    """`crossed`, with the mean squares between folds beside those of the pictures within them."""
+    seeds, pictures = influences.shape
+    numbers, place = np.unique(folds, return_inverse=True)
+    count, sizes = len(numbers), np.bincount(place)
+    of_fold = np.stack([np.bincount(place, row) / sizes for row in influences])  # [S, K]
+    within = influences - of_fold[:, place]
+    free = pictures - count
+    own = seeds * float((within.mean(0) ** 2).sum()) / free
+    between = of_fold - influences.mean(1, keepdims=True)
+    whole = seeds * float((sizes * between.mean(0) ** 2).sum()) / (count - 1)
+    if seeds == 1:
+        sd, seed_part = 0.0, None
+    else:
+        rest = float(((within - within.mean(0)) ** 2).sum()) / ((seeds - 1) * free)
+        together = float((sizes * (between - between.mean(0)) ** 2).sum())
+        own, whole = own - rest, whole - together / ((seeds - 1) * (count - 1))
+        sd = max(float(np.std(differences, ddof=1)), least_sd)
+        seed_part = sd**2 / seeds
+    cells = seeds * pictures
+    picture_part = max(0.0, own) / cells
+    if seeds == 1:
+        picture_part = max(picture_part, least_sd**2)
+    fold_part = max(0.0, whole / cells - picture_part)
+    mean = float(np.mean(differences))
+    return _joined(
+        Contrast(
+            mean, 0.0, 0.0, sd, seeds, seed_part, picture_part, pictures, fold_part, count
+        )
+    )  # fmt: skip
 
 
 def foreseen(contrast: Contrast, seeds: int, pictures: int | None = None) -> Contrast:
@@ -240,14 +306,12 @@ def foreseen(contrast: Contrast, seeds: int, pictures: int | None = None) -> Con
 
 
 def _joined(parts: Contrast) -> Contrast:
-    """The standard error and the degrees of freedom that both parts make together."""
-    assert parts.seed_part is not None
-    assert parts.picture_part is not None
-    assert parts.pictures is not None
-    few, many = sorted((parts.pairs - 1, parts.pictures - 1))
+    """The standard error and the degrees of freedom that the parts make together."""
+    free = [df for _, df in parts.parts]
+    few, many = min(free), max(free)
     bound, (most, least) = parts.bound(ALPHA), -stdtrit((few, many), ALPHA / 2)
     if least < bound < most:
         df = float(brentq(lambda free: -stdtrit(free, ALPHA / 2) - bound, few, many))
     else:  # one part is all
         df = float(few if bound >= most else many)
-    return replace(parts, se=math.sqrt(parts.seed_part + parts.picture_part), df=df)
+    return replace(parts, se=math.sqrt(sum(part for part, _ in parts.parts)), df=df)
