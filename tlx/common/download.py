@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import Retry
 
-from tlx.common.errors import StorageError, first_line, remedy
+from tlx.common.errors import StorageError, TlxError, first_line, remedy
 from tlx.common.progress import progress
 
 T = TypeVar("T")
@@ -34,12 +34,12 @@ _LONGEST = 60  # s between two tries, whatever the server asks for
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be others in a while
 _RANGE_NOT_SATISFIABLE = 416
 _PARTIAL_CONTENT = 206
-_BROKEN = (OSError, HTTPError)  # requests' own are OSErrors
+_BROKEN = (OSError, HTTPError)  # requests' own are OSErrors; and what is said here itself
 _MD5 = re.compile(r'"([0-9a-f]{32})"')
 _S3_ERROR = re.compile(r"<Code>(\w{1,64})</Code>")  # Amazon's body of an answer that refuses
 
 
-class DownloadError(OSError):
+class DownloadError(TlxError):
     """A server that did not give what it was asked for."""
 
 
@@ -53,6 +53,10 @@ class RefusedError(DownloadError):
     def __init__(self, status: int, told: str) -> None:
         super().__init__(told)
         self.status = status
+
+
+class DamagedError(DownloadError):
+    """What came whole is not what it is said to be, however often it is fetched."""
 
 
 class _Passing(DownloadError):
@@ -119,7 +123,7 @@ def persist(
             return attempt()
         except RefusedError:
             raise
-        except _BROKEN as error:
+        except (DownloadError, *_BROKEN) as error:
             moved = forward()
             try:
                 left = (patience.tries() if moved else left).increment("GET", error=None)
@@ -130,11 +134,15 @@ def persist(
             patience.wait(max(left.get_backoff_time(), min(asked, _LONGEST)))
 
 
-def fetch_bytes(url: str, patience: Patience, own: requests.Session, most: int) -> bytes:
+def fetch_bytes(
+    url: str, patience: Patience, own: requests.Session, most: int,
+    check: Callable[[bytes], object] = lambda content: None,
+) -> bytes:  # fmt: skip
     """A small file, whole and of the checksum that the server gives.
 
     Args:
         most: bytes that are taken; more is an error.
+        check: raises `DamagedError` for what should be fetched again.
 
     Raises:
         DownloadError: as `persist`.
@@ -153,8 +161,10 @@ def fetch_bytes(url: str, patience: Patience, own: requests.Session, most: int) 
                 raise DownloadError(f"{len(content)} of its {length} bytes came")
             stated = stated_md5(answer.headers)
             if stated and hashlib.md5(content, usedforsecurity=False).hexdigest() != stated:
-                raise DownloadError(f"what came is damaged: the server states the MD5 {stated}")
-            return bytes(content)
+                raise DamagedError(f"what came is damaged: the server states the MD5 {stated}")
+            whole = bytes(content)
+            check(whole)
+            return whole
 
     return persist(once, patience)
 
@@ -256,7 +266,7 @@ def _receive(
                 raise DownloadError("the connection ended before the file did")
     if md5 and _md5_of(partial) != md5:
         partial.unlink()
-        raise DownloadError(f"what came is damaged: the server states the MD5 {md5}")
+        raise DamagedError(f"what came is damaged: the server states the MD5 {md5}")
 
 
 def refuse_full(folder: Path, needed: int) -> None:

@@ -3,7 +3,8 @@
 Usage
   python -m tlx.data COMMAND [KEY=VALUE ...]
 
-  check    read a set as training would; its splits, classes and every fault
+  check     read a set as training would; its splits, classes and every fault
+  download  fetch a published set, or the classes of Open Images that are wanted
 
 Examples
   python -m tlx.data check data=voc data.root=/data/plates
@@ -21,7 +22,10 @@ from tlx.common.errors import ConfigError
 from tlx.common.typos import unknown_command
 
 # Imported when asked for: a command's libraries take seconds to load.
-COMMANDS = {"check": "tlx.data.commands.check"}
+COMMANDS = {
+    "check": "tlx.data.commands.check",
+    "download": "tlx.data.commands.download",
+}
 
 
 def main(arguments: list[str]) -> None:

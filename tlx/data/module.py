@@ -30,6 +30,7 @@ from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
+from tlx.data.prepare import prepared
 from tlx.data.sample import ensure_sample
 from tlx.data.split import (
     SPLITS,
@@ -81,9 +82,9 @@ def build_data(
     """
     input_size = input_size or cfg.input_size
     if cfg.format == "sample":
-        root, format = ensure_sample(cache_dir), "voc"
+        root, source, format = ensure_sample(cache_dir), None, "voc"
     else:
-        root = Path(str(cfg.root)).expanduser()
+        root, source = prepared(cfg, cache_dir)
         format = find_format(cfg.format, root)
     annotations, checked = read_checked(cfg, root, format, input_size)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
@@ -126,6 +127,7 @@ def build_data(
         cache=cache,
         report={
             "root": str(root),
+            "source": source,
             "format": format,
             "bits": cfg.bits,
             "faults": checked.faults.counts(),
