@@ -99,9 +99,7 @@ def prepare_published(chosen: PublishedSet, folder: Path) -> Path:
 
 def _open_images(cfg: DataConfig, cache_dir: Path) -> tuple[Path, dict[str, Any]]:
     if not cfg.classes:
-        raise ConfigError(
-            "data.source=openimages needs data.classes=[NAME,…]: which it is to fetch"
-        )
+        raise ConfigError("data.source=openimages needs the names to fetch: data.classes=[Apple]")
     root = data_folder(cache_dir) / "openimages" / subset_name(cfg.classes, cfg.max_images)
     request = Request(classes=tuple(cfg.classes), max_images=cfg.max_images)
     try:

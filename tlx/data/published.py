@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -83,7 +84,8 @@ PUBLISHED = {
         PublishedSet(
             name="ppe", kaggle="ialimustufa/object-detection-for-ppe-covid19-dataset",
             archive=_REPOSITORY, below="covid-19_ppe_dataset", ending=".xml", annotations=417,
-            pictures=416, digest="f5fbb10d15945e1ea2c5d217318298431244a38334cb5f5c79739c228821597f", splits=("train", "test"),
+            pictures=416, digest="f5fbb10d15945e1ea2c5d217318298431244a38334cb5f5c79739c228821597f",
+            splits=("train", "test"),
         ),
     )
 }  # fmt: skip
@@ -92,7 +94,7 @@ PUBLISHED = {
 def files_of_folder(folder: Path) -> Iterator[tuple[PurePosixPath, Open]]:
     """The files below a folder, by their paths in it."""
     for path in files_below(folder):
-        yield PurePosixPath(path.relative_to(folder).as_posix()), lambda path=path: path.open("rb")
+        yield PurePosixPath(path.relative_to(folder).as_posix()), partial(path.open, "rb")
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def files_of_zip(path: Path) -> Iterator[Iterator[tuple[PurePosixPath, Open]]]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield (
-                (PurePosixPath(each.filename), lambda each=each: archive.open(each))
+                (PurePosixPath(each.filename), partial(archive.open, each))
                 for each in archive.infolist()
                 if not each.is_dir() and not each.flag_bits & 1
                 and not stat.S_ISLNK(each.external_attr >> 16)

@@ -50,7 +50,7 @@ class TaskKind(ABC, Generic[C, N]):
         """Refuse what `tlx.config.check` cannot know of, before data or weights load."""
         self.views(cfg)
 
-    def prepare(self, cfg: C) -> None:  # noqa: B027  most sets are there
+    def prepare(self, cfg: C) -> None:
         """Fetch a set that prepares itself, before anything of a run or a sweep is written."""
 
     @abstractmethod
