@@ -133,7 +133,7 @@ def _note(folder: Path) -> dict[str, Any]:
 def _fetch(chosen: PublishedSet, folder: Path) -> None:
     """Try one source after the other, into a draft that takes the set's name when it is whole."""
     failures = []
-    for name, into in _sources(chosen):
+    for name, into in _sources(chosen, folder):
         draft = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
         draft.mkdir()
         try:
@@ -156,8 +156,8 @@ def _fetch(chosen: PublishedSet, folder: Path) -> None:
     raise DataError(
         f"data={chosen.name} is not on this machine and could not be fetched "
         f"({'; '.join(failures)}).\n"
-        f"Get it from {chosen.page}, and give its folder with data.root=FOLDER or put it at "
-        f"{folder}"
+        f"Get it from {chosen.page} and put its zip at {_packed(folder)}, or give a folder with "
+        "data.root=FOLDER"
     )
 
 
@@ -165,10 +165,17 @@ _Into = Callable[[Path, Path], bool]
 """Fills a draft for a folder; whether its pictures are those that are known."""
 
 
-def _sources(chosen: PublishedSet) -> Iterator[tuple[str, _Into]]:
+def _packed(folder: Path) -> Path:
+    """Where a person puts the zip of a set."""
+    return folder.with_name(f"{folder.name}.zip")
+
+
+def _sources(chosen: PublishedSet, folder: Path) -> Iterator[tuple[str, _Into]]:
     """(name, what fetches from it), in the order in which they are tried."""
     mirror = os.environ.get(MIRROR)
-    if not mirror:
+    if _packed(folder).is_file():
+        yield str(_packed(folder)), lambda draft, folder: _from_place(chosen, folder, draft)
+    elif not mirror:
         yield f"kaggle.com/{chosen.kaggle}", lambda draft, _: _from_kaggle(chosen, draft)
         yield (
             chosen.archive,
@@ -210,7 +217,7 @@ def _from_archive(
 
 
 def _from_place(chosen: PublishedSet, place: Path, draft: Path) -> bool:
-    packed = place.with_name(f"{place.name}.zip")
+    packed = _packed(place)
     if packed.is_file():
         with files_of_zip(packed) as files:
             return arrange(chosen, files, draft)

@@ -8,6 +8,7 @@ archive leads anywhere else; what a set must hold is checked before it is used.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import stat
 import zipfile
@@ -94,7 +95,7 @@ PUBLISHED = {
 def files_of_folder(folder: Path) -> Iterator[tuple[PurePosixPath, Open]]:
     """The files below a folder, by their paths in it."""
     for path in files_below(folder):
-        yield PurePosixPath(path.relative_to(folder).as_posix()), partial(path.open, "rb")
+        yield PurePosixPath(path.relative_to(folder).as_posix()), partial(io.FileIO, path)
 
 
 @contextmanager

@@ -68,11 +68,15 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if unknown := [split for split in self.splits if split not in SPLITS] or not self.splits:
-            raise ConfigError(f"splits={unknown} is none of {', '.join(SPLITS)}")
-        for limit in (self.max_images, self.max_boxes_per_class):
+        if unknown := [split for split in self.splits if split not in SPLITS]:
+            raise ConfigError(f"splits={unknown[0]} is none of {', '.join(SPLITS)}")
+        limits = {
+            "max_images": self.max_images,
+            "max_annotations_per_class": self.max_boxes_per_class,
+        }
+        for key, limit in limits.items():
             if limit is not None and limit < 1:
-                raise ConfigError(f"a limit of {limit} leaves nothing: it must be at least 1")
+                raise ConfigError(f"{key}={limit} must be at least 1")
 
 
 @dataclass(frozen=True)
