@@ -1,4 +1,4 @@
-"""A file server on loopback that errs as it is told to: Google's store and Amazon's, as they answer.
+"""A file server on loopback that errs as it is told to: what Google's store and Amazon's answer.
 
 It is no MinIO: what it has of S3 is what an unsigned GET and HEAD of an object sees (path-style
 addresses, an ETag that is the MD5, XML for errors), and of Google's store `x-goog-hash`.
