@@ -18,6 +18,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,12 @@ def _note(folder: Path) -> dict[str, Any]:
 def _fetch(chosen: PublishedSet, folder: Path) -> None:
     """Try one source after the other, into a draft that takes the set's name when it is whole."""
     failures = []
-    for name, into in _sources(chosen, folder):
+    for name, fill in _sources(chosen, folder):
         draft = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}")
         draft.mkdir()
         try:
             log.info("fetching %s from %s", chosen.name, name)
-            known = into(draft, folder)
+            known = fill(draft)
             if not known:
                 log.warning(
                     "the pictures of %s from %s are not the bytes that are known as %s: its "
@@ -161,34 +162,26 @@ def _fetch(chosen: PublishedSet, folder: Path) -> None:
     )
 
 
-_Into = Callable[[Path, Path], bool]
-"""Fills a draft for a folder; whether its pictures are those that are known."""
-
-
 def _packed(folder: Path) -> Path:
     """Where a person puts the zip of a set."""
     return folder.with_name(f"{folder.name}.zip")
 
 
-def _sources(chosen: PublishedSet, folder: Path) -> Iterator[tuple[str, _Into]]:
-    """(name, what fetches from it), in the order in which they are tried."""
+def _sources(chosen: PublishedSet, folder: Path) -> Iterator[tuple[str, Callable[[Path], bool]]]:
+    """In the order in which they are tried: the name of a source, and what fills a draft from it
+    and says whether its pictures are those that are known."""
     mirror = os.environ.get(MIRROR)
     if _packed(folder).is_file():
-        yield str(_packed(folder)), lambda draft, folder: _from_place(chosen, folder, draft)
+        yield str(_packed(folder)), partial(_from_place, chosen, folder)
     elif not mirror:
-        yield f"kaggle.com/{chosen.kaggle}", lambda draft, _: _from_kaggle(chosen, draft)
-        yield (
-            chosen.archive,
-            lambda draft, folder: _from_archive(
-                chosen, chosen.archive, draft, folder, chosen.below
-            ),
-        )
+        yield f"kaggle.com/{chosen.kaggle}", partial(_from_kaggle, chosen)
+        yield chosen.archive, partial(_from_archive, chosen, folder, chosen.archive)
     elif "://" in mirror:
         url = f"{mirror.rstrip('/')}/{chosen.name}.zip"
-        yield url, lambda draft, folder: _from_archive(chosen, url, draft, folder)
+        yield url, partial(_from_archive, chosen, folder, url)
     else:
         place = Path(mirror).expanduser() / chosen.name
-        yield str(place), lambda draft, _: _from_place(chosen, place, draft)
+        yield str(place), partial(_from_place, chosen, place)
 
 
 def _from_kaggle(chosen: PublishedSet, draft: Path) -> bool:
@@ -204,16 +197,14 @@ def _from_kaggle(chosen: PublishedSet, draft: Path) -> bool:
     return arrange(chosen, files_of_folder(fetched), draft)
 
 
-def _from_archive(
-    chosen: PublishedSet, url: str, draft: Path, folder: Path, below: str = ""
-) -> bool:
-    partial = folder.with_name(f".{folder.name}.zip.partial")
-    resume(url, partial, _PATIENCE)
+def _from_archive(chosen: PublishedSet, folder: Path, url: str, draft: Path) -> bool:
+    part = folder.with_name(f".{folder.name}.zip.partial")
+    resume(url, part, _PATIENCE)
     try:
-        with files_of_zip(partial) as files:
-            return arrange(chosen, files, draft, below)
+        with files_of_zip(part) as files:
+            return arrange(chosen, files, draft)
     finally:
-        partial.unlink()
+        part.unlink()
 
 
 def _from_place(chosen: PublishedSet, place: Path, draft: Path) -> bool:

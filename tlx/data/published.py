@@ -35,7 +35,8 @@ class PublishedSet:
 
     Attributes:
         name: of `data=`. kaggle: its handle there.
-        archive: address of the zip of a repository that holds it; below: its folder in there.
+        archive: address of the zip of a repository that holds it among others; below: its folder in
+            there.
         annotations: files of the format. ending: of these. pictures: files.
         digest: sha256 over the sorted sha256 of the pictures.
         splits: folders of the set; () where it is one folder.
@@ -118,12 +119,9 @@ def files_of_zip(path: Path) -> Iterator[Iterator[tuple[PurePosixPath, Open]]]:
 
 
 def arrange(
-    chosen: PublishedSet, files: Iterator[tuple[PurePosixPath, Open]], folder: Path, below: str = ""
+    chosen: PublishedSet, files: Iterator[tuple[PurePosixPath, Open]], folder: Path
 ) -> bool:
     """Copy the set's files into an empty folder; whether its pictures are those that are known.
-
-    Args:
-        below: a folder that the set lies in, among others.
 
     Raises:
         DataError: it is not this set: files are missing, stand there twice, or are too large.
@@ -131,9 +129,11 @@ def arrange(
     left = _MOST_BYTES
     for split in chosen.splits:
         (folder / split).mkdir()
-    for path, opened in files:
+    every = list(files)
+    in_repository = any(chosen.below in path.parts for path, _ in every)
+    for path, opened in every:
         place = chosen.place(path)
-        if place is None or (below and below not in path.parts):
+        if place is None or (in_repository and chosen.below not in path.parts):
             continue
         target = folder / place
         if target.exists():
