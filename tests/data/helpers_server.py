@@ -39,7 +39,7 @@ class FileServer:
 
     Attributes:
         faults: by path: one of each request, first to last: a status, or "cut", "stall", "drip",
-            "reset", "damage" (one byte is another). "ALWAYS" as the last repeats the one before.
+            "reset", "damage" (a byte is another). "ALWAYS" as the last repeats the one before.
         pause: seconds before each answer. begun: called as a GET begins, with its number.
     """
 
@@ -113,7 +113,8 @@ def serve() -> Iterator[FileServer]:
             asked.status = 206 if begin else 200
             body = content[begin:]
             if fault == "damage":
-                body = bytes([body[0] ^ 1]) + body[1:]
+                middle = len(body) // 2  # of a picture: it decodes all the same
+                body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
             self._send(asked.status, headers, b"" if method == "HEAD" else body, fault, len(body))
             asked.complete = fault in (None, "damage") and method == "GET"
 

@@ -156,9 +156,6 @@ def fetch_bytes(
                 content += block
                 if len(content) > most:
                     raise RefusedError(answer.status_code, f"it is larger than {most} bytes")
-            length = answer.headers.get("Content-Length")
-            if length is not None and len(content) != int(length):
-                raise DownloadError(f"{len(content)} of its {length} bytes came")
             stated = stated_md5(answer.headers)
             if stated and hashlib.md5(content, usedforsecurity=False).hexdigest() != stated:
                 raise DamagedError(f"what came is damaged: the server states the MD5 {stated}")

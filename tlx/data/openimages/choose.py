@@ -20,20 +20,20 @@ def at_most_images(splits: Splits, limit: int, seed: int) -> Splits:
 
     A picture of several classes counts for the one that fewest pictures of the subset have.
     """
-    sizes = {split: len(images.counts) for split, images in splits.items()}
+    sizes = {split: len(images) for split, images in splits.items()}
     if limit >= sum(sizes.values()):
         return splits
     holding: dict[str, int] = {}
     for images in splits.values():
-        for counts in images.counts.values():
-            for name, _ in counts:
+        for _, counts in images.all_counts():
+            for name in counts:
                 holding[name] = holding.get(name, 0) + 1
     chosen = {}
     for split, quota in shares(sizes, limit).items():
         images = splits[split]
         members: dict[str, list[str]] = {}
-        for image, counts in images.counts.items():
-            rarest = min((name for name, _ in counts), key=lambda name: (holding[name], name))
+        for image, counts in images.all_counts():
+            rarest = min(counts, key=lambda name: (holding[name], name))
             members.setdefault(rarest, []).append(image)
         quotas = shares({name: len(each) for name, each in members.items()}, quota)
         taken = {
@@ -41,7 +41,7 @@ def at_most_images(splits: Splits, limit: int, seed: int) -> Splits:
             for name, each in members.items()
             for image in sorted(each, key=lambda image: _place(seed, image))[: quotas[name]]
         }
-        chosen[split] = images.only(image for image in images.counts if image in taken)
+        chosen[split] = images.only(image for image in images if image in taken)
     return chosen
 
 
@@ -60,13 +60,13 @@ def at_most_boxes(splits: Splits, limit: int, seed: int) -> Splits:
     chosen = {}
     for split, images in splits.items():
         left, taken = limits[split], set()
-        for image in sorted(images.counts, key=lambda image: _place(seed, image)):
-            counts = images.counts[image]
-            if all(count <= left[name] for name, count in counts):
+        for image in sorted(images, key=lambda image: _place(seed, image)):
+            counts = images.counts(image)
+            if all(count <= left[name] for name, count in counts.items()):
                 taken.add(image)
-                for name, count in counts:
+                for name, count in counts.items():
                     left[name] -= count
-        chosen[split] = images.only(image for image in images.counts if image in taken)
+        chosen[split] = images.only(image for image in images if image in taken)
     return chosen
 
 

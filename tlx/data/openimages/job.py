@@ -109,7 +109,7 @@ def subset(request: Request, source: Source, work: Path | None = None) -> Splits
         images = splits[split] = Images()
         for row in _rows(split, classes, request, source, work):
             images.add(row[0], row[-1])
-    if not any(images.counts for images in splits.values()):
+    if not any(splits.values()):
         raise DataError(f"no picture of Open Images has a box of {', '.join(classes)}")
     if request.max_boxes_per_class is not None:
         splits = at_most_boxes(splits, request.max_boxes_per_class, request.seed)
@@ -136,7 +136,7 @@ def download(request: Request, root: Path, source: Source) -> dict[str, Any]:
         work = root / WORK
         work.mkdir(exist_ok=True)
         splits = subset(request, source, work)
-        wanted = [(split, image) for split, images in splits.items() for image in images.counts]
+        wanted = [(split, image) for split, images in splits.items() for image in images]
         left_out = _fetch(root, wanted, source)
         return _finish(request, root, source, splits, left_out)
 
@@ -191,10 +191,10 @@ def _finish(
     gone = {(each.split, each.image) for each in left_out}
     here: dict[str, Images] = {}
     for split, images in splits.items():
-        kept = [image for image in images.counts if (split, image) not in gone]
+        kept = [image for image in images if (split, image) not in gone]
         here[split] = images.only(kept)
         rows = (row for row in read_chosen(_work_file(root / WORK, split))
-                if row[0] in here[split].counts)  # fmt: skip
+                if row[0] in here[split])  # fmt: skip
         _write(rows, root / chosen_file(split))
     descriptions = _annotation(DESCRIPTIONS, source)
     write_atomically(root / DESCRIPTIONS, lambda part: _copy(descriptions, part))

@@ -39,7 +39,7 @@ def in_words(counted: Mapping[str, Any]) -> str:
 
 def _counts(images: Images) -> dict[str, Any]:
     classes = images.boxes()
-    return {"images": len(images.counts), "boxes": sum(classes.values()), "classes": classes}
+    return {"images": len(images), "boxes": sum(classes.values()), "classes": classes}
 
 
 def _block(title: str, counts: Mapping[str, Any]) -> str:
