@@ -30,7 +30,9 @@ PROGRAMS = {
     "benchmark": Program("time training steps and inference", ("train", "latency")),
     "inspect": Program("look at the test pictures of runs in FiftyOne"),
     "lr": Program("find the learning rates that suit a configuration"),
-    "data": Program("check a data set before anything trains on it", ("check", "split")),
+    "data": Program(
+        "check a data set before anything trains on it", ("check", "download", "split")
+    ),
     "classify": Program(
         "train a picture classifier, or take it elsewhere", (), ("export", "maixpy")
     ),

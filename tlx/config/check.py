@@ -18,6 +18,7 @@ from tlx.common.typos import unknown_choice
 from tlx.config.conventions import check_conventions
 from tlx.config.schema import (
     CACHE_DTYPES,
+    DATA_SOURCES,
     LEAST_TILE,
     MOST_OVERLAP,
     ClassifyConfig,
@@ -105,6 +106,7 @@ _DETECT_RANGES: _Ranges = {
     "data.tile_overlap": (0, MOST_OVERLAP),
     "data.tile_visible": (0, 1),
     "data.tile_empty": (0, 1),
+    "data.max_images": (1, None),
 }
 _CLASSIFY_CHOICES = {"trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1")}
 _CLASSIFY_RANGES: _Ranges = {
@@ -146,12 +148,25 @@ def _check_detect(cfg: Config) -> Callable[[Any], int]:
         raise ConfigError(
             f"trainer.neck_lr: detector={detector.name} has no blocks between backbone and heads"
         )
-    if cfg.data.format != "sample" and cfg.data.root is None:
+    _check_source(cfg.data)
+    return lambda value: frozen_blocks(value, spec, own)
+
+
+def _check_source(data: DataConfig) -> None:
+    """Refuse a set that is nowhere, and keys of the fetching that would do nothing."""
+    if data.source is not None and data.source not in DATA_SOURCES:
+        raise ConfigError(unknown_choice("data.source", data.source, DATA_SOURCES))
+    if data.format != "sample" and data.root is None and data.source is None:
         raise ConfigError(
-            f"data={cfg.data.name} needs the folder that holds it: data.root=/path/to/it "
+            f"data={data.name} needs the folder that holds it: data.root=/path/to/it "
             "(docs/data.md says which layouts are read)"
         )
-    return lambda value: frozen_blocks(value, spec, own)
+    if data.source == "openimages" and data.root is None and not data.classes:
+        raise ConfigError("data.source=openimages needs the names to fetch: data.classes=[Apple]")
+    if data.max_images is not None and (data.source != "openimages" or data.root is not None):
+        raise ConfigError(
+            "data.max_images is of a set that data.source=openimages fetches: leave it out"
+        )
 
 
 def _refuse_unread(cfg: DetectorConfig, detector: type[Detector]) -> None:

@@ -119,7 +119,8 @@ def run_composed(job: Callable[[DictConfig], Any]) -> None:
     except Exception as error:
         if begun:
             raise
-        print(f"ConfigError: {in_words(error, sys.argv[1:])}", file=sys.stderr)
+        own = _of_a_resolver(error) or ConfigError()
+        print(f"{type(own).__name__}: {in_words(error, sys.argv[1:])}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         del os.environ["HYDRA_FULL_ERROR"]

@@ -29,6 +29,7 @@ _NOT_IDENTITY = {
     "task",
     "plugins",
     "weights",  # what comes of it is backbone.weights
+    "data.source",  # a run knows its pictures by their digests, wherever they came from
 } | {f"trainer.{key}" for key in ("workers", "progress", "checkpoint_minutes", "timer_warmup")}
 # The keys that were in the schema when fingerprints were first taken: they always count. A key that
 # came later says nothing while it has its default, so that earlier runs stay what they are. Add

@@ -13,6 +13,7 @@ from omegaconf import MISSING
 
 CACHE_DTYPES = ("f32", "f16", "u8")
 LEAST_TILE, MOST_OVERLAP = 64, 0.9  # px; of a tile's side
+DATA_SOURCES = ("guns", "ppe", "openimages")  # what tlx.data.prepare can fetch
 
 
 @dataclass
@@ -33,6 +34,8 @@ class DataConfig:
     name: str = MISSING
     format: str = MISSING  # sample, txt, voc, coco, yolo, auto (told by the files)
     root: str | None = None
+    source: str | None = None  # what is fetched on first use where there is no root
+    max_images: int | None = None  # of source=openimages; default: all
     classes: list[str] | None = None  # default: the sorted names found in the set
     val_fraction: float = 0.15
     test_fraction: float = 0.15

@@ -3,8 +3,9 @@
 Usage
   python -m tlx.data COMMAND [KEY=VALUE ...]
 
-  check    read a set as training would; its splits, classes and every fault
-  split    write which picture is in which split, to review, commit and train by
+  check     read a set as training would; its splits, classes and every fault
+  download  fetch a published set, or the classes of Open Images that are wanted
+  split     write which picture is in which split, to review, commit and train by
 
 Examples
   python -m tlx.data check data=voc data.root=/data/plates
@@ -23,7 +24,11 @@ from tlx.common.errors import ConfigError
 from tlx.common.typos import unknown_command
 
 # Imported when asked for: a command's libraries take seconds to load.
-COMMANDS = {"check": "tlx.data.commands.check", "split": "tlx.data.commands.split"}
+COMMANDS = {
+    "check": "tlx.data.commands.check",
+    "download": "tlx.data.commands.download",
+    "split": "tlx.data.commands.split",
+}
 
 
 def main(arguments: list[str]) -> None:

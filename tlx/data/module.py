@@ -32,6 +32,7 @@ from tlx.data.formats.pictures import BITS
 from tlx.data.framing import WHOLE, Framing
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
+from tlx.data.prepare import prepared
 from tlx.data.sample import ensure_sample
 from tlx.data.split import (
     refuse_copied_splits,
@@ -96,9 +97,9 @@ def build_data(
     """
     input_size = input_size or cfg.input_size
     if cfg.format == "sample":
-        root, format = ensure_sample(cache_dir), "voc"
+        root, source, format = ensure_sample(cache_dir), None, "voc"
     else:
-        root = Path(str(cfg.root)).expanduser()
+        root, source = prepared(cfg, cache_dir)
         format = find_format(cfg.format, root)
     fold = Fold.of(cfg.folds, cfg.fold)
     annotations, checked, told = read_checked(cfg, root, format, input_size, stored is not None)
@@ -145,9 +146,9 @@ def build_data(
     notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size, framing)
     for warning in notes.warnings:
         log.warning("%s", warning)
-    tiles, factors, told = None, None, dict[str, Any]()
+    tiles, factors, view = None, None, dict[str, Any]()
     if stored is None:
-        tiles, factors, told = train_view(cfg, splits["train"], checked.classes)
+        tiles, factors, view = train_view(cfg, splits["train"], checked.classes)
     return DetectionData(
         classes=checked.classes,
         framing=framing,
@@ -157,12 +158,13 @@ def build_data(
         cache=cache,
         report={
             "root": str(root),
+            "source": source,
             "format": format,
             "bits": cfg.bits,
             "faults": checked.faults.counts(),
             "label_noise": label_noise(checked.items),
             **notes.to_dict(),
-            **told,
+            **view,
         },
         faults=checked.faults,
         folded=fold is not None,

@@ -7,31 +7,27 @@ used, and one folder can be carried to a machine without a network.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import logging
 import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 
+from tlx.common.download import DownloadError, Patience, resume
 from tlx.common.errors import ConfigError, WeightsError, first_line
 from tlx.common.files import read_json, write_json
-from tlx.common.progress import progress
 from tlx.starts.published import Published
 
 log = logging.getLogger(__name__)
 
 PINS = "tlx-pins.json"
 _CHUNK = 1 << 20  # bytes
-_TIMEOUT = 30  # s without a byte
-_TRIES = 5  # connections in one go, each of which goes on where the last one broke
+PATIENCE = Patience(timeout=30)  # a broken connection is taken up again while bytes come
 _PIP_TIMEOUT = 600  # s
 
 
@@ -150,8 +146,9 @@ def _download(start: Published, target: Path) -> None:
         for _ in range(2):  # once more from the beginning where the first part is no good
             begun = partial.exists()
             try:
-                _complete(url, partial, start)
-            except (OSError, http.client.HTTPException) as error:
+                log.info("fetching %s from %s", start.name, url)
+                resume(url, partial, PATIENCE, known=bool(start.sha256), size=start.size)
+            except DownloadError as error:
                 failures.append(f"{url}: {first_line(error)}")
                 break
             digest = sha256_of(partial)
@@ -169,72 +166,6 @@ def _download(start: Published, target: Path) -> None:
         f"weights={start.name} could not be fetched ({'; '.join(failures)}).{told} Without a "
         f"network: {by_hand(start, target)}"
     )
-
-
-def _complete(url: str, partial: Path, start: Published) -> None:
-    """Fetch what is missing of `partial`, over as many connections as it takes while bytes come.
-
-    Raises `OSError` or `HTTPException` when they no longer do; what came is kept.
-    """
-    log.info("fetching %s from %s", start.name, url)
-    for attempt in range(_TRIES):
-        have = partial.stat().st_size if partial.exists() else 0
-        try:
-            if _receive(url, partial, have, start):
-                return
-            raise OSError("the connection ended before the file did")
-        except urllib.error.HTTPError as error:
-            if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
-                raise OSError(f"the server says {error.code} {error.reason}") from error
-            return  # nothing is missing, or it is another file: the hash will tell
-        except (OSError, http.client.HTTPException):
-            came = partial.stat().st_size if partial.exists() else 0
-            if came <= have or attempt == _TRIES - 1:
-                raise
-
-
-def _receive(url: str, partial: Path, have: int, start: Published) -> bool:
-    """Append what one connection gives; whether that is all. Starts anew where a server must.
-
-    The server's tag of the version that the part is of lies beside it: what is appended is of the
-    same one, or all is sent anew.
-    """
-    tag = partial.with_name(f"{partial.name}.etag")
-    headers = {"User-Agent": "tlx"}
-    if have and tag.exists():
-        headers |= {"Range": f"bytes={have}-", "If-Range": tag.read_text("utf-8")}
-    elif have and start.sha256:
-        headers |= {"Range": f"bytes={have}-"}
-    request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        goes_on = answer.status == http.client.PARTIAL_CONTENT
-        if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise OSError("the server gave another part than it was asked for")
-        have = have if goes_on else 0
-        length = answer.headers.get("Content-Length")
-        whole = have + int(length) if length else start.size
-        if whole is None and not start.sha256 and not answer.chunked:
-            raise OSError("the server does not say how long the file is, and nothing else does")
-        if not goes_on:
-            _keep_tag(tag, answer.headers.get("ETag"))
-        with partial.open("ab" if goes_on else "wb") as file, progress(
-            f"fetching {partial.stem}", whole or 1
-        ) as advance:  # fmt: skip
-            while block := answer.read(_CHUNK):
-                file.write(block)
-                have += len(block)
-                advance(have)
-    if whole is not None and have < whole:
-        return False
-    tag.unlink(missing_ok=True)
-    return True
-
-
-def _keep_tag(tag: Path, value: str | None) -> None:
-    if value and not value.startswith("W/"):  # a weak one does not promise the same bytes
-        tag.write_text(value, "utf-8")
-    else:
-        tag.unlink(missing_ok=True)
 
 
 def _from_package(start: Published, target: Path) -> None:

@@ -57,6 +57,7 @@ class StudySweeper(BasicSweeper):
 
         Raises:
             ConfigError: of the first job that could not begin.
+            DataError: a set that prepares itself could not be fetched.
         """
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
@@ -69,10 +70,21 @@ class StudySweeper(BasicSweeper):
                 "trainer.batch_size=auto chooses for one run, and arms are compared at one batch "
                 "size: run the arm that freezes the least with it, and give its number to the sweep"
             )
+        self._prepare()
         self.plan = planned(self.jobs)
         for warning in repeats(self.plan):
             log.warning("%s", warning)
         return super().sweep(arguments)
+
+    def _prepare(self) -> None:
+        """Fetch each set once, before the first run: a sweep without its data is one error."""
+        from tlx.training.kinds import kind_of
+
+        seen: list[Any] = []
+        for job, _ in self.jobs:
+            if job.resume is None and job.data not in seen:
+                seen.append(job.data)
+                kind_of(job).prepare(job)
 
     def _checked(self, overrides: list[str]) -> tuple[RunConfig, Path]:
         # Here: Hydra loads this module in every program.

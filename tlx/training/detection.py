@@ -19,6 +19,7 @@ from tlx.data.formats.annotations import Item
 from tlx.data.framing import WHOLE, Framing
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData, build_data
+from tlx.data.prepare import prepared
 from tlx.evaluation.evaluator import Evaluator, Figures
 from tlx.evaluation.gather import Gather
 from tlx.evaluation.predictions import collect
@@ -141,6 +142,11 @@ class Detect(TaskKind[Config, Detector]):
     name = "detect"
     program = "tlx.train"
     usual_views = "ssd"
+
+    def prepare(self, cfg: Config) -> None:
+        """That of `data.source`."""
+        if cfg.data.source is not None:
+            prepared(cfg.data, Path(cfg.cache_dir).expanduser())
 
     def input_size(self, cfg: Config) -> int:
         """`detector.input_size`."""

@@ -50,6 +50,9 @@ class TaskKind(ABC, Generic[C, N]):
         """Refuse what `tlx.config.check` cannot know of, before data or weights load."""
         self.views(cfg)
 
+    def prepare(self, cfg: C) -> None:
+        """Fetch a set that prepares itself, before anything of a run or a sweep is written."""
+
     @abstractmethod
     def input_size(self, cfg: C) -> int:
         """The side of the square that the network sees, px."""

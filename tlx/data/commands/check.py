@@ -43,7 +43,7 @@ def check_set(overrides: list[str]) -> DetectionData:
     cfg = composed(*_and_folder(overrides))
     if not isinstance(cfg, Config):
         raise ConfigError("the data of detections are checked here: leave task= out")
-    if cfg.data.format != "sample" and cfg.data.root is None:
+    if cfg.data.format != "sample" and cfg.data.root is None and cfg.data.source is None:
         raise ConfigError(f"data={cfg.data.name} needs data.root=/path/to/the/set")
     return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
 
