@@ -28,6 +28,7 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
+from tlx.data.formats.registry import SIGNS
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
 from tlx.data.sample import ensure_sample
@@ -85,6 +86,8 @@ def build_data(
     else:
         root = Path(str(cfg.root)).expanduser()
         format = find_format(cfg.format, root)
+        if format != cfg.format:
+            log.info("%s is read as %s: %s", root, format, SIGNS[format].words)
     annotations, checked = read_checked(cfg, root, format, input_size)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:

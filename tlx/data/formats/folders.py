@@ -94,6 +94,34 @@ def split_folders(root: Path) -> list[tuple[str, Path]]:
     return [(split, path) for split, path in found if split and path.is_dir()]
 
 
+def split_of(path: Path, root: Path, *, lists: bool = False) -> str | None:
+    """The split that the nearest of a file's folders below `root` says, or None.
+
+    Args:
+        lists: the file holds the annotations of many pictures, and its name counts first:
+            `train.csv`, `train_labels.csv`.
+    """
+    names = [part.lower() for part in reversed(path.parent.relative_to(root).parts)]
+    if lists:
+        names.insert(0, path.stem.lower().removesuffix("_labels"))
+    return next((SPLIT_OF_FOLDER[name] for name in names if name in SPLIT_OF_FOLDER), None)
+
+
+def with_unlabelled(
+    root: Path, annotations: Sequence[Annotation], pictures: Iterable[Path]
+) -> list[Annotation]:
+    """The annotations, and a marker for each of the `pictures` below `root` that has none."""
+    used = {annotation.image for annotation in annotations}
+    rest = [
+        Annotation.without_boxes(
+            image, str(image.parent), split=split_of(image, root), unused="unlabelled"
+        )
+        for image in pictures
+        if image not in used
+    ]
+    return [*annotations, *rest]
+
+
 def annotated_folders(root: Path, ending: str) -> list[tuple[str | None, Path]]:
     """The folders of a set whose annotation files lie beside the pictures: its split folders,
     or else `root` itself without a split.
