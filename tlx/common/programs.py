@@ -30,7 +30,7 @@ PROGRAMS = {
     "benchmark": Program("time training steps and inference", ("train", "latency")),
     "inspect": Program("look at the test pictures of runs in FiftyOne"),
     "lr": Program("find the learning rates that suit a configuration"),
-    "data": Program("check a data set before anything trains on it", ("check",)),
+    "data": Program("check a data set, or write it in another format", ("check", "convert")),
     "classify": Program(
         "train a picture classifier, or take it elsewhere", (), ("export", "maixpy")
     ),

@@ -4,9 +4,11 @@ Usage
   python -m tlx.data COMMAND [KEY=VALUE ...]
 
   check    read a set as training would; its splits, classes and every fault
+  convert  write a set, or what a model found, in another format
 
 Examples
   python -m tlx.data check data=voc data.root=/data/plates
+  python -m tlx.data convert root=/data/plates to=coco output=plates-coco
 
 `python -m tlx.data COMMAND --help` lists the keys of a command. Exit code 0: done; 2: it could not
 be, and one line says why.
@@ -21,7 +23,7 @@ from tlx.common.errors import ConfigError
 from tlx.common.typos import unknown_command
 
 # Imported when asked for: a command's libraries take seconds to load.
-COMMANDS = {"check": "tlx.data.commands.check"}
+COMMANDS = {"check": "tlx.data.commands.check", "convert": "tlx.data.commands.convert"}
 
 
 def main(arguments: list[str]) -> None:

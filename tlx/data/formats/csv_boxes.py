@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tlx.common.errors import DataError
 from tlx.data.formats.annotations import Annotation
-from tlx.data.formats.folders import files_below, split_of, with_unlabelled
+from tlx.data.formats.folders import files_below, of_whole_set, split_of
 from tlx.data.formats.named import NamedPictures
 from tlx.data.formats.registry import Sign, reader
 from tlx.data.formats.shapes import Boxes, stated_size
@@ -60,7 +60,7 @@ def read_csv(root: Path, classes: list[str] | None) -> list[Annotation]:
     for path in files_below(root):
         if path.suffix.lower() == ".csv" and looks_like(path) == "csv":
             annotations += _read_file(root, path)
-    return with_unlabelled(root, annotations, pictures)
+    return of_whole_set(root, annotations, pictures)
 
 
 def _read_file(root: Path, path: Path) -> Iterator[Annotation]:

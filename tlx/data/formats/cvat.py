@@ -12,7 +12,7 @@ from defusedxml.ElementTree import iterparse
 
 from tlx.common.errors import DataError
 from tlx.data.formats.annotations import Annotation
-from tlx.data.formats.folders import SPLIT_OF_FOLDER, files_below, split_of, with_unlabelled
+from tlx.data.formats.folders import SPLIT_OF_FOLDER, files_below, of_whole_set, split_of
 from tlx.data.formats.named import NamedPictures
 from tlx.data.formats.registry import Sign, reader
 from tlx.data.formats.shapes import Boxes, enclosing, number, stated_size, turned
@@ -45,7 +45,7 @@ def read_cvat(root: Path, classes: list[str] | None) -> list[Annotation]:
     for path in paths:
         if looks_like(path) == "cvat":
             annotations += _read_file(root, path)
-    return with_unlabelled(root, annotations, NamedPictures(root, [root]).all)
+    return of_whole_set(root, annotations, NamedPictures(root, [root]).all)
 
 
 def _read_file(root: Path, path: Path) -> Iterator[Annotation]:

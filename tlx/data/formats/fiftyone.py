@@ -12,8 +12,8 @@ from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import (
     SPLIT_OF_FOLDER,
     files_below,
+    of_whole_set,
     split_of,
-    with_unlabelled,
 )
 from tlx.data.formats.json_files import naming, read_annotation_json
 from tlx.data.formats.named import NamedPictures
@@ -59,7 +59,7 @@ def read_fiftyone(root: Path, classes: list[str] | None) -> list[Annotation]:
             read = _samples if isinstance(content, dict) and "samples" in content else _labels
             with naming(str(path)):
                 annotations += read(root, path, content)
-    return with_unlabelled(root, annotations, everything)
+    return of_whole_set(root, annotations, everything)
 
 
 def _samples(root: Path, path: Path, content: Any) -> Iterator[Annotation]:

@@ -107,19 +107,23 @@ def split_of(path: Path, root: Path, *, lists: bool = False) -> str | None:
     return next((SPLIT_OF_FOLDER[name] for name in names if name in SPLIT_OF_FOLDER), None)
 
 
-def with_unlabelled(
+def of_whole_set(
     root: Path, annotations: Sequence[Annotation], pictures: Iterable[Path]
 ) -> list[Annotation]:
-    """The annotations, and a marker for each of the `pictures` below `root` that has none."""
+    """The annotations, and a marker for each of the `pictures` below `root` that has none.
+
+    Where neither a file nor a picture's entry says the split, the picture's folder does.
+    """
     used = {annotation.image for annotation in annotations}
     rest = [
-        Annotation.without_boxes(
-            image, str(image.parent), split=split_of(image, root), unused="unlabelled"
-        )
+        Annotation.without_boxes(image, str(image.parent), unused="unlabelled")
         for image in pictures
         if image not in used
     ]
-    return [*annotations, *rest]
+    return [
+        each if each.split else replace(each, split=split_of(each.image, root))
+        for each in (*annotations, *rest)
+    ]
 
 
 def annotated_folders(root: Path, ending: str) -> list[tuple[str | None, Path]]:

@@ -12,9 +12,9 @@ from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import (
     PICTURE_ENDINGS,
     files_below,
+    of_whole_set,
     read_lines,
     split_of,
-    with_unlabelled,
 )
 from tlx.data.formats.registry import Sign, reader
 from tlx.data.formats.shapes import Boxes
@@ -71,7 +71,7 @@ def read_kitti(root: Path, classes: list[str] | None) -> list[Annotation]:
         if path in labels or (path.parent in folders and image is not None):
             expected = image or path.parent / f"{path.stem}.png"
             annotations.append(_read(path, expected, split_of(path, root)))
-    return with_unlabelled(root, annotations, _of_labels(root, pictures, annotations))
+    return of_whole_set(root, annotations, _of_labels(root, pictures, annotations))
 
 
 def _of_labels(root: Path, pictures: list[Path], annotations: list[Annotation]) -> list[Path]:

@@ -14,7 +14,7 @@ from defusedxml.ElementTree import parse
 
 from tlx.common.errors import DataError
 from tlx.data.formats.annotations import Annotation
-from tlx.data.formats.folders import PICTURE_ENDINGS, files_below, split_of, with_unlabelled
+from tlx.data.formats.folders import PICTURE_ENDINGS, files_below, of_whole_set, split_of
 from tlx.data.formats.json_files import naming, read_annotation_json
 from tlx.data.formats.registry import Sign, reader
 from tlx.data.formats.shapes import Boxes, enclosing, number, stated_size
@@ -66,7 +66,7 @@ def read_labelme(root: Path, classes: list[str] | None) -> list[Annotation]:
         missing = name if Path(name).suffix.lower() in PICTURE_ENDINGS else f"{path.stem}.jpg"
         image = image or _folders(path, root)[0] / missing
         annotations.append(boxes.annotation(image, str(path), split_of(path, root), size))
-    return with_unlabelled(root, annotations, pictures)
+    return of_whole_set(root, annotations, pictures)
 
 
 def _folders(path: Path, root: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tlx.common.errors import DataError
 from tlx.data.formats.annotations import Annotation
-from tlx.data.formats.folders import files_below, split_of, with_unlabelled
+from tlx.data.formats.folders import SPLIT_OF_FOLDER, files_below, of_whole_set, split_of
 from tlx.data.formats.json_files import naming, read_annotation_json
 from tlx.data.formats.named import NamedPictures
 from tlx.data.formats.registry import Sign, reader
@@ -54,7 +54,7 @@ def read_labelstudio(root: Path, classes: list[str] | None) -> list[Annotation]:
     for path in files_below(root):
         if path.suffix.lower() == ".json" and looks_like(path) == "labelstudio":
             annotations += _read_file(root, path)
-    return with_unlabelled(root, annotations, everything)
+    return of_whole_set(root, annotations, everything)
 
 
 def _read_file(root: Path, path: Path) -> Iterator[Annotation]:
@@ -74,6 +74,8 @@ def _read_task(
     task: dict[str, Any], where: str, pictures: NamedPictures, split: str | None
 ) -> Annotation:
     image = _picture(task, where, pictures)
+    fields = task.get("data", task)
+    split = SPLIT_OF_FOLDER.get(str(fields.get("split")).lower()) or split
     boxes = Boxes()
     if "data" not in task:  # JSON-MIN: the fields of the task and the regions side by side
         listed = [v for v in task.values() if isinstance(v, list) and v and isinstance(v[0], dict)]

@@ -13,8 +13,8 @@ from tlx.data.formats.folders import (
     IMAGE_ENDINGS,
     SPLIT_OF_FOLDER,
     files_below,
+    of_whole_set,
     split_of,
-    with_unlabelled,
 )
 from tlx.data.formats.pictures import upright_size
 from tlx.data.formats.registry import Sign, reader
@@ -63,7 +63,7 @@ def read_openimages(root: Path, classes: list[str] | None) -> list[Annotation]:
         if not chosen and path.with_name(CHOSEN + path.name) in tables:
             continue
         annotations += _read_table(root, path, pictures, mids, None if chosen else classes or [])
-    return with_unlabelled(root, annotations, pictures)
+    return of_whole_set(root, annotations, pictures)
 
 
 def _descriptions(paths: list[Path]) -> dict[str, str]:
