@@ -71,14 +71,13 @@ def read_kitti(root: Path, classes: list[str] | None) -> list[Annotation]:
         if path in labels or (path.parent in folders and image is not None):
             expected = image or path.parent / f"{path.stem}.png"
             annotations.append(_read(path, expected, split_of(path, root)))
-    return of_whole_set(root, annotations, _of_labels(root, pictures, annotations))
+    return of_whole_set(root, annotations, _of_labels(pictures, annotations))
 
 
-def _of_labels(root: Path, pictures: list[Path], annotations: list[Annotation]) -> list[Path]:
-    """Pictures of the folders that have labels: those of other cameras and of KITTI's test set,
-    which nobody has labelled, are not of the set."""
-    folders = {annotation.image.parent for annotation in annotations}
-    return [picture for picture in pictures if picture.parent in folders]
+def _of_labels(pictures: list[Path], annotations: list[Annotation]) -> list[Path]:
+    """The pictures without those of other cameras, which show what a label is of once more."""
+    known = {(a.image.parent.parent, a.image.stem): a.image for a in annotations}
+    return [p for p in pictures if known.get((p.parent.parent, p.stem), p) == p]
 
 
 def _picture(text: Path, able: list[Path]) -> Path | None:

@@ -107,7 +107,8 @@ def _picture(task: dict[str, Any], where: str, pictures: NamedPictures) -> Path:
         raise KeyError("image")
     address = able[0]
     local = parse_qs(urlsplit(address).query).get("d") if "?" in address else None
-    name = unquote(local[0] if local else address.partition("?")[0])
+    # Below the root of the server's local files, which need not be the data folder.
+    name = f"/{local[0]}" if local else unquote(address.partition("?")[0])
     image = pictures.matching(name, where)
     bare = UPLOADED.sub("", re.split(r"[\\/]", name)[-1])
     if not image.is_file() and bare != re.split(r"[\\/]", name)[-1]:

@@ -24,7 +24,7 @@ def _content(pictures: Sequence[Labelled], classes: list[str]) -> dict[str, Any]
     for number, picture in enumerate(pictures, start=1):
         width, height = picture.size
         images.append({"id": number, "file_name": picture.name, "width": width, "height": height})
-        scores = picture.scores or [None] * len(picture.names)
+        scores: list[float] | list[None] = picture.scores or [None] * len(picture.names)
         for name, box, difficult, score in zip(
             picture.names, picture.corners, picture.difficult, scores, strict=True
         ):

@@ -32,8 +32,8 @@ def _document(picture: Labelled) -> bytes:
         child(item, "name", name)
         child(item, "difficult", int(difficult))
         corners = child(item, "bndbox")
-        for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
-            child(corners, tag, f"{value:.9g}")
+        for tag, corner in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
+            child(corners, tag, f"{corner:.9g}")
     return xml_bytes(top)
 
 

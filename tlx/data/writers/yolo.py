@@ -28,7 +28,6 @@ def write_yolo(folder: Path, pictures: Sequence[Labelled], classes: list[str]) -
     settings: dict[str, Any] = {
         split: f"images/{split}" for split in by_split(pictures) if split is not None
     }
-    settings = settings or {"train": "images"}
     content = {**settings, "nc": len(classes), "names": classes}
     write_text(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
