@@ -48,7 +48,7 @@ MOBILENETS = [
         ("tlx train policy.lr", ["policy.lr_scale="]),
         ("tlx lr hi", ["highest="]),
         ("tlx lr trainer.pati", ["trainer.patience="]),
-        ("tlx data ", ["check", "download", "split"]),
+        ("tlx data ", ["check", "convert", "download", "split"]),
         ("tlx data check data=y", ["data=yolo"]),
         ("tlx benchmark l", ["latency"]),
         ("tlx benchmark train polic", ["policies="]),

@@ -181,7 +181,7 @@ def test_auto_finds_the_format_that_the_files_speak_for(tmp_path: Path, check: C
     root = tmp_path / "set"
     refused(check("data=auto"), "does not exist")
     root.mkdir()
-    refused(check("data=auto"), "looked for XML files", "it is empty")
+    refused(check("data=auto"), "voc (XML files that begin", "it is empty")
     content = coco(root)
     refused(check("data=auto"), "12 .png in images/", "data.format")
     (root / "readme.txt").write_text("5 pictures 0 boxes 1 2\n")

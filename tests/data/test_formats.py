@@ -16,9 +16,9 @@ from tlx.data.formats import find_format, read_annotations, stated_classes
 
 def test_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"data\.format=kitti is none of coco, .*txt, voc, yolo.*, auto"
+        ConfigError, match=r"data\.format=kity is none of coco, .*txt, voc, yolo.*, auto"
     ):
-        read_annotations("kitti", tmp_path, None)
+        read_annotations("kity", tmp_path, None)
 
 
 @pytest.mark.parametrize("format", ["coco", "txt", "voc"])

@@ -31,7 +31,8 @@ PROGRAMS = {
     "inspect": Program("look at the test pictures of runs in FiftyOne"),
     "lr": Program("find the learning rates that suit a configuration"),
     "data": Program(
-        "check a data set before anything trains on it", ("check", "download", "split")
+        "check, fetch, convert and divide data sets, before anything trains on them",
+        ("check", "convert", "download", "split"),
     ),
     "classify": Program(
         "train a picture classifier, or take it elsewhere", (), ("export", "maixpy")

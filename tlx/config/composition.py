@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from tlx.common import plugins
 from tlx.common.cli import FAILED, fail, hydra_word, refuse_empty
 from tlx.common.errors import ConfigError, TlxError, first_line, remedy
+from tlx.common.files import read_yaml
 from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import conf_dir
 from tlx.config.identity import as_written, flat, run_dir, run_subdir
@@ -62,7 +64,8 @@ def composed(overrides: Sequence[str], config_dir: str | Path | None = None) -> 
     Raises:
         ConfigError: what is wrong with it, in one line.
     """
-    given = _for_hydra(overrides)
+    beside = [] if config_dir is None else ["--config-dir", str(Path(config_dir).absolute())]
+    given = _for_hydra([*beside, *overrides])[len(beside) :]
     plugins.load(plugins_asked(given))  # before what they add is composed
     if config_dir is not None:
         given.insert(0, f'hydra.searchpath=["file://{Path(config_dir).absolute()}"]')
@@ -129,7 +132,41 @@ def run_composed(job: Callable[[DictConfig], Any]) -> None:
 def _for_hydra(arguments: Sequence[str]) -> list[str]:
     """What Hydra would read otherwise than it is meant."""
     lists = [_LOGGERS.sub(r"logger.name=\1", argument) for argument in arguments]
-    return [_PLUGINS.sub(r"plugins=[\1]", argument) for argument in lists]
+    given = [_PLUGINS.sub(r"plugins=[\1]", argument) for argument in lists]
+    return [*given, "data=auto"] if _folder_alone(given) else given
+
+
+def _folder_alone(given: Sequence[str]) -> bool:
+    """Whether `data.root=FOLDER` is all that is said of the data: its files say the rest.
+
+    The default, the embedded sample, has no folder. An experiment may choose the data.
+    """
+    values = {key.lstrip("+~"): value for key, _, value in (text.partition("=") for text in given)}
+    if values.get("data.root", "null") in ("null", "") or values.keys() & {"data", "resume"}:
+        return False
+    if "classify" in values.get("task", ""):
+        return False
+    # A sweep over experiments names several: `experiment=a,b`.
+    return not any(_chooses_data(name, given) for name in values.get("experiment", "").split(","))
+
+
+def _chooses_data(experiment: str, given: Sequence[str]) -> bool:
+    """Whether the file of an experiment overrides the group `data`."""
+    flags = [b for a, b in pairwise(given) if a == "--config-dir"]
+    flags += [a.partition("=")[2] for a in given if a.startswith("--config-dir=")]
+    searched = [text for text in given if text.startswith("hydra.searchpath=")]
+    searched = [p for text in searched for p in re.findall(r"file://([^\s\"',\]]+)", text)]
+    folders = [*map(Path, flags), *map(Path, searched), conf_dir()]
+    for folder in folders:
+        path = folder / "experiment" / f"{experiment.strip()}.yaml"
+        if path.is_file():
+            try:
+                content = read_yaml(path)
+                chosen = [d for d in content["defaults"] if isinstance(d, dict)]
+            except (OSError, ValueError, KeyError, TypeError):  # Hydra says what is wrong with it
+                return False
+            return any(re.fullmatch(r"(override\s+)?/?data", str(key)) for d in chosen for key in d)
+    return False
 
 
 def plugins_asked(arguments: Sequence[str]) -> list[str]:

@@ -4,12 +4,14 @@ Usage
   python -m tlx.data COMMAND [KEY=VALUE ...]
 
   check     read a set as training would; its splits, classes and every fault
+  convert   write a set, or what a model found, in another format
   download  fetch a published set, or the classes of Open Images that are wanted
   split     write which picture is in which split, to review, commit and train by
 
 Examples
-  python -m tlx.data check data=voc data.root=/data/plates
-  python -m tlx.data split data=voc data.root=/data/plates output=splits/
+  python -m tlx.data check data.root=/data/plates
+  python -m tlx.data convert root=/data/plates to=coco output=plates-coco
+  python -m tlx.data split data.root=/data/plates output=splits/
 
 `python -m tlx.data COMMAND --help` lists the keys of a command. Exit code 0: done; 2: it could not
 be, and one line says why.
@@ -26,6 +28,7 @@ from tlx.common.typos import unknown_command
 # Imported when asked for: a command's libraries take seconds to load.
 COMMANDS = {
     "check": "tlx.data.commands.check",
+    "convert": "tlx.data.commands.convert",
     "download": "tlx.data.commands.download",
     "split": "tlx.data.commands.split",
 }

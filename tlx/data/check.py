@@ -30,6 +30,8 @@ from tlx.data.framing import WHOLE, Framing
 MIN_SIDE = 16  # px
 SAME_BOX = 1.0  # px, and
 SAME_SHARE = 0.05  # of the shorter side: corners this near are those of one box
+# Of objects that a reader found and could not take: without another, a picture is not empty.
+NO_BOX = ("empty-box", "no-box-shape", "unannotated-region")
 LISTED = 20  # faults that a strict check names
 
 
@@ -207,9 +209,10 @@ def _check_one(
     rotate = _orient(annotation, found, faults)
     size = found.upright_size if rotate else found.size
     boxes, kept = _check_boxes(annotation, size, faults, edges)
-    emptied = len(kept) or any(kind == "empty-box" for kind, _ in annotation.remarks)
+    emptied = len(kept) or any(kind in NO_BOX for kind, _ in annotation.remarks)
     if emptied and not kept.any():
-        kinds = dict.fromkeys(f.kind for f in faults.faults[start:] if f.action == "box dropped")
+        of_boxes = (f for f in faults.faults[start:] if f.action.endswith(" dropped"))
+        kinds = dict.fromkeys(f.kind for f in of_boxes)
         faults.add("no-box-left", image, where, f"its boxes: {', '.join(kinds)}")
         return None
     if input_size:

@@ -36,6 +36,14 @@ RULES = {
         "copy dropped", "the same box (to a pixel) of the same class stands there twice"
     ),
     "empty-box": Rule("box dropped", "the annotation has neither a box nor a polygon"),
+    "no-box-shape": Rule("shape dropped", "a point, line or brush is no box"),
+    "unannotated-region": Rule(
+        "region dropped", "KITTI's DontCare: nobody has looked for objects there", note=True
+    ),
+    "rotated-box": Rule("the upright box round it used", "detectors find upright boxes"),
+    "annotated-again": Rule(
+        "the newest annotation used", "a task was annotated more than once: which one is meant?"
+    ),
     "joined-picture": Rule("boxes joined", "several annotations are of one picture"),
     "renamed-picture": Rule(
         "the picture of the annotation's own name used", "its <filename> names another picture"

@@ -29,6 +29,7 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
+from tlx.data.formats.registry import SIGNS
 from tlx.data.framing import WHOLE, Framing
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
@@ -101,6 +102,8 @@ def build_data(
     else:
         root, source = prepared(cfg, cache_dir)
         format = find_format(cfg.format, root)
+        if format != cfg.format:
+            log.info("%s is read as %s: %s", root, format, SIGNS[format].words)
     fold = Fold.of(cfg.folds, cfg.fold)
     annotations, checked, told = read_checked(cfg, root, format, input_size, stored is not None)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []

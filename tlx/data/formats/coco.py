@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable
-from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tlx.common.errors import DataError, first_line
+from tlx.common.errors import DataError
 from tlx.common.files import read_json
 from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import (
@@ -23,7 +21,8 @@ from tlx.data.formats.folders import (
     split_folders,
     subfolder,
 )
-from tlx.data.formats.registry import reader
+from tlx.data.formats.named import NamedPictures
+from tlx.data.formats.registry import Sign, reader
 from tlx.data.formats.sniff import looks_like
 
 FIFTYONE = "labels.json"  # beside data/
@@ -31,7 +30,14 @@ ROBOFLOW = "_annotations.coco.json"
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")  # COCO's own
 
 
-@reader("coco")
+def _is_coco(content: bytes) -> bool:
+    return content.find(b'"images"') >= 0 and content.find(b'"annotations"') >= 0
+
+
+@reader(
+    "coco",
+    Sign('JSON files with "images" and "annotations"', frozenset({".json"}), _is_coco),
+)
 def read_coco(root: Path, classes: list[str] | None) -> list[Annotation]:
     """Read the JSON files of `root`; the first of these layouts that it has:
 
@@ -124,7 +130,7 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
     for position, annotation in enumerate(content["annotations"], start=1):
         _check_annotation(path, position, annotation, boxes, names)
         boxes[_id(annotation["image_id"])].append(annotation)
-    pictures = _Pictures(root, _image_folders(root, path, split))
+    pictures = NamedPictures(root, _image_folders(root, path, split))
     annotations = []
     for key, (image, name) in images.items():
         place = pictures.find(name, f"{path} image {key}")
@@ -202,70 +208,6 @@ def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
     folders += [parent / name for name in own for parent in (root, root / "images")]
     usual = (root / "images", root / "data", root)
     return [folder for folder in (*folders, *usual) if folder.is_dir()]
-
-
-class _Pictures:
-    """Where the pictures of a JSON file lie.
-
-    Args:
-        folders: where to look for them, the most likely first.
-    """
-
-    def __init__(self, root: Path, folders: list[Path]) -> None:
-        self.root, self.folders = root, folders
-
-    @cached_property
-    def _anywhere(self) -> dict[str, list[Path]]:
-        """Every picture below the root by its bare name; one walk, and only where it is needed."""
-        found: dict[str, list[Path]] = defaultdict(list)
-        for image in files_below(self.root):
-            if image.suffix.lower() in IMAGE_ENDINGS:
-                found[image.name].append(image)
-        return found
-
-    @cached_property
-    def _in_any_case(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = defaultdict(list)
-        for images in self._anywhere.values():
-            for image in images:
-                found[image.name.casefold()].append(image)
-        return found
-
-    def find(self, name: str, where: str) -> Path:
-        """The picture `name`, or where it was to be expected.
-
-        Raises:
-            DataError: the name is absolute or climbs: a stranger's file must not choose what is
-                read; or it is a bare name of several pictures.
-        """
-        windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
-        away = windows.drive or windows.root or "://" in name
-        if away or ".." in windows.parts or not windows.name:
-            raise DataError(
-                f"{where}: file_name {name!r} leaves the data folder {self.root}: name pictures "
-                "relative to it (a/b.jpg), or by their last part where all lie in images/"
-            )
-        candidates = [folder.joinpath(*windows.parts) for folder in self.folders]
-        try:
-            found = next((image for image in candidates if image.is_file()), None)
-        except (OSError, ValueError) as error:  # longer than a name may be, a zero byte, …
-            raise DataError(f"{where}: file_name cannot be one: {first_line(error)}") from error
-        if found:
-            return found
-        deeper = self._anywhere.get(windows.name, [])
-        if len(windows.parts) > 1 or not deeper:  # names of systems that do not tell case
-            end = tuple(part.casefold() for part in windows.parts)
-            deeper = [
-                image
-                for image in self._in_any_case.get(windows.name.casefold(), [])
-                if tuple(part.casefold() for part in image.parts[-len(end) :]) == end
-            ]
-        if len(deeper) > 1:
-            raise DataError(
-                f"{where}: {name} may be {deeper[0]} or {deeper[1]}: write the folder into "
-                "file_name"
-            )
-        return deeper[0] if deeper else candidates[0]
 
 
 def _crowd(annotation: dict[str, Any], source: str) -> bool:

@@ -94,6 +94,38 @@ def split_folders(root: Path) -> list[tuple[str, Path]]:
     return [(split, path) for split, path in found if split and path.is_dir()]
 
 
+def split_of(path: Path, root: Path, *, lists: bool = False) -> str | None:
+    """The split that the nearest of a file's folders below `root` says, or None.
+
+    Args:
+        lists: the file holds the annotations of many pictures, and its name counts first:
+            `train.csv`, `train_labels.csv`.
+    """
+    names = [part.lower() for part in reversed(path.parent.relative_to(root).parts)]
+    if lists:
+        names.insert(0, path.stem.lower().removesuffix("_labels"))
+    return next((SPLIT_OF_FOLDER[name] for name in names if name in SPLIT_OF_FOLDER), None)
+
+
+def of_whole_set(
+    root: Path, annotations: Sequence[Annotation], pictures: Iterable[Path]
+) -> list[Annotation]:
+    """The annotations, and a marker for each of the `pictures` below `root` that has none.
+
+    Where neither a file nor a picture's entry says the split, the picture's folder does.
+    """
+    used = {annotation.image for annotation in annotations}
+    rest = [
+        Annotation.without_boxes(image, str(image.parent), unused="unlabelled")
+        for image in pictures
+        if image not in used
+    ]
+    return [
+        each if each.split else replace(each, split=split_of(each.image, root))
+        for each in (*annotations, *rest)
+    ]
+
+
 def annotated_folders(root: Path, ending: str) -> list[tuple[str | None, Path]]:
     """The folders of a set whose annotation files lie beside the pictures: its split folders,
     or else `root` itself without a split.

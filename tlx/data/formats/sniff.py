@@ -1,22 +1,21 @@
-"""What a folder of strangers' files holds: for `data.format=auto`, and for messages."""
+"""What a folder of strangers' files holds: for `data.format=auto`, and for messages.
+
+What a format's files look like is stated where it is read (`registry.Sign`).
+"""
 
 from __future__ import annotations
 
-import re
+import mmap
 from itertools import islice
 from pathlib import Path
 
 from tlx.common.errors import DataError
+from tlx.data.formats.folders import PICTURE_ENDINGS, split_folders
+from tlx.data.formats.registry import SIGNS
 
 MOST_SEEN = 10_000  # files that a message counts
 MOST_READ = 200  # files of one ending in one folder whose content is looked at
 START = 4000  # bytes of a text that are looked at
-SIGNS = {
-    "voc": "XML files that begin with <annotation>",
-    "coco": 'JSON files with "images" and "annotations"',
-    "yolo": "text files with lines 'class x y width height'",
-    "txt": "text files with a count, then lines of four corners",
-}
 
 
 def detect_format(root: Path) -> str:
@@ -29,9 +28,17 @@ def detect_format(root: Path) -> str:
     if len(found) == 1:
         return next(iter(found))
     if not found:
+        if classes := class_folders(root):
+            raise DataError(
+                f"{root} holds no boxes, but pictures in {len(classes)} folders of classes "
+                f"({', '.join(classes[:3])}{', …' if len(classes) > 3 else ''}): whole pictures "
+                f"are classified with task=classify data.root={root}; if it has boxes, set "
+                "data.root or data.format"
+            )
+        words = ", ".join(f"{name} ({sign.words})" for name, sign in SIGNS.items())
         raise DataError(
-            f"{root} holds no annotations that are known: looked for {', '.join(SIGNS.values())}; "
-            f"{seen(root)}; set data.root or data.format"
+            f"{root} holds no annotations that are known: {seen(root)}; set data.root or "
+            f"data.format; looked for {words}"
         )
     told = " and ".join(
         f"{format} ({paths[0].relative_to(root)}{', …' if len(paths) > 1 else ''})"
@@ -45,7 +52,8 @@ def detect_format(root: Path) -> str:
 
 def stating(format: str) -> str:
     """What to write on the command line for a format; one without names needs those too."""
-    return f"data.format={format}" + (" data.classes=[NAME]" if format == "txt" else "")
+    needs = SIGNS[format].needs if format in SIGNS else ""
+    return f"data.format={format}{' ' if needs else ''}{needs}"
 
 
 def seen(root: Path) -> str:
@@ -62,28 +70,64 @@ def seen(root: Path) -> str:
 def looks_like(path: Path) -> str | None:
     """The format that an annotation file seems to be of; None for any other file."""
     ending = path.suffix.lower()
-    if ending not in (".xml", ".json", ".txt"):
+    signs = {name: sign for name, sign in SIGNS.items() if ending in sign.endings}
+    if not signs:
         return None
     try:
-        with path.open("rb") as file:
-            content = file.read(START) if ending != ".json" else file.read()
-    except OSError:
+        content = _content(path, whole=ending == ".json")
+    except (OSError, ValueError):
         return None
-    content = content.replace(b"\0", b"")  # UTF-16
-    if ending == ".xml":
-        return "voc" if b"<annotation" in content else None
-    if ending == ".json":
-        return "coco" if b'"images"' in content and b'"annotations"' in content else None
-    # The last line may be cut off.
-    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()[:3]]
+    return next((name for name, sign in signs.items() if sign.fits(content)), None)
+
+
+def class_folders(root: Path) -> list[str]:
+    """Names of the folders that hold pictures, of one level and below the split folders if there
+    are any; fewer than two are no classes."""
+    places = [folder for _, folder in split_folders(root)] or [root]
+    names = {
+        folder.name
+        for place in places
+        for folder in sorted(place.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".") and _holds_pictures(folder)
+    }
+    usual = {"images", "image", "data", "pictures", "jpegimages"}  # of sets of boxes
+    return sorted(names) if len(names) > 1 and not usual & {n.lower() for n in names} else []
+
+
+def first_lines(content: bytes, count: int = 3) -> list[list[str]]:
+    """The words of the first lines that are not blank; the last one may be cut off."""
+    lines = [line.split() for line in content.decode("utf-8", "replace").splitlines()]
     lines = [[word.strip("\ufeff") for word in words] for words in lines if words]
-    if not lines or not all(_is_number(word) for word in lines[0]):
-        return None
-    first, width = lines[0], len(lines[0])
-    if re.fullmatch(r"\d+", first[0]) and (width == 5 or (width >= 7 and width % 2)):
-        return "yolo"
-    corners = len(lines) > 1 and len(lines[1]) == 4 and all(map(_is_number, lines[1]))
-    return "txt" if width == 1 and first[0].isdecimal() and corners else None
+    return lines[:count]
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number, NaN and infinity among them."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _content(path: Path, *, whole: bool) -> bytes:
+    """The start of a file, or (`whole`) all of it, without the zeros of UTF-16.
+
+    A large JSON file is a map of the file and not a copy in memory; it has `find` as bytes have.
+    """
+    with path.open("rb") as file:
+        start = file.read(START)
+        if whole and len(start) == START:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if b"\0" not in start:
+                return mapped  # type: ignore[return-value]
+            start = mapped[:]
+    return start.replace(b"\0", b"")
+
+
+def _holds_pictures(folder: Path) -> bool:
+    files = islice(folder.rglob("*"), MOST_READ)
+    return any(path.suffix.lower() in PICTURE_ENDINGS for path in files)
 
 
 def _by_folder(root: Path, most: int | None) -> dict[tuple[str, Path], list[Path]]:
@@ -96,16 +140,7 @@ def _by_folder(root: Path, most: int | None) -> dict[tuple[str, Path], list[Path
 
 
 def _told(format: str | None) -> str:
-    words = {
-        "yolo": "five numbers a line: ",
-        "txt": "a count, then corners: ",
-    }
-    return f" ({words.get(format, '')}{stating(format)})" if format else ""
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    if format is None:
+        return ""
+    words = SIGNS[format].seen
+    return f" ({words}{': ' if words else ''}{stating(format)})"

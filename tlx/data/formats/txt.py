@@ -15,11 +15,27 @@ from tlx.data.formats.folders import (
     files_in,
     read_lines,
 )
-from tlx.data.formats.registry import reader
-from tlx.data.formats.sniff import looks_like
+from tlx.data.formats.registry import Sign, reader
+from tlx.data.formats.sniff import first_lines, is_number, looks_like
 
 
-@reader("txt")
+def _is_count_and_corners(content: bytes) -> bool:
+    lines = first_lines(content)
+    if len(lines) < 2 or len(lines[0]) != 1 or not lines[0][0].isdecimal():
+        return False
+    return len(lines[1]) == 4 and all(map(is_number, lines[1]))
+
+
+@reader(
+    "txt",
+    Sign(
+        "text files with a count, then lines of four corners",
+        frozenset({".txt"}),
+        _is_count_and_corners,
+        seen="a count, then corners",
+        needs="data.classes=[NAME]",
+    ),
+)
 def read_txt(root: Path, classes: list[str] | None) -> list[Annotation]:
     """Read `N.txt` for each picture `N.*` in `root`, or in its train, val and test folders.
 

@@ -26,13 +26,22 @@ from tlx.data.formats.folders import (
     read_lines,
     subfolder,
 )
-from tlx.data.formats.registry import reader
+from tlx.data.formats.registry import Sign, reader
 
 TRUE = ("1", "true", "yes")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-@reader("voc")
+def _is_xml_of_voc(content: bytes) -> bool:
+    """LabelMe's files begin alike, and CVAT's with <annotations>."""
+    begins = re.search(rb"<annotation[\s/>]", content) is not None
+    return begins and not re.search(rb"<imagesize[\s/>]|<sourceAnnotation[\s/>]", content)
+
+
+@reader(
+    "voc",
+    Sign("XML files that begin with <annotation>", frozenset({".xml"}), _is_xml_of_voc),
+)
 def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
     """Read a VOCdevkit tree (`Annotations/` in `root`), split folders, or one flat folder.
 

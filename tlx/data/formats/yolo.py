@@ -15,11 +15,28 @@ from tlx.common.files import read_yaml
 from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.folders import files_below, read_lines
 from tlx.data.formats.pictures import upright_size
-from tlx.data.formats.registry import reader
+from tlx.data.formats.registry import Sign, reader
+from tlx.data.formats.sniff import first_lines, is_number
 from tlx.data.formats.yolo_layout import NAMES, Layout, find_layout
 
 
-@reader("yolo")
+def _is_yolo(content: bytes) -> bool:
+    lines = first_lines(content)
+    if not lines or not all(is_number(word) for word in lines[0]):
+        return False
+    width = len(lines[0])
+    return lines[0][0].isdecimal() and (width == 5 or (width >= 7 and width % 2 == 1))
+
+
+@reader(
+    "yolo",
+    Sign(
+        "text files with lines 'class x y width height'",
+        frozenset({".txt"}),
+        _is_yolo,
+        seen="five numbers a line",
+    ),
+)
 def read_yolo(root: Path, classes: list[str] | None) -> list[Annotation]:
     """Read the text files of `root`; a picture without one is unlabelled, an empty one a negative.
 
