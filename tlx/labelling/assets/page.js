@@ -415,7 +415,7 @@ function show() {
   $("mode").textContent = { live: S.ended ? "Ended" : "Live", frozen: "Frozen", saved: "Saved picture" }[S.mode] +
     (S.dirty ? ", not saved" : "");
   canvas.classList.toggle("editing", editing);
-  $("freeze").textContent = editing ? "Back to live" : "Freeze";
+  $("freeze").textContent = editing ? "To live" : "Freeze";
   $("save").textContent = editing && S.boxes.length === waiting ? "Save: no object" : "Save";
   $("save").disabled = $("add").disabled = !editing;
   $("delete").disabled = !(editing && S.chosen >= 0);
@@ -535,8 +535,9 @@ async function start() {
     const state = await ask("api/state");
     Object.assign(S, { classes: state.classes, name: state.classes[0], split: state.split, session: state.split,
       model: state.model });
-    $("source").textContent = `${state.source} → ${state.folder}`;
-    $("source").title = $("source").textContent;
+    const last = (path) => (path.includes("://") ? path : path.replace(/[\\/]+$/, "").split(/[\\/]/).pop());
+    $("source").textContent = `${last(state.source)} → ${last(state.folder)}`;
+    $("source").title = `${state.source} → ${state.folder}`;
     radios("classes", "class", S.classes, choose, (name, index) => [swatch(name), name,
       ...(index < 9 ? [element("kbd", { textContent: index + 1 })] : [])]);
     radios("splits", "split", SPLITS, putSplit, (name) => [name]);
