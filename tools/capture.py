@@ -590,7 +590,7 @@ class Window:
         if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
             raise CaptureError("there is no display: start it on the desktop")
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error:
             raise CaptureError(
                 "this OpenCV opens no window: install opencv-python in place of "
@@ -723,6 +723,11 @@ class Window:
 
     def _save(self) -> None:
         boxes, left = self.editor.kept(), len(self.editor.boxes) - len(self.editor.kept())
+        if left and self.warned != "s":
+            self.warned = "s"
+            self.told = f"{left} suggested: A accepts, D dismisses, S again leaves them out"
+            return
+        self.warned = ""
         if self.picture is None:
             assert self.frame is not None
             identifier = self.frames.identifier()
@@ -795,9 +800,12 @@ class Window:
 
 
 def _text(canvas: np.ndarray, text: str, at: Tuple[int, int], colour: Tuple[int, ...]) -> None:
-    """OpenCV's font has no letter beyond ASCII: those are shown as question marks."""
-    for shade, width in (((0, 0, 0), 4), (colour, 1)):
-        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, shade, width, cv2.LINE_AA)
+    """On a dark ground. OpenCV's font may lack letters beyond ASCII, and shows question marks."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    (wide, high), _ = cv2.getTextSize(text, font, size, 1)
+    x, y = at
+    cv2.rectangle(canvas, (x - 3, y - high - 3), (x + wide + 3, y + 5), (30, 30, 30), -1)
+    cv2.putText(canvas, text, at, font, size, colour, 1, cv2.LINE_AA)
 
 
 # ---------------------------------------------------------------------------------- command line

@@ -284,7 +284,10 @@ def test_suggestions_are_taken_changed_or_dismissed(browser: Any, tmp_path: Path
         page.keyboard.press("Space")
         wait(page, "S.mode === 'frozen' && S.boxes.length === 1")
         shoot(page, "suggested")
-        page.keyboard.press("s")  # nobody took it: not saved
+        page.keyboard.press("s")  # nobody took it: it asks, and then leaves it out
+        wait(page, "S.untaken")
+        assert "neither accepted nor dismissed" in page.locator("#status").inner_text()
+        page.keyboard.press("s")
         wait(page, "S.mode === 'saved'")
         assert "without any object. 1 suggested not taken" in page.locator("#status").inner_text()
         press_next(page)

@@ -10,7 +10,7 @@ const canvas = $("canvas"), context = canvas.getContext("2d");
 const S = {
   mode: "live", frame: -1, picture: null, revision: null, width: 0, height: 0, image: null,
   boxes: [], chosen: -1, name: "", split: "train", session: "train", dirty: false, undo: [], redo: [],
-  classes: [], model: false, ended: false, pictures: [], page: 0, warned: false, busy: false, lap: 0, drag: null,
+  classes: [], model: false, ended: false, pictures: [], page: 0, warned: false, untaken: false, busy: false, lap: 0, drag: null,
 };
 
 // ------------------------------------------------------------------------------------ the server
@@ -95,7 +95,7 @@ async function take(told) {
   const image = await pictureOf(`api/frame.jpg?frame=${told.frame}`);
   Object.assign(S, { mode: "frozen", image, frame: told.frame, width: told.width, height: told.height,
     picture: null, revision: null, boxes: [], chosen: -1, dirty: false, undo: [], redo: [],
-    warned: false, stale: true, split: S.session });
+    warned: false, untaken: false, stale: true, split: S.session });
   say("Frozen. Drag to draw a box.");
   show();
   if (S.model) await suggest();
@@ -126,6 +126,10 @@ async function suggest() {
 const save = () => alone(async () => {
   if (S.mode === "live") throw new Error("Freeze a frame first: Space.");
   const left = S.boxes.filter((box) => box.score).length;
+  if (left && !S.untaken) {
+    S.untaken = true;
+    throw new Error(`${left} suggested, neither accepted nor dismissed: Save again leaves ${left > 1 ? "them" : "it"} out.`);
+  }
   const boxes = S.boxes.filter((box) => !box.score)
     .map(({ name, corners, origin }) => ({ name, corners, origin }));
   const body = { boxes, split: S.split };
@@ -142,7 +146,7 @@ const save = () => alone(async () => {
 function adopt(told, image) {
   Object.assign(S, { mode: "saved", image, picture: told.picture, revision: told.revision, width: told.width,
     height: told.height, boxes: told.boxes, chosen: -1, dirty: false, undo: [], redo: [], warned: false,
-    stale: true, split: told.split || S.session });
+    untaken: false, stale: true, split: told.split || S.session });
 }
 
 async function open(name) {
