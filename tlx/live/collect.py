@@ -13,9 +13,9 @@ from PIL import Image
 from tlx.common.errors import ConfigError
 from tlx.common.files import write_picture, write_text
 from tlx.common.typos import unknown_choice
+from tlx.live.voc_lists import SPLITS, VocLists
 
 QUALITY = 95  # of the JPEGs: what a detector learns should not be the compression
-SPLITS = ("train", "val", "test")
 FORMATS = ("voc", "txt")
 
 
@@ -46,20 +46,22 @@ class Collection:
             raise ConfigError(unknown_choice("split", split, SPLITS))
         self.root, self.layout, self.split, self.negatives = root, layout, split, negatives
         self.pictures = root / ("JPEGImages" if layout == "voc" else split)
+        self.lists = VocLists(root) if layout == "voc" else None
         folders = [self.pictures]
         if layout == "voc":
             folders += [root / "Annotations", root / "ImageSets" / "Main"]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        self._write_labels(labels)
+        write_labels(root, labels)
 
     def add(self, pixels: np.ndarray, identifier: str) -> Path:
         """Save uint8 RGB (H, W, 3) under a name that is new; the picture's path."""
         path = self._unused(identifier)
         image = Image.fromarray(pixels)
         write_picture(image, path, quality=QUALITY)
-        if self.layout == "voc":
-            self._list(path.stem)
+        if self.lists:
+            with self.lists.locked():
+                self.lists.put(path.stem, self.split)
         if self.negatives:
             self._annotate_empty(path, image)
         return path
@@ -71,12 +73,6 @@ class Collection:
             count += 1
             path = self.pictures / f"{identifier}-{count}.jpg"
         return path
-
-    def _list(self, stem: str) -> None:
-        lists = [self.split] if self.split == "test" else [self.split, "trainval"]
-        for name in lists:
-            with (self.root / "ImageSets" / "Main" / f"{name}.txt").open("a") as file:
-                file.write(f"{stem}\n")
 
     def _annotate_empty(self, path: Path, image: Image.Image) -> None:
         if self.layout == "txt":
@@ -90,16 +86,18 @@ class Collection:
         text = ElementTree.tostring(top, encoding="unicode")
         write_text(self.root / "Annotations" / f"{path.stem}.xml", text + "\n")
 
-    def _write_labels(self, labels: Sequence[str]) -> None:
-        path = self.root / "labels.txt"
-        text = "".join(f"{label}\n" for label in labels)
-        if not path.is_file():
-            if labels:
-                write_text(path, text)
-        elif labels and path.read_bytes().replace(b"\r\n", b"\n") != text.encode():
-            raise ConfigError(
-                f"{path} names other classes than labels=…: leave labels out, or correct it"
-            )
+
+def write_labels(root: Path, labels: Sequence[str]) -> None:
+    """Write labels.txt, one name a line; `ConfigError` where it names other classes already."""
+    path = root / "labels.txt"
+    text = "".join(f"{label}\n" for label in labels)
+    if not path.is_file():
+        if labels:
+            write_text(path, text)
+    elif labels and path.read_bytes().replace(b"\r\n", b"\n") != text.encode():
+        raise ConfigError(
+            f"{path} names other classes than labels=…: leave labels out, or correct it"
+        )
 
 
 def moment() -> str:
