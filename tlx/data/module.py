@@ -19,7 +19,7 @@ from tlx.common.errors import ConfigError, DataError
 from tlx.common.typos import unknown_choice
 from tlx.config.schema import DataConfig
 from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
-from tlx.data.cache import ImageCache
+from tlx.data.cache import ImageCache, Undecoded
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
 from tlx.data.duplicates import near_duplicate_groups
@@ -28,6 +28,7 @@ from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
+from tlx.data.found import Found
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
 from tlx.data.sample import ensure_sample
@@ -69,6 +70,7 @@ def build_data(
     cache_dir: Path,
     input_size: int | None = None,
     stored: Membership | None = None,
+    found: Found | None = None,
 ) -> DetectionData:
     """Read, check, cache and split a data set; a fault is reported and follows a stated rule.
 
@@ -76,6 +78,8 @@ def build_data(
         input_size: of the network, px; None takes the data set's own.
         stored: the splits of an earlier run, which are then restored; what it did not have is the
             split "unseen". None keeps the set's own splits and cuts those that are missing.
+        found: gets what is found on the way, also of a set that is refused. Nothing is decoded for
+            training then: the cache of the answer is `Undecoded`.
 
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
@@ -85,14 +89,17 @@ def build_data(
     else:
         root = Path(str(cfg.root)).expanduser()
         format = find_format(cfg.format, root)
-    annotations, checked = read_checked(cfg, root, format, input_size)
+    annotations, checked = read_checked(cfg, root, format, input_size, found)
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
-    with _progress("decoding pictures") as advance:
-        cache = ImageCache.build(
-            checked.items, cache_dir / "images", max_side=cfg.max_side, progress=advance
-        )
+    if found is not None:
+        cache: ImageCache = Undecoded(checked.items, cfg.max_side)
+    else:
+        with _progress("decoding pictures") as advance:
+            cache = ImageCache.build(
+                checked.items, cache_dir / "images", max_side=cfg.max_side, progress=advance
+            )
     known = [annotation.image for annotation in annotations]
 
     def amend(parts: dict[str, list[Item]]) -> None:
@@ -101,8 +108,10 @@ def build_data(
     if stored is not None:
         splits, notes = restored_items(checked.items, stored, classes=checked.classes, amend=amend)
     else:
-        groups = None
-        if cfg.group_near_duplicates:
+        groups = None if found is None else found.group()
+        if not cfg.group_near_duplicates:
+            groups = None
+        elif groups is None:
             groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
         split = split_items(
             checked.items,
@@ -137,7 +146,7 @@ def build_data(
 
 
 def read_checked(
-    cfg: DataConfig, root: Path, format: str, input_size: int
+    cfg: DataConfig, root: Path, format: str, input_size: int, found: Found | None = None
 ) -> tuple[list[Annotation], CheckResult]:
     """The annotations of the folder as written, and what the check left of them."""
     if cfg.splits not in SPLITS:
@@ -146,10 +155,15 @@ def read_checked(
         raise ConfigError(f"data.bits={cfg.bits} is none of {BITS[0]} to {BITS[-1]}")
     classes = list(cfg.classes) if cfg.classes else stated_classes(root)
     annotations = read_annotations(format, root, classes)
+    if found is not None:
+        found.annotations = annotations
     if cfg.splits == "cut":
         annotations = without_splits(annotations)
     refuse_copied_splits(annotations)
-    checked = check(annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits)
+    checked = check(
+        annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits,
+        max_side=cfg.max_side, found=found,
+    )  # fmt: skip
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):
             members = [a for a in annotations if a.split == split]
