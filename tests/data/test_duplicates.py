@@ -39,7 +39,7 @@ def test_near_duplicates_of_nothing_and_across_chunks(monkeypatch: pytest.Monkey
     assert near_duplicate_groups([]) == []
     pictures = [scene(seed) for seed in range(20)] * 2
     whole = near_duplicate_groups(pictures, distance=20)
-    monkeypatch.setattr("tlx.data.duplicates.CHUNK", 3)
+    monkeypatch.setattr("tlx.data.duplicates.COMPARED", 60)
     assert near_duplicate_groups(pictures, distance=20) == whole
     assert whole[:20] == whole[20:]
 

@@ -36,6 +36,7 @@ from tlx.config.composition import composed
 from tlx.config.schema import DATA_SOURCES
 from tlx.data.commands.check import check_set
 from tlx.data.commands.download import main as download
+from tlx.data.found import Found
 from tlx.data.module import build_data
 from tlx.data.prepare import NOTE, prepared, subset_name
 from tlx.data.published import PUBLISHED, PublishedSet
@@ -72,7 +73,7 @@ def test_a_set_comes_from_a_mirror_in_whatever_layout(
     monkeypatch.setenv("TLX_DATA_MIRROR", f"{server.url}/sets/")
     server.files["/sets/guns.zip"] = as_kaggle(guns)
     server.faults["/sets/guns.zip"] = ["cut", 503]
-    data = check_set(cfg(tmp_path))
+    _, data = check_set(cfg(tmp_path), Found())
     root = tmp_path / "cache" / "data" / "guns"
     assert data.report["root"] == str(root)
     assert data.report["source"] == {
@@ -82,7 +83,7 @@ def test_a_set_comes_from_a_mirror_in_whatever_layout(
     assert names(root) == {n for n in guns if not n.endswith(".xml")} | {NOTE}
     assert {path.name for path in root.parent.iterdir()} == {"guns", ".guns.lock"}
     count = len(server.asked)
-    assert check_set(cfg(tmp_path)).membership == data.membership
+    assert check_set(cfg(tmp_path), Found())[1].membership == data.membership
     assert len(server.asked) == count
 
 
@@ -92,7 +93,7 @@ def test_the_repository_is_the_second_source(
     server.files["/repository.zip"] = as_repository(guns)
     pretend(monkeypatch, replace(PUBLISHED["guns"], archive=f"{server.url}/repository.zip"))
     monkeypatch.setitem(__import__("sys").modules, "kagglehub", None)  # as if not installed
-    data = check_set(cfg(tmp_path))
+    _, data = check_set(cfg(tmp_path), Found())
     assert data.report["source"]["from"] == f"{server.url}/repository.zip"
     # The texts are made from the XML files: the same boxes.
     root = Path(data.report["root"])
@@ -127,7 +128,7 @@ def test_what_a_person_puts_there_is_taken(
     monkeypatch.setenv("TLX_DATA", str(tmp_path / "sets"))
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets" / "guns.zip").write_bytes(as_kaggle(guns))
-    data = check_set(cfg(tmp_path))
+    _, data = check_set(cfg(tmp_path), Found())
     assert data.report["root"] == str(tmp_path / "sets" / "guns")
     assert data.report["source"]["from"] == str(tmp_path / "sets" / "guns.zip")
     other = tmp_path / "other"
@@ -135,10 +136,10 @@ def test_what_a_person_puts_there_is_taken(
     for name in sorted(guns)[:15]:
         (other / "guns" / name).write_bytes(guns[name])
     monkeypatch.setenv("TLX_DATA", str(other))
-    data = check_set(cfg(tmp_path))
+    _, data = check_set(cfg(tmp_path), Found())
     assert data.report["source"] == {"from": "put there by hand"}
     # And a folder that is named always wins.
-    data = check_set(cfg(tmp_path, f"data.root={tmp_path / 'sets' / 'guns'}"))
+    _, data = check_set(cfg(tmp_path, f"data.root={tmp_path / 'sets' / 'guns'}"), Found())
     assert data.report["root"] == str(tmp_path / "sets" / "guns")
     assert data.report["source"] is None
 

@@ -174,6 +174,37 @@ class ImageCache:
         return self.__dict__ | {"_pixels": None}
 
 
+class Undecoded(ImageCache):
+    """Pictures that are decoded each time they are asked for: of a set that is only looked at.
+
+    Raises:
+        DataError: as `ImageCache.build` does for the same items.
+    """
+
+    def __init__(self, items: Sequence[Item], max_side: int) -> None:
+        self._items, self.max_side = _unique(items), max_side
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._items
+
+    def __getitem__(self, digest: str) -> np.ndarray:
+        """The pixels of one picture, uint8 (H, W, 3)."""
+        return _decode(self._items[digest], self.max_side)
+
+    def damaged(self, workers: int | None = None) -> list[str]:
+        """Nothing is stored."""
+        return []
+
+
+def _decode(item: Item, max_side: int) -> np.ndarray:
+    return decode(
+        item.image, rotate=item.rotate, max_side=max_side, digest=item.digest, bits=item.bits
+    )
+
+
 def _places(
     stated: dict[str, list[int]],
 ) -> tuple[dict[str, tuple[int, int, int]], dict[str, int], int]:
@@ -269,10 +300,7 @@ def _decoded(
     unique: dict[str, Item], max_side: int, workers: int | None
 ) -> Iterator[tuple[str, np.ndarray]]:
     def one(item: Item) -> tuple[str, np.ndarray]:
-        pixels = decode(
-            item.image, rotate=item.rotate, max_side=max_side, digest=item.digest, bits=item.bits
-        )
-        return item.digest, pixels
+        return item.digest, _decode(item, max_side)
 
     waiting = iter(unique.values())
     with ThreadPoolExecutor(workers) as pool:

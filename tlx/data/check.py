@@ -22,9 +22,11 @@ from tlx.data.doubts import (
     refuse_percent,
     refuse_spellings,
 )
+from tlx.data.duplicates import packed_hash
 from tlx.data.faults import Fault, FaultReport
 from tlx.data.formats.annotations import Annotation, Item
-from tlx.data.formats.pictures import Probe, UnreadablePicture, probe
+from tlx.data.formats.pictures import Probe, UnreadablePicture, probe, probe_pixels, turned
+from tlx.data.found import Found
 from tlx.data.framing import WHOLE, Framing
 
 MIN_SIDE = 16  # px
@@ -32,6 +34,7 @@ SAME_BOX = 1.0  # px, and
 SAME_SHARE = 0.05  # of the shorter side: corners this near are those of one box
 # Of objects that a reader found and could not take: without another, a picture is not empty.
 NO_BOX = ("empty-box", "no-box-shape", "unannotated-region")
+MANY = 500  # boxes of a picture, which are compared one by one
 LISTED = 20  # faults that a strict check names
 
 
@@ -52,6 +55,8 @@ def check(
     input_size: int | None = None,
     bits: int | None = None,
     framing: Framing = WHOLE,
+    max_side: int = 640,
+    found: Found | None = None,
 ) -> CheckResult:
     """Read each picture once and apply `tlx.data.faults.RULES`.
 
@@ -62,6 +67,8 @@ def check(
         input_size: of the network, px; boxes that would be under a pixel there are a fault.
         bits: that 16-bit files use, 8..16; None: all.
         framing: how the network sees the pictures.
+        max_side: of the decoded pictures, px, whose hashes `found` gets.
+        found: gets what is found, and the pictures' hashes.
 
     Raises:
         ConfigError: `classes` is empty, has repetitions or names the background.
@@ -69,26 +76,30 @@ def check(
             (`tlx.data.doubts`), no usable image, or (strict) any fault.
     """
     annotations = _joined(annotations)
+    if found is not None:
+        found.annotations = annotations
     classes = _class_names(annotations, classes)
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
-    probes = _probe_all(annotations, bits)
-    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), Probe)])
-    faults, edges = FaultReport(), EdgeTally()
-    items: list[Item] = []
+    probes = _probe_all(annotations, bits, max_side if found is not None else None)
+    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), _Look)])
+    faults, edges = found.faults if found is not None else FaultReport(), EdgeTally()
+    items = found.items if found is not None else []
     lost: list[Fault] = []  # why a picture with an annotation is not used
     for annotation in annotations:
-        found = probes.get(annotation.image)
+        look = probes.get(annotation.image)
         if annotation.unused:
-            _note_unused(annotation, found is not None, faults)
+            _note_unused(annotation, look is not None, faults)
             if annotation.unused == "unread-annotation":
                 lost.append(faults.faults[-1])
             continue
-        assert found is not None
-        item = _check_one(annotation, found, labels, faults, edges, input_size, framing)
+        assert look is not None
+        item = _check_one(annotation, look, labels, faults, edges, input_size, framing)
         if item:
             items.append(replace(item, bits=bits))
+            if found is not None and isinstance(look, _Look):
+                found.hashes[item.digest] = look.hashes[item.rotate]
         else:
             lost.append(faults.faults[-1])
     refuse_losses(lost, len(items))
@@ -157,16 +168,33 @@ def _check_names(annotation: Annotation, classes: list[str]) -> None:
             )
 
 
-def _probe_all(
-    annotations: Sequence[Annotation], bits: int | None
-) -> dict[Path, Probe | UnreadablePicture]:
-    """One pass over the files; threads help, for hashing and decoding release the GIL."""
+@dataclass(frozen=True)
+class _Look:
+    """What one look at a picture tells, and, where asked, its hash as stored and upright."""
 
-    def attempt(path: Path) -> Probe | UnreadablePicture:
+    probe: Probe
+    hashes: tuple[bytes, bytes] = (b"", b"")
+
+
+def _probe_all(
+    annotations: Sequence[Annotation], bits: int | None, max_side: int | None
+) -> dict[Path, _Look | UnreadablePicture]:
+    """One pass over the files; threads help, for hashing and decoding release the GIL.
+
+    Args:
+        max_side: of the pictures as they are decoded for training, px; None: no hashes of them.
+    """
+
+    def attempt(path: Path) -> _Look | UnreadablePicture:
         try:
-            return probe(path, bits)
+            if max_side is None:
+                return _Look(probe(path, bits))
+            found, pixels = probe_pixels(path, bits, max_side)
         except UnreadablePicture as error:
             return error
+        stored = packed_hash(pixels)
+        upright = turned(pixels, found.orientation)
+        return _Look(found, (stored, stored if upright is pixels else packed_hash(upright)))
 
     paths = list(dict.fromkeys(a.image for a in annotations if not a.unused))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -186,7 +214,7 @@ def _note_unused(annotation: Annotation, used_otherwise: bool, faults: FaultRepo
 
 def _check_one(
     annotation: Annotation,
-    found: Probe | UnreadablePicture,
+    look: _Look | UnreadablePicture,
     labels: dict[str, int],
     faults: FaultReport,
     edges: EdgeTally,
@@ -196,9 +224,10 @@ def _check_one(
     image, where, start = annotation.image, annotation.source, len(faults.faults)
     for kind, detail in annotation.remarks:
         faults.add(kind, image, where, detail)
-    if isinstance(found, UnreadablePicture):
-        faults.add(found.kind, image, where, str(found))
+    if isinstance(look, UnreadablePicture):
+        faults.add(look.kind, image, where, str(look))
         return None
+    found = look.probe
     if min(found.size) < MIN_SIDE:
         faults.add("tiny-image", image, where, f"{found.size[0]}x{found.size[1]} px")
         return None
@@ -274,6 +303,9 @@ def _check_boxes(
         boxes = annotation.boxes.astype(np.float32)
     clipped = np.clip(boxes, 0, np.array([*size, *size], np.float32))
     kept = np.ones(len(boxes), bool)
+    if _all_plain(boxes, clipped, annotation.names):
+        edges.boxes += len(boxes)
+        return clipped, kept
     seen: dict[str, list[np.ndarray]] = defaultdict(list)
     for i, (box, inside) in enumerate(zip(boxes, clipped, strict=True)):
         where = f"{annotation.source} box {i + 1}"
@@ -290,6 +322,22 @@ def _check_boxes(
             faults.add(kind, annotation.image, where, detail)
             kept[i] = kind == "clipped-box"
     return clipped, kept
+
+
+def _all_plain(boxes: np.ndarray, clipped: np.ndarray, names: Sequence[str]) -> bool:
+    """Whether no box (n, 4) has a fault: most pictures, and a fraction of the time for them."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    fraction = (boxes <= 1).all(1)  # inside of the picture: none is below 0
+    if not ((boxes == clipped).all() and (sides > 0).all() and not fraction.any()):
+        return False
+    if len(boxes) < 2:
+        return True
+    if len(boxes) > MANY:
+        return False
+    slack = np.minimum(SAME_BOX, SAME_SHARE * sides.min(1))[:, None, None]
+    alike = (np.abs(boxes[:, None] - boxes[None]) <= slack).all(2)
+    np.fill_diagonal(alike, False)
+    return not any(names[i] == names[j] for i, j in np.argwhere(alike))
 
 
 def _same_box(box: np.ndarray, other: np.ndarray) -> bool:
@@ -311,6 +359,8 @@ def _note_tiny(
     Args:
         size: pixels of the picture that the input's width and height stand for.
     """
+    if input_size_for(boxes[kept], size, input_size) is None:
+        return
     for i in np.flatnonzero(kept).tolist():
         if needed := input_size_for(boxes[i : i + 1], size, input_size):
             width, height = ((boxes[i, 2:] - boxes[i, :2]) * input_size / np.array(size)).round(2)

@@ -14,6 +14,19 @@ class Rule(NamedTuple):
     why: str
     note: bool = False
 
+    @property
+    def verb(self) -> str:
+        """`drop`, `clip`, `keep` or `repair`: the kind of action. A strict check fails instead."""
+        for words, verb in _VERBS.items():
+            if self.action.endswith(words):
+                return verb
+        return "repair"
+
+
+_VERBS = {
+    "dropped": "drop", "ignored": "drop", "left out": "drop", "clipped": "clip", "kept": "keep",
+    "left as stored": "keep", "nothing": "keep",
+}  # fmt: skip
 
 RULES = {
     "missing-image": Rule("image dropped", "the file that the annotation names does not exist"),

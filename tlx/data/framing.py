@@ -128,6 +128,18 @@ class Framing:
         """Where a picture or tile of `size` lies in the input."""
         return content(*size, side) if self.letterbox else Area(0, 0, side, side)
 
+    def shown(self, boxes: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
+        """Boxes (n, 4), px of a picture of `size`, in 0..1 of an input of `side` px.
+
+        With tiles each box is shown by itself, in a tile of those that begin where the one before
+        ends: how large it is there is what counts.
+        """
+        if self.tile:
+            size = (min(size[0], self.tile), min(size[1], self.tile))
+            middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+            boxes = boxes - np.tile(middle // size * size, 2)
+        return self.area(size, side).into(boxes / np.array([*size] * 2), side)
+
     def spanned(self, size: tuple[int, int]) -> tuple[int, int]:
         """Pixels of a picture that the input's width and height stand for."""
         width, height = (min(s, self.tile) if self.tile else s for s in size)

@@ -20,7 +20,7 @@ from tlx.common.errors import ConfigError, DataError
 from tlx.config.schema import DataConfig
 from tlx.config.splits import CHOICES, Fold
 from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
-from tlx.data.cache import ImageCache
+from tlx.data.cache import ImageCache, Undecoded
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
 from tlx.data.duplicates import near_duplicate_groups
@@ -30,6 +30,7 @@ from tlx.data.formats import find_format, read_annotations, stated_classes
 from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
 from tlx.data.formats.registry import SIGNS
+from tlx.data.found import Found
 from tlx.data.framing import WHOLE, Framing
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
@@ -86,6 +87,7 @@ def build_data(
     cache_dir: Path,
     input_size: int | None = None,
     stored: Membership | None = None,
+    found: Found | None = None,
 ) -> DetectionData:
     """Read, check, cache and split a data set; a fault is reported and follows a stated rule.
 
@@ -93,6 +95,8 @@ def build_data(
         input_size: of the network, px; None takes the data set's own.
         stored: the splits of an earlier run, which are then restored; what it did not have is the
             split "unseen". None keeps the set's own splits and cuts those that are missing.
+        found: gets what is found on the way, also of a set that is refused. Nothing is decoded for
+            training then: the cache of the answer is `Undecoded`.
 
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
@@ -105,7 +109,9 @@ def build_data(
         if format != cfg.format:
             log.info("%s is read as %s: %s", root, format, SIGNS[format].words)
     fold = Fold.of(cfg.folds, cfg.fold)
-    annotations, checked, told = read_checked(cfg, root, format, input_size, stored is not None)
+    annotations, checked, told = read_checked(
+        cfg, root, format, input_size, stored=stored is not None, found=found
+    )
     fixes = read_fixes(Path(cfg.fixes).expanduser()) if cfg.fixes else []
     if checked.faults.serious:
         log.warning("%s", checked.faults.summary())
@@ -114,11 +120,15 @@ def build_data(
     if framing.tile:
         # At their own size: a tile of a picture that was scaled down would be another one.
         max_side = max([max_side, *(max(item.size) for item in checked.items)])
-        ImageCache.refuse_full_disk(checked.items, cache_dir / "images", max_side)
-    with _progress("decoding pictures") as advance:
-        cache = ImageCache.build(
-            checked.items, cache_dir / "images", max_side=max_side, progress=advance
-        )
+    if found is not None:
+        cache: ImageCache = Undecoded(checked.items, max_side)
+    else:
+        if framing.tile:
+            ImageCache.refuse_full_disk(checked.items, cache_dir / "images", max_side)
+        with _progress("decoding pictures") as advance:
+            cache = ImageCache.build(
+                checked.items, cache_dir / "images", max_side=max_side, progress=advance
+            )
     known = [annotation.image for annotation in annotations]
 
     def amend(parts: dict[str, list[Item]]) -> None:
@@ -127,8 +137,10 @@ def build_data(
     if stored is not None:
         splits, notes = restored_items(checked.items, stored, classes=checked.classes, amend=amend)
     else:
-        groups = None
-        if cfg.group_near_duplicates:
+        groups = None if found is None else found.group()
+        if not cfg.group_near_duplicates:
+            groups = None
+        elif groups is None:
             groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
         split = split_items(
             checked.items,
@@ -175,12 +187,19 @@ def build_data(
 
 
 def read_checked(
-    cfg: DataConfig, root: Path, format: str, input_size: int, stored: bool = False
+    cfg: DataConfig,
+    root: Path,
+    format: str,
+    input_size: int,
+    *,
+    stored: bool = False,
+    found: Found | None = None,
 ) -> tuple[list[Annotation], CheckResult, list[str]]:
     """The annotations of the folder as written, what the check left of them, and warnings.
 
     Args:
         stored: the splits are those of an earlier run: a file of them is not read.
+        found: see `build_data`.
     """
     lines = read_splits(cfg.splits) if cfg.splits not in CHOICES and not stored else None
     if lines is not None and cfg.folds is not None:
@@ -192,6 +211,8 @@ def read_checked(
         raise ConfigError(f"data.bits={cfg.bits} is none of {BITS[0]} to {BITS[-1]}")
     classes = list(cfg.classes) if cfg.classes else stated_classes(root)
     annotations = read_annotations(format, root, classes)
+    if found is not None:
+        found.annotations = annotations
     if cfg.splits != "named":
         annotations = without_splits(annotations)
     listed = assign(annotations, lines, root) if lines is not None else None
@@ -199,7 +220,7 @@ def read_checked(
     refuse_copied_splits(annotations)
     checked = check(
         annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits,
-        framing=Framing.of({"data": vars(cfg)}),
+        framing=Framing.of({"data": vars(cfg)}), max_side=cfg.max_side, found=found,
     )  # fmt: skip
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):

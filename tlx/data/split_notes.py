@@ -82,6 +82,7 @@ class SplitNotes:
             split: [
                 size
                 for item in items
+                if input_size_for(item.boxes, item.size, input_size)  # few have any
                 for box in item.boxes
                 if (size := input_size_for(box[None], framing.spanned(item.size), input_size))
             ]

@@ -30,6 +30,7 @@ from tlx.common.errors import StorageError, TlxError
 from tlx.common.files import refuse_output, write_text
 from tlx.config.splits import FILE
 from tlx.data.commands.check import check_set
+from tlx.data.found import Found
 from tlx.data.module import DetectionData
 from tlx.data.split_file import splits_text
 
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> None:
         path = output_file(output)
         refuse_output(path)
         try:
-            data = check_set(given)
+            _, data = check_set(given, Found())
         except TlxError as error:
             error.args = (" ".join(str(error).split()),)  # one line of a terminal
             raise

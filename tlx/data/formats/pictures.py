@@ -86,17 +86,27 @@ def probe(path: Path, bits: int | None = None) -> Probe:
             that are no 8- or 16-bit numbers, or with 16-bit values that do not fit `bits`.
     """
     data = _read(path)
-    try:
-        image = _open(data)
-    except UnreadablePicture as error:
-        ending = path.suffix.lower()
-        if error.kind == "undecodable" and ending in UNREAD_ENDINGS:
-            raise UnreadablePicture("unread-format", ending) from error
-        raise
+    image = _open_named(data, path)
     size = image.size
     image.draft(None, (1, 1))
     _load(image, bits)
     return Probe(size, _orientation(image), hashlib.sha256(data).hexdigest())
+
+
+def probe_pixels(path: Path, bits: int | None, max_side: int) -> tuple[Probe, Image.Image]:
+    """`probe`, and the pixels that `decode` gives without rotation, from one read of the file.
+
+    Args:
+        max_side: see `decode`.
+
+    Raises:
+        UnreadablePicture: see `probe`.
+    """
+    data = _read(path)
+    image = _open_named(data, path)
+    size = image.size
+    pixels = _scaled_rgb(image, data, max_side, bits)
+    return Probe(size, _orientation(image), hashlib.sha256(data).hexdigest()), pixels
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
@@ -131,20 +141,31 @@ def decode(
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:
             raise DataError(f"{path} has changed since it was checked: run again")
         image = _open(data)
-        width, height = image.size
-        scale = min(1.0, max_side / max(width, height))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        # JPEG only: the decoder may halve down to twice the size; the resize below does the rest.
-        image.draft(None, (2 * size[0], 2 * size[1]))
-        raw = _raw_mode(image)
-        _load(image, bits)
-        upright = _to_rgb(image if raw is None else _eight_bits(image, data, raw, bits or 16))
+        pixels = _scaled_rgb(image, data, max_side, bits)
     except UnreadablePicture as error:
         raise DataError(f"{path}: {error}: check the data set again") from error
-    if upright.size != size:
-        upright = upright.resize(size, Image.Resampling.BILINEAR)
-    turn = UPRIGHT.get(_orientation(image)) if rotate else None
-    return np.array(upright if turn is None else upright.transpose(turn))
+    return np.array(turned(pixels, _orientation(image)) if rotate else pixels)
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """A picture upright, by the EXIF orientation (1..8) of its file."""
+    turn = UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _scaled_rgb(
+    image: ImageFile.ImageFile, data: bytes, max_side: int, bits: int | None
+) -> Image.Image:
+    """8-bit RGB of an opened file (`data`), scaled down to `max_side`."""
+    width, height = image.size
+    scale = min(1.0, max_side / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # JPEG only: the decoder may halve down to twice the size; the resize below does the rest.
+    image.draft(None, (2 * size[0], 2 * size[1]))
+    raw = _raw_mode(image)
+    _load(image, bits)
+    rgb = _to_rgb(image if raw is None else _eight_bits(image, data, raw, bits or 16))
+    return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
 
 
 def stated_bits(config: Mapping[str, Any]) -> int | None:
@@ -182,6 +203,17 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         raise UnreadablePicture("undecodable", detail) from error
     except Exception as error:  # decoders raise nearly anything on damaged headers
         raise UnreadablePicture("undecodable", repr(error)) from error
+
+
+def _open_named(data: bytes, path: Path) -> ImageFile.ImageFile:
+    """`_open`; what it cannot tell is told by the file's ending."""
+    try:
+        return _open(data)
+    except UnreadablePicture as error:
+        ending = path.suffix.lower()
+        if error.kind == "undecodable" and ending in UNREAD_ENDINGS:
+            raise UnreadablePicture("unread-format", ending) from error
+        raise
 
 
 def _load(image: ImageFile.ImageFile, bits: int | None) -> None:

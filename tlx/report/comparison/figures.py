@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlx.common.pages import ABSENT as ABSENT
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -42,7 +44,6 @@ def ratio(top: Spread | None, bottom: Spread | None) -> Spread | None:
     )
 
 
-ABSENT = "–"
 NOT_COMPARABLE = "not comparable"  # times of runs that were not alone on their machine
 
 

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from tlx.common.errors import DataError
+from tlx.common.windows import WHOLE_SIDE, Box, View, Window, box_of, jpeg_uri, whole
 from tlx.data.formats.pictures import UnreadablePicture, decode, probe
 from tlx.records.predictions import ImagePredictions, match
 
+__all__ = [
+    "PART_SIDE", "WHOLE_SIDE", "Box", "View", "Window", "around", "box_of", "found_box",
+    "picture_path", "read_pixels", "run_view", "truth_view", "whole",
+]  # fmt: skip
+
 MOST_WRONG = 10  # drawn on a picture: those of a detector that has learnt nothing would hide it
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box in px of the picture; `kind` is truth, ignored, found, missed or false."""
-
-    kind: str
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class View:
-    """Boxes on a picture, its caption, and the same in words."""
-
-    title: str
-    note: str
-    words: str
-    boxes: list[Box]
 
 
 def truth_view(image: ImagePredictions, classes: list[str]) -> View:
@@ -80,12 +59,6 @@ def found_box(kind: str, image: ImagePredictions, index: int, classes: list[str]
     return box_of(kind, found.boxes[index], " ".join(word for word in words if word))
 
 
-def box_of(kind: str, box: np.ndarray, text: str = "") -> Box:
-    """A box from its corners (4,)."""
-    x1, y1, x2, y2 = (float(value) for value in box)
-    return Box(kind, round(x1, 1), round(y1, 1), round(x2 - x1, 1), round(y2 - y1, 1), text)
-
-
 def _name(classes: list[str], label: int) -> str:
     return classes[label - 1] if len(classes) > 1 else ""
 
@@ -94,42 +67,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-WHOLE_SIDE, PART_SIDE, QUALITY = 400, 280, 72  # px of the longer side; JPEG quality
+PART_SIDE = 280  # px of the longer side
 _MARGIN, _LEAST_SHARE = 2.5, 0.3  # of the box's, and of the picture's longer side
-
-
-class Label(NamedTuple):
-    """Where a text stands; `anchor` is the end of it (start or end) that is at x."""
-
-    x: float
-    y: float
-    anchor: str
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of a picture: its place and size in the picture's px, and the JPEG as a data URI."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    uri: str
-
-    @property
-    def type_size(self) -> float:
-        """Height of type in px of the picture: about 11 px where the window is shown."""
-        return round(max(self.width, 0.75 * self.height) / 15, 1)
-
-    def label(self, box: Box) -> Label:
-        """Where the text of a box goes: above it, on the side that leaves it inside the window."""
-        right = box.x + box.width / 2 > self.x + self.width / 2
-        above = box.y - self.type_size > self.y
-        return Label(
-            round(box.x + box.width if right else box.x, 1),
-            round(box.y - 2 if above else box.y + self.type_size, 1),
-            "end" if right else "start",
-        )
 
 
 def picture_path(root: str | None, image: ImagePredictions) -> Path:
@@ -152,12 +91,6 @@ def read_pixels(path: Path, image: ImagePredictions, bits: int | None = None) ->
     return pixels if pixels.shape[:2] == (image.height, image.width) else None
 
 
-def whole(pixels: np.ndarray) -> Window:
-    """The window that shows all of a picture."""
-    height, width = pixels.shape[:2]
-    return Window(0, 0, width, height, _jpeg(pixels, WHOLE_SIDE))
-
-
 def around(pixels: np.ndarray, box: np.ndarray) -> Window:
     """A square window around a box (4,) in px, as far as the picture goes, with room about it."""
     height, width = pixels.shape[:2]
@@ -166,7 +99,7 @@ def around(pixels: np.ndarray, box: np.ndarray) -> Window:
     left, right = _span((x1 + x2) / 2, side, width)
     top, bottom = _span((y1 + y2) / 2, side, height)
     part = pixels[top:bottom, left:right]
-    return Window(left, top, right - left, bottom - top, _jpeg(part, PART_SIDE))
+    return Window(left, top, right - left, bottom - top, jpeg_uri(part, PART_SIDE))
 
 
 def _span(middle: float, side: float, end: int) -> tuple[int, int]:
@@ -174,11 +107,3 @@ def _span(middle: float, side: float, end: int) -> tuple[int, int]:
     length = min(round(side), end)
     start = min(max(round(middle - length / 2), 0), end - length)
     return start, start + length
-
-
-def _jpeg(pixels: np.ndarray, longest: int) -> str:
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

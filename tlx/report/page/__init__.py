@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from tlx.common.cli import command
+from tlx.common.pages import templates
 from tlx.records.predictions import SHOWN
 from tlx.records.quality import Quality
 from tlx.report.charts import Plot
@@ -74,20 +73,7 @@ def page_text(
         "definitions": definitions(comparison.quality),
         "command": command("tlx.report", *arguments),
     }
-    return (
-        _templates().get_template("index.html.jinja").render(context, sections=_sections(context))
-    )
-
-
-def _templates() -> Environment:
-    # Names of classes, runs and errors come from strangers' files: everything is escaped.
-    return Environment(
-        loader=PackageLoader("tlx.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return templates().get_template("index.html.jinja").render(context, sections=_sections(context))
 
 
 def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:

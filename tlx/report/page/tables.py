@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol
 
-from tlx.report.comparison.figures import ABSENT
+from tlx.common.pages import ABSENT, Cell, Table, plain_table
+
+__all__ = ["Cell", "Interval", "Table", "interval", "plain_table"]
 
 
 class Interval(Protocol):
@@ -27,45 +28,6 @@ class Interval(Protocol):
     @property
     def n(self) -> int:
         """The number of runs."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Text, a smaller second line, a style class (`words`, `alarm`) and a swatch of colour."""
-
-    text: str
-    note: str = ""
-    mark: str = ""
-    colour: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with an id of the page, a caption, headings, and rows of cells."""
-
-    id: str
-    caption: str
-    heads: list[Cell]
-    rows: list[list[Cell]]
-
-
-def plain_table(
-    id: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]
-) -> Table | None:
-    """A table of bare values; columns of words are those that hold text. None without rows."""
-    cells = [[_plain(value) for value in row] for row in rows]
-    if not cells:
-        return None
-    words = [any(cell.mark == "words" for cell in column) for column in zip(*cells, strict=True)]
-    marked = [Cell(head, mark="words" * left) for head, left in zip(heads, words, strict=True)]
-    return Table(id, caption, marked, cells)
-
-
-def _plain(value: object) -> Cell:
-    if isinstance(value, Cell):
-        return value
-    words = isinstance(value, str) and not value.replace(".", "").isdecimal() and value != ABSENT
-    return Cell(ABSENT if value in (None, "") else str(value), mark="words" if words else "")
 
 
 def interval(value: Interval | None, show: Callable[[float], str], unit: str = "") -> Cell:
