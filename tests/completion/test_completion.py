@@ -66,7 +66,10 @@ MOBILENETS = [
         ("tlx weights ", ["list", "fetch"]),
         ("tlx weights list ", ["backbone=", "json="]),
         ("tlx weights list json=t", ["json=true"]),
-        ("tlx weights fetch ssd_mobilenet_v1@", ["ssd_mobilenet_v1@coco", "ssd_mobilenet_v1@voc"]),
+        (
+            "tlx weights fetch ssd_mobilenet_v1@",
+            [f"ssd_mobilenet_v1@{data}" for data in ("coco", "voc", "widerface")],
+        ),
         ("tlx train weights=s", ["weights=scratch", *(f"weights={name}" for name in SSD)]),
         ("tlx classify backbone.weights=mob", ["backbone.weights=mobilenet_v2@imagenet"]),
         ("tlx nonsense ", []),
