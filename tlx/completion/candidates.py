@@ -55,7 +55,7 @@ def _keys(words: list[str]) -> Mapping[str, list[str]]:
         module = COMMAND_MODULES.get(rest[0] if rest else "", "tlx.benchmark.latency.program")
     elif commands and not rest:
         return {}
-    elif words[:2] == ["data", "check"]:  # the keys of a run, and where the report goes
+    elif words[:2] in (["data", "check"], ["data", "split"]):  # a run's keys, and where it goes
         keys = composed_keys("train")
         of_data = [key for key in keys if key.startswith(("data", "cache_dir"))]
         return {**{key: keys[key] for key in of_data}, "output": []}
