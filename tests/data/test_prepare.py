@@ -306,6 +306,14 @@ def test_programs_find_the_set_and_a_sweep_fetches_it_once(
         assert record["config"]["data"]["root"] is None
         assert record["data_report"]["root"] == str(tmp_path / "cache" / "data" / "guns")
         assert record["data_report"]["source"]["from"] == f"{server.url}/guns.zip"
+    # A finished study stays finished, with neither its data nor a network.
+    guns_folder = tmp_path / "cache" / "data" / "guns"
+    guns_folder.rename(tmp_path / "kept")
+    away = environment | {"TLX_OFFLINE": "1"}
+    again = run_program("tlx.train", "freeze=all,8", *arguments, "-m", cwd=tmp_path, env=away)
+    assert again.returncode == 0, again.stderr
+    assert "is finished already" in again.stdout + again.stderr
+    (tmp_path / "kept").rename(guns_folder)
     done = run_program(
         "tlx.evaluate", f"checkpoint={folders[0]}", f"cache_dir={tmp_path / 'cache'}",
         "plugins=small_guns", cwd=tmp_path, env=environment | {"TLX_OFFLINE": "1"},
