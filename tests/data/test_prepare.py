@@ -246,6 +246,9 @@ def test_keys_that_make_no_sense_are_refused() -> None:
     }.items():
         with pytest.raises(ConfigError, match=told):
             check_config(composed(overrides))
+    stranger = replace(composed(["data=guns"]).data, source="../gunz")
+    with pytest.raises(ConfigError, match="did you mean data.source=guns"):
+        prepared(stranger, Path("nowhere"))
     for name in ("guns", "ppe", "plates", "fruit", "guns_openimages"):
         check_config(composed([f"data={name}"]))
     assert subset_name(["../../x", "Kitchen & dining"], None)[:-6] == "x-kitchen-dining-"
@@ -307,6 +310,14 @@ def test_programs_find_the_set_and_a_sweep_fetches_it_once(
         assert record["config"]["data"]["root"] is None
         assert record["data_report"]["root"] == str(tmp_path / "cache" / "data" / "guns")
         assert record["data_report"]["source"]["from"] == f"{server.url}/guns.zip"
+    # A finished study stays finished, with neither its data nor a network.
+    guns_folder = tmp_path / "cache" / "data" / "guns"
+    guns_folder.rename(tmp_path / "kept")
+    away = environment | {"TLX_OFFLINE": "1"}
+    again = run_program("tlx.train", "freeze=all,8", *arguments, "-m", cwd=tmp_path, env=away)
+    assert again.returncode == 0, again.stderr
+    assert "is finished already" in again.stdout + again.stderr
+    (tmp_path / "kept").rename(guns_folder)
     done = run_program(
         "tlx.evaluate", f"checkpoint={folders[0]}", f"cache_dir={tmp_path / 'cache'}",
         "plugins=small_guns", cwd=tmp_path, env=environment | {"TLX_OFFLINE": "1"},

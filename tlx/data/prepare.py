@@ -29,7 +29,8 @@ from tlx.common.download import DownloadError, Patience, resume, session
 from tlx.common.errors import ConfigError, DataError, TlxError, first_line
 from tlx.common.files import read_json, write_json
 from tlx.common.packages import pip_install
-from tlx.config.schema import DataConfig
+from tlx.common.typos import unknown_choice
+from tlx.config.schema import DATA_SOURCES, DataConfig
 from tlx.data.openimages.job import Request, Source, download
 from tlx.data.published import (
     PUBLISHED,
@@ -72,6 +73,8 @@ def prepared(cfg: DataConfig, cache_dir: Path) -> tuple[Path, dict[str, Any] | N
         raise ConfigError(f"data={cfg.name} needs the folder that holds it: data.root=/path/to/it")
     if cfg.source == "openimages":
         return _open_images(cfg, cache_dir)
+    if cfg.source not in PUBLISHED:  # a stranger's configuration, which nothing has checked
+        raise ConfigError(unknown_choice("data.source", cfg.source, DATA_SOURCES))
     chosen = PUBLISHED[cfg.source]
     folder = prepare_published(chosen, data_folder(cache_dir) / chosen.name)
     return folder, _note(folder)

@@ -78,11 +78,13 @@ class StudySweeper(BasicSweeper):
 
     def _prepare(self) -> None:
         """Fetch each set once, before the first run: a sweep without its data is one error."""
+        from tlx.records.record import read_record
         from tlx.training.kinds import kind_of
 
         seen: list[Any] = []
-        for job, _ in self.jobs:
-            if job.resume is None and job.data not in seen:
+        for job, folder in self.jobs:
+            done = (read_record(folder) or {}).get("status") == "finished"
+            if not done and job.resume is None and job.data not in seen:
                 seen.append(job.data)
                 kind_of(job).prepare(job)
 

@@ -70,7 +70,8 @@ def run(cfg: RunConfig, run_dir: Path, *, test: bool = True) -> Record:
     phases = check_run(cfg)
     if cfg.policy["name"] == "auto":
         raise ConfigError("policy=auto needs its pilot first: start it with tlx.study.pilot.start")
-    kind_of(cfg).prepare(cfg)
+    if (read_record(run_dir) or {}).get("status") != "finished":
+        kind_of(cfg).prepare(cfg)
     with run_lock(run_dir), interruptible():
         remove_partials(run_dir)
         return _run(cfg, phases, run_dir, test)
