@@ -30,7 +30,7 @@ class BackboneConfig:
 @dataclass
 class DataConfig:
     name: str = MISSING
-    format: str = MISSING  # sample, txt, voc, coco, yolo, auto (told by the files)
+    format: str = MISSING  # sample, a reader (voc, coco, …), or auto (told by the files)
     root: str | None = None
     classes: list[str] | None = None  # default: the sorted names found in the set
     val_fraction: float = 0.15
