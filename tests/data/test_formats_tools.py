@@ -366,3 +366,23 @@ def test_dont_care_regions_are_noted_and_other_cameras_left_out(tmp_path: Path) 
     path.write_text("Car 0 0\n" + path.read_text())
     with pytest.raises(DataError, match=r"label_2/c\.txt:1: expected a class and 14 numbers"):
         read_annotations("kitti", tmp_path, None)
+
+
+def test_subsets_of_a_project_of_cvat_lie_in_folders_of_their_names(tmp_path: Path) -> None:
+    for subset in ("Train", "Test"):
+        pictures(tmp_path / "images" / subset)
+        (tmp_path / f"{subset}.xml").write_text(cvat_text(subset=subset))
+    found = read_annotations("cvat", tmp_path, None)
+    assert {(a.image.parent.name, a.split) for a in found} == {("Train", "train"), ("Test", "test")}
+    (tmp_path / "Test.xml").write_text(cvat_text(subset="../images/Train"))
+    with pytest.raises(DataError, match="may be"):
+        read_annotations("cvat", tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_names_that_nothing_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    TOOLS["openimages"][1](tmp_path)
+    path = tmp_path / "sub-train-annotations-bbox.csv"
+    path.write_text(path.read_text().replace("\nc,", f"\n{name},"))
+    with pytest.raises(DataError, match=r"bbox\.csv:4: .*cannot be one"):
+        read_annotations("openimages", tmp_path, None)

@@ -32,7 +32,7 @@ class BackboneConfig:
 @dataclass
 class DataConfig:
     name: str = MISSING
-    format: str = MISSING  # sample, txt, voc, coco, yolo, auto (told by the files)
+    format: str = MISSING  # sample, a reader (voc, coco, …), or auto (told by the files)
     root: str | None = None
     source: str | None = None  # what is fetched on first use where there is no root
     max_images: int | None = None  # of source=openimages; default: all

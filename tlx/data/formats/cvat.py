@@ -30,7 +30,8 @@ def _is_cvat(content: bytes) -> bool:
 
 @reader("cvat", Sign("XML files that begin with <annotations>", frozenset({".xml"}), _is_cvat))
 def read_cvat(root: Path, classes: list[str] | None) -> list[Annotation]:
-    """Read every such file below `root`, with pictures in `images/`, `data/` or the root.
+    """Read every such file below `root`, with pictures in `images/` (where a project has subsets:
+    `images/SUBSET/`), `data/` or the root.
 
     Splits are those that `subset` says, or the file's name (`train.xml`, as Datumaro writes it).
     Polygons, ellipses and masks are the box round them; of a turned box it is the enclosing one,
@@ -51,7 +52,7 @@ def read_cvat(root: Path, classes: list[str] | None) -> list[Annotation]:
 def _read_file(root: Path, path: Path) -> Iterator[Annotation]:
     split = split_of(path, root, lists=True)
     subfolders = [root / "images", root / "data", path.parent / "images", path.parent, root]
-    pictures = NamedPictures(root, subfolders, "name")
+    pictures = _Subsets(root, subfolders)
     try:
         for top, image in _images(path):
             if top is not None:
@@ -81,18 +82,42 @@ def _images(path: Path) -> Iterator[tuple[str | None, Element]]:
             element.clear()
 
 
-def _read_image(
-    path: Path, image: Element, pictures: NamedPictures, split: str | None
-) -> Annotation:
+def _read_image(path: Path, image: Element, pictures: _Subsets, split: str | None) -> Annotation:
     name = image.get("name", "").strip()
     where = f"{path} image {image.get('id', '')} {name!r}"
     boxes = Boxes()
     for shape in image:
         if shape.tag in SHAPES:
             _add(boxes, shape, where)
-    subset = SPLIT_OF_FOLDER.get(image.get("subset", "").strip().lower())
+    subset = image.get("subset", "").strip().lower()
     size = stated_size(image.get("width"), image.get("height"))
-    return boxes.annotation(pictures.find(name, where), where, subset or split, size)
+    place = pictures.of_subset(subset).find(name, where)
+    return boxes.annotation(place, where, SPLIT_OF_FOLDER.get(subset) or split, size)
+
+
+class _Subsets:
+    """The pictures of a file by the subset that they belong to."""
+
+    def __init__(self, root: Path, folders: list[Path]) -> None:
+        self.root, self.folders = root, folders
+        self._known: dict[str, NamedPictures] = {}
+        # Listed, and never joined to what a file says: a subset cannot lead out of the root.
+        self._own = {
+            folder.name.lower(): folder
+            for place in folders
+            if place.is_dir()
+            for folder in sorted(place.iterdir())
+            if folder.is_dir()
+        }
+
+    def of_subset(self, subset: str) -> NamedPictures:
+        """Pictures that are looked for in the subset's folder first."""
+        own = self._own.get(subset)
+        key = subset if own else ""
+        if key not in self._known:
+            folders = [own, *self.folders] if own else self.folders
+            self._known[key] = NamedPictures(self.root, folders, "name")
+        return self._known[key]
 
 
 def _add(boxes: Boxes, shape: Element, where: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tlx.common.errors import DataError
+from tlx.common.errors import DataError, first_line
 from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.pictures import UNREAD_ENDINGS
 
@@ -220,10 +220,26 @@ def point_to_unread(annotations: Sequence[Annotation]) -> list[Annotation]:
     pointed = []
     for annotation in annotations:
         image = annotation.image
-        if not annotation.unused and not image.exists():
+        if not annotation.unused and not _there(image, annotation.source):
             if (folder := image.parent) not in unread:
                 files = files_in(folder, UNREAD_ENDINGS) if folder.is_dir() else []
                 unread[folder] = {path.stem: path for path in reversed(files)}
             annotation = replace(annotation, image=unread[folder].get(image.stem, image))
         pointed.append(annotation)
     return pointed
+
+
+def _there(image: Path, source: str) -> bool:
+    """Whether the picture of an annotation exists.
+
+    Raises:
+        DataError: nothing can be called so: longer than a name may be, a zero byte, …
+    """
+    try:
+        if "\0" in str(image):
+            raise ValueError("a zero byte")
+        return image.exists()
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{source}: the name of its picture cannot be one: {first_line(error)}"
+        ) from error

@@ -22,11 +22,10 @@ def write_cvat(folder: Path, pictures: Sequence[Labelled], classes: list[str]) -
         child(label, "name", name)
         child(label, "attributes")
     for number, picture in enumerate(pictures):
-        # Relative to the folder that is uploaded, images/.
-        name = in_images(picture).removeprefix("images/")
         width, height = picture.size
-        subset = {"subset": picture.split} if picture.split else {}
-        image = child(top, "image", id=number, name=name, width=width, height=height, **subset)
+        subset = {"subset": picture.split} if picture.split else {}  # in images/SUBSET/, as CVAT
+        about = {"id": number, "name": picture.name, **subset, "width": width, "height": height}
+        image = child(top, "image", **about)
         source = "manual" if picture.scores is None else "auto"
         for label_name, box in zip(picture.names, picture.corners, strict=True):
             corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), map(_text, box), strict=True))
