@@ -79,7 +79,7 @@ def sizes_table(data: DetectionData, fit: PriorFit | None) -> Table | None:
     heads = ["class", "boxes", "smallest", "5 %", "half", "95 %", "largest"]
     return plain_table(
         "sizes", f"Sides of the boxes (root of the area), px at the input size {fit.size}: this "
-        "part of them is smaller.", heads, [[Cell(name), *values] for name, *values in rows],
+        "part of them is smaller.", heads, [[Cell(str(name)), *values] for name, *values in rows],
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def priors_table(fit: PriorFit | None) -> Table | None:
     heads = ["class", "boxes", *(f"{size} px" for size in fit.recall), "mended at"]
     return plain_table(
         "priors", f"Share of boxes that a prior of detector.name={fit.detector} overlaps by IoU .5 "
-        f"or more, by input size ({fit.size} px are asked for). Under {100 * MENDED:.0f} % is bold.",
+        f"or more, by input size (asked for: {fit.size} px). Under {100 * MENDED:.0f} % is bold.",
         heads, rows,
     )  # fmt: skip
 
