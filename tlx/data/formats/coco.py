@@ -56,11 +56,14 @@ def read_coco(root: Path, classes: list[str] | None) -> list[Annotation]:
     for split, path in found:
         annotations += _read_json(root, path, split)
     files = list(files_below(root))
-    used = {annotation.image.resolve() for annotation in annotations}
+    named = {annotation.image for annotation in annotations}
     # Beside the JSON files, where no picture of the set lies, charts and the like are none of it.
     ignored = set() if any(a.image.parent == root for a in annotations) else {root}
     pictures = (p for p in files if p.suffix.lower() in IMAGE_ENDINGS and p.parent not in ignored)
-    unlabelled = [image for image in pictures if image.resolve() not in used]
+    others = [image for image in pictures if image not in named]
+    # Links are followed only where a path alone does not tell: it takes longer than all the rest.
+    used = {image.resolve() for image in named} if others else set()
+    unlabelled = [image for image in others if image.resolve() not in used]
     return annotations + mark_unlabelled(unlabelled, ()) + _unread(files, read)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,12 +66,15 @@ def files_below(root: Path) -> Iterator[Path]:
     while waiting:
         folder = waiting.pop()
         deeper = []
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or path.name == "__MACOSX":
+        with os.scandir(folder) as listing:  # its entries know their kind: no look at each file
+            entries = sorted(listing, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
-            if path.is_file():
+            path = folder / entry.name
+            if entry.is_file():
                 yield path
-            elif path.is_dir() and path.resolve() not in seen:
+            elif entry.is_dir() and path.resolve() not in seen:
                 seen.add(path.resolve())
                 deeper.append(path)
         waiting += reversed(deeper)

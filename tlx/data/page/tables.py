@@ -99,8 +99,7 @@ def priors_table(fit: PriorFit | None) -> Table | None:
     heads = ["class", "boxes", *(f"{size} px" for size in fit.recall), "mended at"]
     return plain_table(
         "priors", f"Share of boxes that a prior of detector.name={fit.detector} overlaps by IoU .5 "
-        f"or more, by input size ({fit.size} px are asked for). Under {100 * MENDED:.0f} % is "
-        "bold.",
+        f"or more, by input size (asked for: {fit.size} px). Under {100 * MENDED:.0f} % is bold.",
         heads, rows,
     )  # fmt: skip
 
