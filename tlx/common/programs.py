@@ -37,7 +37,7 @@ PROGRAMS = {
     "classify": Program(
         "train a picture classifier, or take it elsewhere", (), ("export", "maixpy")
     ),
-    "capture": Program("collect pictures for a data set from a camera or a video"),
+    "capture": Program("take pictures with a camera or from a video, and label them"),
     "models": Program("list backbones and detectors, and what each block costs"),
     "doctor": Program("say what is here, what is missing, and what to install"),
     "cache": Program("list and clear what is cached", ("list", "clear")),
