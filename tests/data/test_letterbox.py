@@ -8,7 +8,7 @@ import pytest
 from tests.jetson.helpers_jetson import load_tool
 from tlx.common.errors import ConfigError
 from tlx.config.schema import DataConfig
-from tlx.data.augment import FILL, EvalTransform, TrainAugment, Unchanged, render, view_rng
+from tlx.data.augment import FILL, EvalTransform, Recipe, TrainAugment, Unchanged, render, view_rng
 from tlx.data.framing import Framing
 from tlx.data.geometry import Window
 from tlx.data.letterbox import Area, content
@@ -115,6 +115,23 @@ def test_a_mirrored_window_lies_in_mirrored_bars() -> None:
     assert (area.left, area.width) == (1, 8)
     assert np.flatnonzero((shown == 9).any(0)).tolist() == list(range(2, 10))
     assert area.mirrored(11) == Area(2, 0, 8, 11)
+
+
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_bars_end_where_boxes_say_in_every_view(mirror: float) -> None:
+    """An object that fills the picture fills what a crop shows: to the pixel, mirrored or not."""
+    image = np.zeros((60, 41, 3), np.uint8)
+    whole, labels = np.array([[0.0, 0.0, 41.0, 60.0]]), np.array([1])
+    recipe = Recipe(least_side=0.3, mirror=mirror, colour=0.0, swap=0.0)
+    augment = TrainAugment(97, recipe=recipe, letterbox=True)
+    odd = 0
+    for number in range(40):
+        shown, placed, _ = augment(image, whole, labels, view_rng(0, 0, number))
+        rows, columns = np.nonzero((shown.numpy() == 0).all(0))
+        ends = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(placed[0].numpy() * 97, ends, atol=1e-3)
+        odd += (97 - (ends[2] - ends[0])) % 2
+    assert odd > 5  # where mirrored bars are others
 
 
 def test_what_lies_in_the_bars_is_nothing() -> None:
