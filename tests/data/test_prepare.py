@@ -246,7 +246,7 @@ def test_keys_that_make_no_sense_are_refused() -> None:
     }.items():
         with pytest.raises(ConfigError, match=told):
             check_config(composed(overrides))
-    stranger = replace(composed(["data=guns"]).data, source="../gunz")
+    stranger = replace(composed(["data=guns"]).data, source="gunz")
     with pytest.raises(ConfigError, match=r"did you mean data\.source=guns"):
         prepared(stranger, Path("nowhere"))
     for name in ("guns", "ppe", "plates", "fruit", "guns_openimages"):
