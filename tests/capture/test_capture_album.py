@@ -99,6 +99,35 @@ def test_a_killed_writer_leaves_a_set_that_reads(tmp_path: Path) -> None:
     assert album.counts()["unlisted"] == 0
 
 
+def test_what_has_an_annotation_is_listed_and_no_picture_is_in_two_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of writing, where it breaks off."""
+    album = Album(tmp_path, ["gun"])
+
+    def broken(*_: object) -> None:
+        raise DataError("broken off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tlx.labelling.album.write_boxes", broken)
+        with pytest.raises(DataError, match="broken off"):
+            album.add(jpeg(), (60, 50), [BOX], "train", "a")
+    assert album.lists.read() == {"a": "train"}
+    assert not album.open("a").annotated
+    written = VocLists._write
+
+    def first_only(lists: VocLists, name: str, lines: list[str]) -> None:
+        if "a" in lines:
+            raise DataError("broken off")
+        written(lists, name, lines)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VocLists, "_write", first_only)
+        with pytest.raises(DataError, match="broken off"):
+            album.change("a", [BOX], "test", album.open("a").revision)
+    assert album.lists.read() == {}
+
+
 def foreign(root: Path) -> Album:
     """A set of another tool's with one odd picture."""
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
