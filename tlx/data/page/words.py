@@ -22,8 +22,7 @@ def prior_notes(fit: PriorFit | None, other: PriorFit | None = None) -> list[str
         return [f"At {fit.size} px the priors reach {_share(MENDED)} and more of every class."]
     notes = [
         f"At {fit.size} px the priors reach only {_shares(fit.recall[fit.size], fit.lost)} (IoU .5 "
-        "or more). A box that none reaches trains a single prior, which hardly fits it: such a "
-        "class is learnt late or never."
+        "or more). A box that none reaches trains a single prior, which hardly fits it."
     ]
     if mended := [name for name in fit.lost if fit.mends[name]]:
         sizes = ", ".join(f"{name} {fit.mends[name]} px" for name in mended)
