@@ -16,7 +16,7 @@ from tests.conftest import Compose
 from tests.helpers_process import run_program
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config, conf_dir
-from tlx.config.composition import composed
+from tlx.config.composition import _for_hydra, composed
 from tlx.config.identity import fingerprint, run_label
 from tlx.config.typed import plain
 from tlx.freeze.depth import freeze_label, frozen_blocks
@@ -129,7 +129,7 @@ def test_help_answers_the_first_questions() -> None:
     done = run_program("tlx.train", "--help")
     assert done.returncode == 0
     for words in (
-        "freeze=none|N|NAME|all|heads",
+        "freeze=none|N|NAME|all|neck",
         "mobilenet_v1",
         "two_phase",
         "resume=RUN_DIR",
@@ -219,3 +219,13 @@ def test_a_configuration_is_composed_inside_a_hydra_program() -> None:
         with pytest.raises(ConfigError, match="sed"):
             composed(["sed=3"])
         assert compose("config", overrides=["seed=5"]).seed == 5
+
+
+def test_the_flag_of_a_sweep_may_stand_anywhere() -> None:
+    given = ["freeze=none,4", "-m", "data.epochs=1", "seed=0,1"]
+    assert _for_hydra(given) == ["-m", "freeze=none,4", "data.epochs=1", "seed=0,1"]
+
+
+def test_a_first_beta_of_one_is_refused_before_anything_loads() -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.momentum=1.* must be"):
+        check_config(composed(["trainer.momentum=1"]))

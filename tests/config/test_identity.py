@@ -140,3 +140,19 @@ def test_every_key_of_a_policy_that_is_not_tlx_s_own_counts(compose_config: Comp
         values["policy"] = {"name": "gradual", "every": every}
         prints.add(fingerprint(values))
     assert len(prints) == 2
+
+
+def test_a_key_that_a_detector_does_not_read_makes_no_other_run(compose_config: Compose) -> None:
+    """`detector.name` over the default's group brings its heads along."""
+    preset = plain(compose_config("detector=ssd_tf", "backbone=mobilenet_v1"))
+    named = plain(compose_config("detector.name=ssd_tf", "backbone=mobilenet_v1"))
+    assert fingerprint(named) == fingerprint(preset)
+    assert fingerprint(plain(compose_config())) != fingerprint(plain(compose_config(*OF_0_3[1:])))
+
+
+def test_a_zoom_that_an_augmentation_does_not_have_makes_no_arm(compose_config: Compose) -> None:
+    for augment, arms in (("light", 1), ("off", 1), ("ssd", 2)):
+        configs = [
+            compose_config(f"data.augment={augment}", f"data.zoom_out={zoom}") for zoom in (1, 4)
+        ]
+        assert len({arm_key(arm_settings(plain(cfg))) for cfg in configs}) == arms

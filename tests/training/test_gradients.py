@@ -62,3 +62,14 @@ def test_a_run_that_is_always_clipped_says_so() -> None:
         None,
     ):
         assert always_clipped({"gradients": other}) is None
+
+
+def test_what_clipping_means_follows_from_the_optimizer() -> None:
+    """Adam's steps are invariant to the gradients' size (Kingma & Ba 2015, sec. 2.1)."""
+    record = {"gradients": {"median_norm": 38.2, "clipped": 1.0}}
+    told = {
+        name: str(always_clipped(record | {"config": {"trainer": {"optimizer": name}}}))
+        for name in ("adamw", "sgd")
+    }
+    assert "changes little" in told["adamw"]
+    assert "trainer.clip_norm times the rates" in told["sgd"]

@@ -177,7 +177,12 @@ def test_adamw_resumes_exactly(
         ([], []),
         (["trainer=sgd"], []),
         (["trainer=debug"], []),
-        (["trainer.optimizer=sgd", "trainer.head_lr=0.01"], []),
+        (
+            ["trainer.optimizer=sgd", "trainer.head_lr=0.01"],
+            ["base_lr=0.001, trainer.weight"],
+        ),
+        (["trainer=sgd", "trainer.head_lr=0.01", "trainer.weight_decay=0"], []),
+        (["trainer=sgd", "trainer.optimizer=adamw", "trainer.head_lr=0.01"], ["base_lr=0.02"]),
         (["experiment=published_guns", "data.root=/"], []),
         (["trainer.optimizer=sgd"], ["trainer=sgd brings"]),
         (["trainer=sgd", "trainer.optimizer=adamw"], ["trainer=default brings"]),

@@ -65,7 +65,7 @@ _RANGES: _Ranges = {
     "trainer.head_lr": (1e-12, None),
     "trainer.neck_lr": (0, None),
     "trainer.layer_decay": (0.01, 1),
-    "trainer.momentum": (0, 1),
+    "trainer.momentum": (0, 0.9999),
     "trainer.weight_decay": (0, None),
     "trainer.warmup_steps": (0, None),
     "trainer.clip_norm": (0, None),

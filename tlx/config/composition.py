@@ -133,6 +133,8 @@ def _for_hydra(arguments: Sequence[str]) -> list[str]:
     """What Hydra would read otherwise than it is meant."""
     lists = [_LOGGERS.sub(r"logger.name=\1", argument) for argument in arguments]
     given = [_PLUGINS.sub(r"plugins=[\1]", argument) for argument in lists]
+    # Its parser refuses what stands behind `-m`, if anything stands before it.
+    given.sort(key=lambda argument: argument not in ("-m", "--multirun"))
     return [*given, "data=auto"] if _folder_alone(given) else given
 
 

@@ -56,6 +56,8 @@ _FIRST_GROUPS = {
 _FIRST_KEYS = {"freeze", "seed"} | {
     f"{group}.{key}" for group, keys in _FIRST_GROUPS.items() for key in keys
 }
+WHOLE = ("ssd_tf", "ssdlite", "ssd_vgg", "mb2_ssd_lite")
+"""Detectors that are not put together of a neck and heads, and read no key of these."""
 _LATER_FOR_CLASSIFIERS = ("cache.",)  # a group that they had not
 _FIRST_POLICIES = ("fixed", "two_phase", "auto")  # of any other policy all keys always count
 
@@ -85,6 +87,10 @@ def identity(cfg: Mapping[Any, Any]) -> dict[str, Any]:
     }
     if "freeze" in plain:
         plain["freeze"] = freeze_label(plain["freeze"])
+    detector = plain.get("detector")
+    if isinstance(detector, dict) and detector.get("name") in WHOLE:
+        # It came along from conf/detector/ssd.yaml, from which only the name was changed.
+        plain["detector"] = {k: v for k, v in detector.items() if (k, v) != ("head", "hidden")}
     return _pruned(plain)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from tlx.config.identity import settings
+from tlx.config.identity import WHOLE, settings
 
 SCRATCH = "scratch"
 Settings = Mapping[str, Any]
@@ -25,9 +25,8 @@ _WITH_DATA = {
 }  # fmt: skip
 
 
-# Of the detector that is put together of a neck and heads; these others do not read them.
+# Of the detector that is put together of a neck and heads; those of `WHOLE` do not read them.
 _OF_SSD = {f"detector.{key}" for key in ("neck", "head", "width", "depth", "norm")}
-_WHOLE = ("ssd_tf", "ssdlite", "ssd_vgg", "mb2_ssd_lite")
 
 
 def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,8 +37,10 @@ def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = settings(config)
     left = {"seed", "data.fold", "data.splits_digest", *_DEFAULTS_OF_OTHERS}
-    if found.get("detector.name") in _WHOLE:
+    if found.get("detector.name") in WHOLE:
         left |= _OF_SSD
+    if found.get("data.augment") in ("light", "off"):
+        left.add("data.zoom_out")  # of the recipe `ssd` alone
     return {k: v for k, v in found.items() if k not in left}
 
 

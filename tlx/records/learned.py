@@ -84,10 +84,16 @@ def always_clipped(record: Mapping[str, Any]) -> str | None:
     norm = number(record.get("gradients"), "median_norm")
     if share is None or norm is None or share < CLIPPED:
         return None
-    return (
-        f"{share:.0%} of the steps were clipped (median gradient norm {norm:.3g}): the clipping, "
-        "and not trainer.base_lr and trainer.head_lr, decided how far they went."
+    config = record.get("config")
+    trainer = config.get("trainer") if isinstance(config, Mapping) else None
+    adam = isinstance(trainer, Mapping) and trainer.get("optimizer") == "adamw"
+    # Adam divides by the gradients' own size (Kingma & Ba 2015, section 2.1).
+    why = (
+        "with AdamW, whose steps do not depend on the gradients' size, that changes little"
+        if adam
+        else "how far they went is trainer.clip_norm times the rates, whatever the gradients' size"
     )
+    return f"{share:.0%} of the steps were clipped (median gradient norm {norm:.3g}): {why}."
 
 
 def diverged(record: Mapping[str, Any]) -> str | None:

@@ -17,29 +17,30 @@ Blocks = list[list[nn.Parameter]]
 
 
 def rates_of_another(cfg: TrainerConfig) -> list[str]:
-    """A warning where the heads have the rate that `conf/trainer/` gives to another optimizer.
+    """A warning where a run has rates or decay that `conf/trainer/` gives to another optimizer.
 
-    A rate that suits AdamW is a tenth of what suits SGD: an arm of a sweep over
-    `trainer.optimizer` alone would lose by its rate, and the comparison be of rates.
+    A rate that suits AdamW is a tenth of what suits SGD, and its decay a hundred times SGD's: an
+    arm of a sweep over `trainer.optimizer` alone would lose by these, and they would be compared.
     """
     files = {path.stem: read_yaml(path) for path in sorted(conf_dir().glob("trainer/*.yaml"))}
-    rates = {
-        name: (stated["optimizer"], stated["head_lr"])
-        for name, stated in files.items()
-        if "optimizer" in stated and "head_lr" in stated
-    }
-    if cfg.head_lr in [rate for optimizer, rate in rates.values() if optimizer == cfg.optimizer]:
-        return []
-    return [
-        f"trainer.optimizer={cfg.optimizer} with trainer.head_lr={cfg.head_lr:g}, which trainer="
-        f"{name} gives to {optimizer}: "
-        + " or ".join(
-            f"trainer={own}" for own, (whose, _) in rates.items() if whose == cfg.optimizer
-        )
-        + " brings the rates and the decay that belong to it"
-        for name, (optimizer, rate) in rates.items()
-        if rate == cfg.head_lr and optimizer != cfg.optimizer
-    ]
+    stated = {name: file for name, file in files.items() if "optimizer" in file}
+    own = [file for file in stated.values() if file["optimizer"] == cfg.optimizer]
+    choices = [name for name, file in stated.items() if file["optimizer"] == cfg.optimizer]
+    warnings = []
+    for name, file in stated.items():
+        foreign = [
+            f"trainer.{key}={getattr(cfg, key):g}"
+            for key in ("base_lr", "head_lr", "weight_decay")
+            if getattr(cfg, key) == file.get(key)
+            and all(getattr(cfg, key) != mine.get(key) for mine in own)
+        ]
+        if foreign and file["optimizer"] != cfg.optimizer:
+            warnings.append(
+                f"trainer.optimizer={cfg.optimizer} has {', '.join(foreign)}, which trainer={name} "
+                f"gives to {file['optimizer']}: {' or '.join(f'trainer={c}' for c in choices)} "
+                "brings what belongs to it"
+            )
+    return warnings
 
 
 def make_optimizer(cfg: TrainerConfig, parts: dict[str, Blocks]) -> Optimizer:

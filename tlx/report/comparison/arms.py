@@ -167,20 +167,30 @@ def baseline(arm: Arm, arms: Sequence[Arm]) -> Arm | None:
 
 def not_default(arm: Arm, arms: Sequence[Arm]) -> list[str]:
     """The keys that vary among the arms and have another value here than by default."""
-    defaults = _defaults()
+    task = arm.first.text("config", "task") or "detect"
+    defaults = _defaults(task, arm.first.text("config", "data", "name") or "")
     varying = varying_keys([other.settings for other in arms])
     return [key for key in varying if arm.settings.get(key) != defaults.get(key)]
 
 
 @cache
-def _defaults() -> dict[str, Any]:
+def _defaults(task: str, data: str) -> dict[str, Any]:
     """What a run has of which nothing but its data is said: of the schema and of `conf/`, whose
-    word is the later one."""
-    from tlx.config.composition import composed  # these import torch
+    word is the later one.
+
+    Args:
+        data: the name of the set; one that `conf/data` has brings defaults of its own.
+    """
+    from tlx.config.check import conf_dir  # these import torch
+    from tlx.config.composition import composed
     from tlx.config.identity import settings
     from tlx.config.typed import plain
 
-    return settings(plain(composed(["data=auto", "data.root=/"])))
+    chosen = [f"task={task}", "data.root=/"]
+    if task == "detect":
+        known = (conf_dir() / "data" / f"{data}.yaml").is_file()
+        chosen.append(f"data={data if known else 'auto'}")
+    return settings(plain(composed(chosen)))
 
 
 def baseline_words(arms: Sequence[Arm]) -> list[str]:

@@ -30,7 +30,7 @@ NORMS = ("auto", "batch", "none")
 
 @register
 class SSD(MultiBox):
-    """SSD with a choice of necks and heads; by default six maps, 3x3 heads, priors of mb1-ssd.
+    """SSD with a choice of necks and heads; by itself six maps, 3x3 heads, priors of mb1-ssd.
 
     Args:
         neck: `extras`: four extra maps behind the backbone; `none`: the backbone's maps only;
