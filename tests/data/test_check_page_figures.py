@@ -140,7 +140,8 @@ def test_every_kind_has_a_verb() -> None:
     verbs = {kind: rule.verb for kind, rule in RULES.items()}
     assert {kind for kind, verb in verbs.items() if verb == "clip"} == {"clipped-box"}
     assert {kind for kind, verb in verbs.items() if verb == "repair"} == {
-        "joined-picture", "renamed-picture", "scaled-boxes", "exif-rotated",
+        "joined-picture", "renamed-picture", "scaled-boxes", "exif-rotated", "rotated-box",
+        "annotated-again",
     }  # fmt: skip
     assert {kind for kind, verb in verbs.items() if verb == "keep"} == {
         "tiny-box", "exif-kept", "fix-noted",

@@ -70,8 +70,8 @@ def pictures(count: int = 8, seed: int = 1) -> Any:
     arrays = {str(i): rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for i in range(count)}
     none = np.zeros((0, 4)), np.zeros(0, np.int64)
     items = [
-        SimpleNamespace(digest=name, boxes=none[0], labels=none[1], size=(SIDE, SIDE), rotate=0, part=None,
-                        mirror=False)
+        SimpleNamespace(digest=name, boxes=none[0], labels=none[1], size=(SIDE, SIDE), rotate=0,
+                        mirror=False, part=None)
         for name in arrays
     ]  # fmt: skip
     return SimpleNamespace(splits={"train": items}, cache=arrays)

@@ -72,9 +72,11 @@ def files_below(root: Path) -> Iterator[Path]:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             path = folder / entry.name
-            if entry.is_file():
+            # A link that leads nowhere, or in a circle, is an error of an entry and none of a path.
+            known = path if entry.is_symlink() else entry
+            if known.is_file():
                 yield path
-            elif entry.is_dir() and path.resolve() not in seen:
+            elif known.is_dir() and path.resolve() not in seen:
                 seen.add(path.resolve())
                 deeper.append(path)
         waiting += reversed(deeper)
