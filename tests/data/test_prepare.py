@@ -184,6 +184,7 @@ def test_an_archive_leads_nowhere_else(
         (lambda guns: packed({f"{f}/{n}": c for n, c in guns.items() for f in "ab"}), "twice"),
         (lambda guns: packed(guns | {"99.jpeg": bytes(3 << 20)}), "more than 0 GiB: not this set"),
         (lambda guns: _damaged(as_kaggle(guns)), r"Bad CRC-32|Error -3|invalid"),
+        (lambda guns: _no_stream(as_kaggle(guns)), "is no archive that can be read .*Error -3"),
     ],
 )
 def test_another_archive_is_refused_and_leaves_nothing(
@@ -196,6 +197,13 @@ def test_another_archive_is_refused_and_leaves_nothing(
     with pytest.raises(DataError, match=told):
         prepared(composed(cfg(tmp_path)).data, tmp_path / "cache")
     assert names(tmp_path / "cache") == {".guns.lock"}
+
+
+def _no_stream(archive: bytes) -> bytes:
+    """The first file begins with a kind of block that deflate has not (RFC 1951, 3.2.3)."""
+    name, extra = (int.from_bytes(archive[at : at + 2], "little") for at in (26, 28))
+    begins = 30 + name + extra
+    return archive[:begins] + b"\xff" + archive[begins + 1 :]
 
 
 def _damaged(archive: bytes) -> bytes:

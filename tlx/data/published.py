@@ -12,6 +12,7 @@ import io
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,9 @@ def files_of_zip(path: Path) -> Iterator[Iterator[tuple[PurePosixPath, Open]]]:
                 if not each.is_dir() and not each.flag_bits & 1
                 and not stat.S_ISLNK(each.external_attr >> 16)
             )  # fmt: skip
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
+    # NotImplementedError: a compression that Python lacks. zlib.error: a damaged stream, which is
+    # met while its content is read.
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
         raise DataError(f"{path.name} is no archive that can be read ({error})") from error
 
 

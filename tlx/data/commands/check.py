@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -61,6 +63,26 @@ def check_set(overrides: list[str], found: Found) -> tuple[Config, DetectionData
     found.root = Path(cfg.data.root).expanduser() if cfg.data.root else None
     cache_dir = Path(cfg.cache_dir).expanduser()
     return cfg, build_data(cfg.data, cache_dir, cfg.detector.input_size, found=found)
+
+
+def and_output(arguments: list[str]) -> tuple[list[str], str]:
+    """The overrides, and where `output=` says that files go; the current folder by default."""
+    given = [a for a in arguments if not a.startswith("output=")]
+    output = next((a.partition("=")[2] for a in arguments[::-1] if a.startswith("output=")), ".")
+    refuse_empty({"output": output})
+    return given, output
+
+
+@contextmanager
+def warnings_printed_here() -> Iterator[None]:
+    """What the data's log warns of is part of what a command prints, and not said twice."""
+    logger = logging.getLogger("tlx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _and_folder(arguments: list[str]) -> tuple[list[str], str | None]:
@@ -153,14 +175,9 @@ def _tell_faults(faults: FaultReport, strict: bool) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry point; raises `TlxError` where the set cannot be trained on."""
-    given = [a for a in arguments if not a.startswith("output=")]
-    output = next((a.partition("=")[2] for a in arguments[::-1] if a.startswith("output=")), ".")
-    logger = logging.getLogger("tlx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # what it warns of is printed here
+    given, output = and_output(arguments)
     found = Found()
-    try:
-        refuse_empty({"output": output})
+    with warnings_printed_here():
         folder = Path(output).expanduser()
         refuse_output(folder, folder=True)
         try:
@@ -176,8 +193,6 @@ def main(arguments: list[str]) -> None:
         write_text(folder / PAGE, page_text(found, checked, error=None, arguments=arguments))
         tell(found, checked)
         print(f"page: {folder / PAGE}")
-    finally:
-        logger.setLevel(level)
 
 
 def examine(cfg: Config, data: DetectionData, found: Found, overrides: list[str]) -> Checked:

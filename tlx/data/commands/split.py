@@ -19,17 +19,16 @@ replaced. Exit code 0: written; 2: not, and one line says why.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from rich.table import Table
 
-from tlx.common.cli import hydra_word, refuse_empty
+from tlx.common.cli import hydra_word
 from tlx.common.console import stdout_console
 from tlx.common.errors import StorageError, TlxError
 from tlx.common.files import refuse_output, write_text
 from tlx.config.splits import FILE
-from tlx.data.commands.check import check_set
+from tlx.data.commands.check import and_output, check_set, warnings_printed_here
 from tlx.data.found import Found
 from tlx.data.module import DetectionData
 from tlx.data.split_file import splits_text
@@ -58,13 +57,8 @@ def tell(data: DetectionData) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry point; raises `TlxError` where the set cannot be split or the file not be written."""
-    given = [a for a in arguments if not a.startswith("output=")]
-    output = next((a.partition("=")[2] for a in arguments[::-1] if a.startswith("output=")), ".")
-    logger = logging.getLogger("tlx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # what it warns of is printed here
-    try:
-        refuse_empty({"output": output})
+    given, output = and_output(arguments)
+    with warnings_printed_here():
         path = output_file(output)
         refuse_output(path)
         try:
@@ -82,5 +76,3 @@ def main(arguments: list[str]) -> None:
         tell(data)
         print(f"written: {path}")
         print(f"train by it: {hydra_word(f'data.splits={path}')}")
-    finally:
-        logger.setLevel(level)

@@ -7,10 +7,7 @@ import math
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import parse
+from xml.etree.ElementTree import Element
 
 from tlx.common.errors import DataError
 from tlx.data.formats.annotations import Annotation
@@ -19,6 +16,7 @@ from tlx.data.formats.json_files import naming, read_annotation_json
 from tlx.data.formats.registry import Sign, reader
 from tlx.data.formats.shapes import Boxes, enclosing, number, stated_size
 from tlx.data.formats.sniff import looks_like
+from tlx.data.formats.xml_files import read_annotation_xml
 
 ENCLOSED = ("rectangle", "polygon", "mask")
 TRUE = ("1", "true", "yes")
@@ -124,14 +122,7 @@ def _add(boxes: Boxes, shape: dict[str, Any], where: str) -> None:
 
 
 def _from_xml(path: Path) -> tuple[str, Boxes, tuple[int, int] | None]:
-    try:
-        top = parse(path).getroot()
-    except ParseError as error:
-        raise DataError(f"{path}: malformed XML: {error}: correct or remove the file") from error
-    except DefusedXmlException as error:
-        raise DataError(f"{path}: refused: {error!r}: write it without DTD or entities") from error
-    except (ValueError, LookupError) as error:  # encodings that the parser does not know
-        raise DataError(f"{path}: it cannot be read as text ({error}): save it as UTF-8") from error
+    top = read_annotation_xml(path)
     if top is None or top.tag != "annotation":
         raise DataError(f"{path}: not LabelMe's XML: its first element is not <annotation>")
     boxes = Boxes()

@@ -11,7 +11,6 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
-from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from tlx.common.errors import DataError
@@ -27,6 +26,7 @@ from tlx.data.formats.folders import (
     subfolder,
 )
 from tlx.data.formats.registry import Sign, reader
+from tlx.data.formats.xml_files import read_annotation_xml
 
 TRUE = ("1", "true", "yes")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -244,17 +244,7 @@ def parse_xml(path: Path) -> tuple[str, Annotation]:
         DataError: malformed XML (with line and column), entities, another kind of XML, an object
             without a name, or a corner that is missing or no number (with the object's number).
     """
-    try:
-        top = parse(path).getroot()
-    except ParseError as error:
-        raise DataError(f"{path}: malformed XML: {error}: correct or remove the file") from error
-    except DefusedXmlException as error:
-        raise DataError(f"{path}: refused: {error!r}: write it without DTD or entities") from error
-    except (ValueError, LookupError) as error:  # encodings that the parser does not know
-        raise DataError(
-            f"{path}: its first line states an encoding that cannot be read ({error}): save it as "
-            "UTF-8"
-        ) from error
+    top = read_annotation_xml(path)
     if top is None or top.tag != "annotation":
         raise DataError(f"{path}: not a VOC annotation: its first element is not <annotation>")
     objects = [item for item in top.findall("object") if not _deleted(item)]
