@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,25 @@ def _set(root: Path) -> None:
     text = xml(f"{stems[0]}.png", boxes).replace("</object><", "<difficult>1</difficult></object><")
     (root / "Annotations" / f"{stems[0]}.xml").write_text(text)
     (root / "Annotations" / f"{stems[1]}.xml").write_text(xml(f"{stems[1]}.png", []))
+
+
+_LISTED: list[str] = []  # the folders that were listed, while a test counts
+sys.addaudithook(lambda event, _: _LISTED.append(event) if event in _LISTINGS else None)
+_LISTINGS = ("os.listdir", "os.scandir")
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_a_folder_is_not_listed_for_each_picture(to: str, tmp_path: Path) -> None:
+    """It was for each XML, and so reading took the square of the pictures: hours for 100,000."""
+    listings = []
+    for count in (12, 36):
+        devkit(tmp_path / f"{count}", count)
+        out = tmp_path / f"{to}{count}"
+        convert(ConvertConfig(to=to, root=str(tmp_path / f"{count}"), output=str(out)))
+        _LISTED.clear()
+        read_annotations(find_format("auto", out), out, stated_classes(out))
+        listings.append(len(_LISTED))
+    assert 0 < listings[0] == listings[1]
 
 
 @pytest.mark.parametrize("to", WRITERS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from tlx.common.errors import DataError, first_line
@@ -197,8 +197,14 @@ class ImageFolder:
 
     def unread(self, name: str, stem: str) -> Path | None:
         """The file of this name or stem whose ending says a format that is not read."""
-        found = (self.path / name, *sorted(self.path.glob(f"{glob.escape(stem)}.*")))
-        return next((p for p in found if p.suffix.lower() in UNREAD_ENDINGS and p.is_file()), None)
+        by_name, by_stem = self._unread
+        return by_name.get(name) or by_stem.get(stem)
+
+    @cached_property
+    def _unread(self) -> tuple[dict[str, Path], dict[str, Path]]:
+        """By name and by stem; listed once, and not for each annotation."""
+        files = files_in(self.path, UNREAD_ENDINGS)
+        return {path.name: path for path in files}, {path.stem: path for path in reversed(files)}
 
     def unlabelled(self, used: Iterable[Path], split: str | None = None) -> list[Annotation]:
         """A marker for each picture that is not in `used`: unlabelled is not empty."""

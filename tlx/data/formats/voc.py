@@ -230,10 +230,11 @@ def _read_folder(xml_folder: Path, images: ImageFolder) -> dict[str, Annotation]
             annotation = replace(annotation, remarks=(*annotation.remarks, remark))
         if named and own and named.stem == own.stem:
             own = named  # of several endings of one stem, the one that it names
-        missing = images.path / (name if re.search(r"[^.]\.\w+$", name) else f"{stem}.jpg")
-        if (unread := images.unread(missing.name, stem)) and not (own or named):
-            missing = unread
-        found[stem] = replace(annotation, image=own or named or missing)
+        image = own or named
+        if image is None:
+            missing = name if re.search(r"[^.]\.\w+$", name) else f"{stem}.jpg"
+            image = images.unread(missing, stem) or images.path / missing
+        found[stem] = replace(annotation, image=image)
     return found
 
 
