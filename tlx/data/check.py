@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tlx.common.errors import ConfigError, DataError
-from tlx.data.augment import input_size_for
+from tlx.data.box_rules import check_boxes, note_tiny
 from tlx.data.doubts import (
     EdgeTally,
     refuse_fractions,
@@ -22,19 +19,16 @@ from tlx.data.doubts import (
     refuse_percent,
     refuse_spellings,
 )
-from tlx.data.duplicates import packed_hash
 from tlx.data.faults import Fault, FaultReport
 from tlx.data.formats.annotations import Annotation, Item
-from tlx.data.formats.pictures import Probe, UnreadablePicture, probe, probe_pixels, turned
+from tlx.data.formats.pictures import Probe, UnreadablePicture
 from tlx.data.found import Found
 from tlx.data.framing import WHOLE, Framing
+from tlx.data.looks import Look, look_at_all
 
 MIN_SIDE = 16  # px
-SAME_BOX = 1.0  # px, and
-SAME_SHARE = 0.05  # of the shorter side: corners this near are those of one box
 # Of objects that a reader found and could not take: without another, a picture is not empty.
 NO_BOX = ("empty-box", "no-box-shape", "unannotated-region")
-MANY = 500  # boxes of a picture, which are compared one by one
 LISTED = 20  # faults that a strict check names
 
 
@@ -82,8 +76,8 @@ def check(
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
-    probes = _probe_all(annotations, bits, max_side if found is not None else None)
-    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), _Look)])
+    probes = look_at_all(annotations, bits, max_side if found is not None else None)
+    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), Look)])
     faults, edges = found.faults if found is not None else FaultReport(), EdgeTally()
     items = found.items if found is not None else []
     lost: list[Fault] = []  # why a picture with an annotation is not used
@@ -98,7 +92,7 @@ def check(
         item = _check_one(annotation, look, labels, faults, edges, input_size, framing)
         if item:
             items.append(replace(item, bits=bits))
-            if found is not None and isinstance(look, _Look):
+            if found is not None and isinstance(look, Look):
                 found.hashes[item.digest] = look.hashes[item.rotate]
         else:
             lost.append(faults.faults[-1])
@@ -168,39 +162,6 @@ def _check_names(annotation: Annotation, classes: list[str]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What one look at a picture tells, and, where asked, its hash as stored and upright."""
-
-    probe: Probe
-    hashes: tuple[bytes, bytes] = (b"", b"")
-
-
-def _probe_all(
-    annotations: Sequence[Annotation], bits: int | None, max_side: int | None
-) -> dict[Path, _Look | UnreadablePicture]:
-    """One pass over the files; threads help, for hashing and decoding release the GIL.
-
-    Args:
-        max_side: of the pictures as they are decoded for training, px; None: no hashes of them.
-    """
-
-    def attempt(path: Path) -> _Look | UnreadablePicture:
-        try:
-            if max_side is None:
-                return _Look(probe(path, bits))
-            found, pixels = probe_pixels(path, bits, max_side)
-        except UnreadablePicture as error:
-            return error
-        stored = packed_hash(pixels)
-        upright = turned(pixels, found.orientation)
-        return _Look(found, (stored, stored if upright is pixels else packed_hash(upright)))
-
-    paths = list(dict.fromkeys(a.image for a in annotations if not a.unused))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(paths, pool.map(attempt, paths), strict=True))
-
-
 def _note_unused(annotation: Annotation, used_otherwise: bool, faults: FaultReport) -> None:
     """Report what is not trained on; `used_otherwise`: its picture is, by another annotation."""
     image, where = annotation.image, annotation.source
@@ -214,7 +175,7 @@ def _note_unused(annotation: Annotation, used_otherwise: bool, faults: FaultRepo
 
 def _check_one(
     annotation: Annotation,
-    look: _Look | UnreadablePicture,
+    look: Look | UnreadablePicture,
     labels: dict[str, int],
     faults: FaultReport,
     edges: EdgeTally,
@@ -237,7 +198,7 @@ def _check_one(
     annotation = scaled
     rotate = _orient(annotation, found, faults)
     size = found.upright_size if rotate else found.size
-    boxes, kept = _check_boxes(annotation, size, faults, edges)
+    boxes, kept = check_boxes(annotation, size, faults, edges)
     emptied = len(kept) or any(kind in NO_BOX for kind, _ in annotation.remarks)
     if emptied and not kept.any():
         of_boxes = (f for f in faults.faults[start:] if f.action.endswith(" dropped"))
@@ -245,7 +206,7 @@ def _check_one(
         faults.add("no-box-left", image, where, f"its boxes: {', '.join(kinds)}")
         return None
     if input_size:
-        _note_tiny(annotation, boxes, kept, framing.spanned(size), input_size, faults)
+        note_tiny(annotation, boxes, kept, framing.spanned(size), input_size, faults)
     names = [name for name, keep in zip(annotation.names, kept, strict=True) if keep]
     return Item(
         image=image,
@@ -293,96 +254,6 @@ def _orient(annotation: Annotation, found: Probe, faults: FaultReport) -> bool:
     kept = stated == found.size != found.upright_size
     faults.add("exif-kept" if kept else "exif-rotated", image, where, f"{found.orientation}")
     return not kept
-
-
-def _check_boxes(
-    annotation: Annotation, size: tuple[int, int], faults: FaultReport, edges: EdgeTally
-) -> tuple[np.ndarray, np.ndarray]:
-    """The clipped boxes, float32 (n, 4), and which of them to keep, bool (n,)."""
-    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which is a fault below
-        boxes = annotation.boxes.astype(np.float32)
-    clipped = np.clip(boxes, 0, np.array([*size, *size], np.float32))
-    kept = np.ones(len(boxes), bool)
-    if _all_plain(boxes, clipped, annotation.names):
-        edges.boxes += len(boxes)
-        return clipped, kept
-    seen: dict[str, list[np.ndarray]] = defaultdict(list)
-    for i, (box, inside) in enumerate(zip(boxes, clipped, strict=True)):
-        where = f"{annotation.source} box {i + 1}"
-        kind = _box_fault(box, inside)
-        if kind in (None, "clipped-box", "outside-box"):
-            edges.add(box, inside, where)
-        if kind in (None, "clipped-box"):
-            known = seen[annotation.names[i]]
-            kind = "duplicate-box" if any(_same_box(box, other) for other in known) else kind
-            known.append(box)
-        if kind:
-            corners = " ".join(f"{value:g}" for value in annotation.boxes[i])
-            detail = f"box {corners}, picture {size[0]}x{size[1]}"
-            faults.add(kind, annotation.image, where, detail)
-            kept[i] = kind == "clipped-box"
-    return clipped, kept
-
-
-def _all_plain(boxes: np.ndarray, clipped: np.ndarray, names: Sequence[str]) -> bool:
-    """Whether no box (n, 4) has a fault: most pictures, and a fraction of the time for them."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    fraction = (boxes <= 1).all(1)  # inside of the picture: none is below 0
-    if not ((boxes == clipped).all() and (sides > 0).all() and not fraction.any()):
-        return False
-    if len(boxes) < 2:
-        return True
-    if len(boxes) > MANY:
-        return False
-    slack = np.minimum(SAME_BOX, SAME_SHARE * sides.min(1))[:, None, None]
-    alike = (np.abs(boxes[:, None] - boxes[None]) <= slack).all(2)
-    np.fill_diagonal(alike, False)
-    return not any(names[i] == names[j] for i, j in np.argwhere(alike))
-
-
-def _same_box(box: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two boxes (4,) of one class are one: merged exports round each in its own way."""
-    slack = min(SAME_BOX, SAME_SHARE * float((box[2:] - box[:2]).min()))
-    return bool((np.abs(box - other) <= slack).all())
-
-
-def _note_tiny(
-    annotation: Annotation,
-    boxes: np.ndarray,
-    kept: np.ndarray,
-    size: tuple[int, int],
-    input_size: int,
-    faults: FaultReport,
-) -> None:
-    """Report the kept boxes that the resize to the square input makes smaller than a pixel.
-
-    Args:
-        size: pixels of the picture that the input's width and height stand for.
-    """
-    if input_size_for(boxes[kept], size, input_size) is None:
-        return
-    for i in np.flatnonzero(kept).tolist():
-        if needed := input_size_for(boxes[i : i + 1], size, input_size):
-            width, height = ((boxes[i, 2:] - boxes[i, :2]) * input_size / np.array(size)).round(2)
-            detail = (
-                f"{width:g}x{height:g} px at the input size {input_size}; the smallest that keeps "
-                f"it is {needed}"
-            )
-            faults.add("tiny-box", annotation.image, f"{annotation.source} box {i + 1}", detail)
-
-
-def _box_fault(box: np.ndarray, clipped: np.ndarray) -> str | None:
-    if not np.isfinite(box).all():
-        return "not-finite-box"
-    if (box[2:] < box[:2]).any():
-        return "inverted-box"
-    if (box[2:] == box[:2]).any():
-        return "zero-area-box"
-    if (clipped[2:] <= clipped[:2]).any():
-        return "outside-box"
-    if (box >= 0).all() and (box <= 1).all():
-        return "fraction-box"
-    return "clipped-box" if (box != clipped).any() else None
 
 
 def _refusal(faults: FaultReport) -> str:
