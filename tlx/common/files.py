@@ -20,6 +20,7 @@ DEEPEST = 100  # levels of lists and objects: no file of ours has ten
 _CONTAINERS = (dict, list, tuple)
 _SMALL = 64  # bits of an integer; larger ones are damage, and overflow wherever they are used
 # Characters that JSON and YAML can spell and no text file, path or terminal can hold.
+_LONG = re.compile(r"[0-9]{19}")  # digits, so that an integer may be too large
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")
 _SPELLED = re.compile(r"\\u(?:0000|[dD][89abAB])|[\0\ud800-\udfff]")
 
@@ -83,7 +84,8 @@ def read_json(path: Path, encoding: str = "utf-8") -> Any:
 def parse_json(text: str) -> Any:
     """`read_json` of a text."""
     try:
-        value = json.loads(text, parse_int=_integer)
+        # The guard takes as long as all the rest: only where it can find something.
+        value = json.loads(text, parse_int=_integer if _LONG.search(text) else None)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     _refuse_deep(value)

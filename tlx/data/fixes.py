@@ -118,6 +118,8 @@ def apply_fixes(
     Raises:
         DataError: a fix of a picture or a box that the set does not have.
     """
+    if not fixes:
+        return
     of_image: dict[str, list[Fix]] = defaultdict(list)
     for fix in fixes:
         of_image[fix.image].append(fix)

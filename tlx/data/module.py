@@ -16,6 +16,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
+from tlx.common.collector import paused_collector
 from tlx.common.errors import ConfigError, DataError
 from tlx.config.schema import DataConfig
 from tlx.config.splits import CHOICES, Fold
@@ -186,6 +187,7 @@ def build_data(
     )
 
 
+@paused_collector()
 def read_checked(
     cfg: DataConfig,
     root: Path,

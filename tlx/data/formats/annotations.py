@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)  # there may be 100,000 of them
 class Annotation:
     """One image and its boxes as an annotation file states them, before any check.
 
@@ -67,7 +67,7 @@ class Part(NamedTuple):
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)  # there may be 100,000 of them
 class Item:
     """A checked image: it decodes, and each of its boxes lies inside it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,15 @@ from tlx.data.formats.sniff import looks_like
 FIFTYONE = "labels.json"  # beside data/
 ROBOFLOW = "_annotations.coco.json"
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")  # COCO's own
+
+
+class _Stated(NamedTuple):
+    """What is needed of an annotation; the rest of it, polygons above all, is let go."""
+
+    id: Any
+    category: Any
+    crowd: Any
+    bbox: list[float]
 
 
 def _is_coco(content: bytes) -> bool:
@@ -121,7 +130,7 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
     try:
         names = {_id(category["id"]): str(category["name"]) for category in content["categories"]}
         images = {_id(image["id"]): (image, str(image["file_name"])) for image in content["images"]}
-        boxes: dict[Any, list[dict[str, Any]]] = {key: [] for key in images}
+        boxes: dict[Any, list[_Stated]] = {key: [] for key in images}
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: an image or category lacks {error}: export it again") from error
     if not images:
@@ -130,9 +139,12 @@ def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
     _refuse_twice(path, content["categories"])
     if len(images) != len(content["images"]):
         raise DataError(f"{path}: two images have the same id: export it again")
-    for position, annotation in enumerate(content["annotations"], start=1):
-        _check_annotation(path, position, annotation, boxes, names)
-        boxes[_id(annotation["image_id"])].append(annotation)
+    rows = content["annotations"]
+    for position, row in enumerate(rows):
+        bbox = _check_annotation(path, position + 1, row, boxes, names)
+        stated = _Stated(row.get("id"), _id(row["category_id"]), row.get("iscrowd"), bbox)
+        boxes[_id(row["image_id"])].append(stated)
+        rows[position] = None
     pictures = NamedPictures(root, _image_folders(root, path, split))
     annotations = []
     for key, (image, name) in images.items():
@@ -156,7 +168,8 @@ def _refuse_twice(path: Path, categories: list[dict[str, Any]]) -> None:
 
 def _check_annotation(
     path: Path, position: int, annotation: Any, images: dict[Any, Any], names: dict[Any, str]
-) -> None:
+) -> list[float]:
+    """Its `_bbox`; raises `DataError` for one that cannot be meant."""
     identifier = annotation.get("id") if isinstance(annotation, dict) else None
     where = f"{path} annotation {f'number {position}' if identifier is None else identifier}"
     try:
@@ -177,6 +190,7 @@ def _check_annotation(
         raise DataError(f"{where}: no image has the id {image}: remove it or add the image")
     if not known_category:
         raise DataError(f"{where}: no category has the id {category}: correct it")
+    return bbox
 
 
 def _id(value: Any) -> Any:
@@ -213,13 +227,11 @@ def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
     return [folder for folder in (*folders, *usual) if folder.is_dir()]
 
 
-def _crowd(annotation: dict[str, Any], source: str) -> bool:
+def _crowd(stated: _Stated, source: str) -> bool:
     """Whether `iscrowd` is set, a number or a number in quotes."""
-    value = _id(annotation.get("iscrowd") or 0)
+    value = _id(stated.crowd or 0)
     if value not in (0, 1):
-        raise DataError(
-            f"{source} annotation {annotation.get('id')}: iscrowd {value!r} is neither 0 nor 1"
-        )
+        raise DataError(f"{source} annotation {stated.id}: iscrowd {value!r} is neither 0 nor 1")
     return bool(value)
 
 
@@ -227,13 +239,12 @@ def _to_annotation(
     source: str,
     image: Path,
     stated: dict[str, Any],
-    annotations: list[dict[str, Any]],
+    found: list[_Stated],
     names: dict[Any, str],
 ) -> Annotation:
-    boxes = [(a, bbox) for a in annotations if (bbox := _bbox(a))]
-    remarks = tuple(("empty-box", f"annotation {a.get('id')}") for a in annotations if not _bbox(a))
-    annotations = [a for a, _ in boxes]
-    corners = np.array([bbox for _, bbox in boxes], dtype=float).reshape(-1, 4)
+    boxes = [each for each in found if each.bbox]
+    remarks = tuple(("empty-box", f"annotation {each.id}") for each in found if not each.bbox)
+    corners = np.array([each.bbox for each in boxes], dtype=float).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
     try:
         size = (int(stated["width"]), int(stated["height"]))
@@ -242,8 +253,8 @@ def _to_annotation(
     return Annotation(
         image=image,
         boxes=corners,
-        names=[names[_id(a["category_id"])] for a in annotations],
-        difficult=np.array([_crowd(a, source) for a in annotations], bool),
+        names=[names[each.category] for each in boxes],
+        difficult=np.array([_crowd(each, source) for each in boxes], bool),
         source=source,
         size=size if min(size) > 0 else None,
         remarks=remarks,

@@ -50,11 +50,12 @@ def files_in(folder: Path, endings: set[str]) -> list[Path]:
 
     Names that begin with a dot are left out: macOS leaves a `._1.xml` beside each `1.xml`.
     """
-    return sorted(
+    files = (
         path
         for path in folder.iterdir()
         if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
     )
+    return sorted(files, key=lambda path: path.name)  # a fraction of the time that paths take
 
 
 def files_below(root: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ A name is only ever looked up below the data folder, so that none can lead out o
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,6 +13,8 @@ from pathlib import Path, PureWindowsPath
 
 from tlx.common.errors import DataError, first_line
 from tlx.data.formats.folders import IMAGE_ENDINGS, PICTURE_ENDINGS, files_below
+
+_PLAIN = re.compile(r"\w[^/\\:]*")  # names that lead nowhere: most, and they are many
 
 
 class NamedPictures:
@@ -55,6 +58,10 @@ class NamedPictures:
             DataError: the name is absolute or climbs: a stranger's file must not choose what is
                 read; or it is a bare name of several pictures.
         """
+        if _PLAIN.fullmatch(name):
+            usual = [folder / name for folder in self.folders[:1]]
+            if found := self._first_file(usual, where):
+                return found
         windows = PureWindowsPath(name)  # takes both kinds of slash, knows drives
         if _away(name) or ".." in windows.parts or not windows.name:
             raise DataError(

@@ -133,7 +133,7 @@ def _holds_pictures(folder: Path) -> bool:
 def _by_folder(root: Path, most: int | None) -> dict[tuple[str, Path], list[Path]]:
     """Files below `root` by ending and folder; hidden ones left out."""
     found: dict[tuple[str, Path], list[Path]] = {}
-    for path in sorted(islice(root.rglob("*"), most)):
+    for path in sorted(islice(root.rglob("*"), most), key=lambda path: path.parts):
         if path.is_file() and not path.name.startswith("."):
             found.setdefault((path.suffix.lower(), path.parent), []).append(path)
     return found
