@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import random
@@ -24,9 +25,11 @@ from tlx.common.download import DownloadError
 from tlx.common.errors import ConfigError, DataError, StorageError
 from tlx.data.commands.download import main
 from tlx.data.formats import read_annotations
+from tlx.data.formats.sniff import detect_format
 from tlx.data.openimages.layout import COLUMNS, DESCRIPTIONS, SUMMARY
 
 TRAIN = "/openimages/2018_04/train/train-annotations-bbox.csv"
+DESCRIPTIONS_AT = "/openimages/2018_04/class-descriptions-boxable.csv"
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
 PICTURES = 36  # of the set below, with a plate
 
@@ -194,6 +197,21 @@ def test_a_server_that_refuses_all_is_no_set_with_few_pictures(
     assert not (tmp_path / "plates" / SUMMARY).exists()
     with pytest.raises(DataError, match=r"12 of 12 pictures are not to be had .*pictures=.*right"):
         fetch(server, tmp_path, pictures=f"{server.url}/elsewhere", max_images=12)
+
+
+def test_what_is_no_such_file_is_not_kept(server: FileServer, tmp_path: Path) -> None:
+    """As a network gives that wants a login first, or a proxy that packs what it passes on."""
+    for path in (DESCRIPTIONS_AT, TRAIN):
+        right, server.files[path] = server.files[path], gzip.compress(b"<html>Log in</html>")
+        with pytest.raises(DownloadError, match=f"{path} is not the file: .*It is not kept"):
+            fetch(server, tmp_path)
+        server.files[path] = right
+    fetch(server, tmp_path)
+
+
+def test_the_folder_says_itself_what_it_is(server: FileServer, tmp_path: Path) -> None:
+    """`data=auto`, as the last line of the program and the documentation have it."""
+    assert detect_format(fetch(server, tmp_path)) == "openimages"
 
 
 def test_a_network_that_goes_keeps_what_came(server: FileServer, tmp_path: Path) -> None:

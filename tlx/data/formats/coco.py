@@ -30,6 +30,10 @@ ROBOFLOW = "_annotations.coco.json"
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")  # COCO's own
 
 
+# Lists: a summary of a download may count its images and say where its annotations are from.
+_LISTS = [re.compile(rb'"%s"\s*:\s*\[' % key) for key in (b"images", b"annotations")]
+
+
 class _Stated(NamedTuple):
     """What is needed of an annotation; the rest of it, polygons above all, is let go."""
 
@@ -40,7 +44,7 @@ class _Stated(NamedTuple):
 
 
 def _is_coco(content: bytes) -> bool:
-    return content.find(b'"images"') >= 0 and content.find(b'"annotations"') >= 0
+    return all(each.search(content) for each in _LISTS)
 
 
 @reader(

@@ -15,6 +15,7 @@ from tlx.data.openimages.layout import COLUMNS, OURS
 Row = tuple[str, ...]
 """The fields of `COLUMNS` and `OURS`, as written."""
 
+_HEADER = 1 << 16  # bytes: what is no table may be one line of gigabytes
 _IMAGE = re.compile(r"[\w-]{1,64}", re.ASCII)  # becomes part of a path and of an address
 
 
@@ -143,6 +144,12 @@ def matching(
                 raise DataError(f"{path}:{number}: {row[0]!r} is no ImageID")
             if (rule.group_of or row[group] != "1") and (rule.depictions or row[depiction] != "1"):
                 yield (*row, classes[name], name)
+
+
+def refuse_other_header(path: Path) -> None:
+    """`DataError` where a file does not begin as one of boxes does."""
+    with path.open("rb") as file:
+        _places(path, file.readline(_HEADER))
 
 
 def read_chosen(path: Path) -> Iterator[Row]:

@@ -23,6 +23,7 @@ from tlx.data.openimages.boxes import (
     Rule,
     matching,
     read_chosen,
+    refuse_other_header,
     write_chosen,
 )
 from tlx.data.openimages.choose import Splits, at_most_boxes, at_most_images
@@ -263,8 +264,25 @@ def _annotation(name: str, source: Source, split: str = "") -> Path:
                     f"{url} could not be fetched: {error}. Start it again, and it goes on where "
                     f"it was; or put the file at {path}"
                 ) from error
+            _refuse_other(url, name, partial)
             partial.replace(path)
     return path
+
+
+def _refuse_other(url: str, name: str, came: Path) -> None:
+    """A page to log in on, kept as the file, would stand in the way of every later download."""
+    try:
+        if name == DESCRIPTIONS:
+            read_descriptions(came)
+        else:
+            refuse_other_header(came)
+    except DataError as error:
+        came.unlink()
+        told = str(error).removeprefix(str(came)).lstrip(":0123456789 ")
+        raise DownloadError(
+            f"what came from {url} is not the file: {told}. It is not kept: is the address right, "
+            "or does a page to log in on stand before it?"
+        ) from error
 
 
 @contextmanager
