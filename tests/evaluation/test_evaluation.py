@@ -49,7 +49,8 @@ def test_perfect_detections_score_one_and_an_absent_class_says_why() -> None:
     assert figures["per_class"]["gun"]["ap_50"] == pytest.approx(1.0)
     absent = figures["per_class"]["absent"]
     assert absent == {
-        "boxes": 0, "ap": None, "ap_50": None, "voc07_ap50": None, "reason": NO_OBJECTS,
+        "boxes": 0, "difficult": 0, "ap": None, "ap_50": None, "voc07_ap50": None,
+        "reason": NO_OBJECTS,
     }  # fmt: skip
 
 

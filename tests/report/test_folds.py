@@ -139,6 +139,20 @@ def test_runs_of_folds_are_one_arm_whose_every_picture_counts_once(tmp_path: Pat
     assert "every picture is tested once in 3 folds, by 3 models" in told
 
 
+def test_difficult_boxes_are_no_objects_that_weigh(tmp_path: Path) -> None:
+    """Nothing is found or missed of them; earlier records do not say how many there are."""
+
+    def with_difficult(key: Key, record: dict[str, Any]) -> dict[str, Any]:
+        if key[2] == 0:
+            record["test"]["per_class"]["plate"] |= {"boxes": SIZES[0] + 900, "difficult": 900}
+        return record
+
+    figures = write_fold_study(tmp_path, change=with_difficult)
+    first, *_ = compared(tmp_path).rows[0].arm.tested
+    assert first.number("test", "map_50") == pytest.approx(pooled(figures, "none", 0, range(3)))
+    assert first.number("test", "per_class", "plate", "boxes") == sum(SIZES) + 900
+
+
 def test_arms_are_compared_over_seeds_crossed_with_all_pictures(tmp_path: Path) -> None:
     figures = write_fold_study(tmp_path)
     comparison = compared(tmp_path)

@@ -58,8 +58,11 @@ class Evaluator:
         precision = result["precision"]
         per_class = {}
         for label, name in enumerate(self.classes, start=1):
-            boxes = sum(int((p.true_labels == label).sum()) for p in self.pictures)
-            row: Figures = {"boxes": boxes, "ap": None, "ap_50": None, "voc07_ap50": None}
+            boxes, difficult = self._boxes(label)
+            row: Figures = {
+                "boxes": boxes, "difficult": difficult, "ap": None, "ap_50": None,
+                "voc07_ap50": None,
+            }  # fmt: skip
             if boxes:
                 column = precision[:, :, seen.index(label), 0, -1]
                 row["ap"] = _figure(column.mean())
@@ -75,6 +78,14 @@ class Evaluator:
             "images": len(self.pictures),
             "boxes": sum(len(p.true_labels) for p in self.pictures),
         }
+
+    def _boxes(self, label: int) -> tuple[int, int]:
+        """How many boxes a class has, and how many of them are difficult: neither hit nor miss."""
+        of_class = [p.true_labels == label for p in self.pictures]
+        difficult = (
+            mine & p.difficult.bool() for mine, p in zip(of_class, self.pictures, strict=True)
+        )
+        return sum(int(m.sum()) for m in of_class), sum(int(d.sum()) for d in difficult)
 
     def _coco(self, *, extended: bool) -> dict[str, Any]:
         metric = MeanAveragePrecision(

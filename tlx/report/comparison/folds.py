@@ -20,6 +20,7 @@ from tlx.report.comparison.arms import Arm, Folds, by_seed
 from tlx.report.comparison.records import Record
 
 _MEANS = {"map": "ap", "map_50": "ap_50", "voc07_ap50": "voc07_ap50"}
+_IGNORED = "difficult"  # boxes that are neither hits nor misses; earlier records do not count them
 _MOST_SETS = 256  # sets of folds that are looked at: a study that lacks runs has a few
 _ByFold = dict[int, Record]
 
@@ -143,12 +144,13 @@ def _test(runs: Sequence[Record]) -> dict[str, Any]:
 
 
 def _class(rows: Sequence[object]) -> dict[str, Any]:
-    """A class over the folds, each weighted by its objects."""
-    boxes = round(sum(number(row, "boxes") or 0 for row in rows))
-    found: dict[str, Any] = {"boxes": boxes}
+    """A class over the folds, each weighted by its objects that count."""
+    found: dict[str, Any] = {
+        count: round(sum(number(row, count) or 0 for row in rows)) for count in ("boxes", _IGNORED)
+    }
     for figure in _MEANS.values():
         known = [
-            (value, number(row, "boxes") or 0)
+            (value, (number(row, "boxes") or 0) - (number(row, _IGNORED) or 0))
             for row in rows
             if (value := number(row, figure)) is not None
         ]
