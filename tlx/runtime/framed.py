@@ -72,22 +72,35 @@ def merge(
     low, span = corners[:, [0, 1, 0, 1]], corners[:, [2, 3, 2, 3]]
     boxes = low + own * span  # px of the picture
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    touching = _touching(parts)
     kept: list[int] = []
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label)
-        chosen = np.zeros(0, int)
+        # A box lies in its tile: only those of tiles that share pixels with it can overlap it.
+        others = [places[touching[t][tile[places]]] for t in range(len(parts))]
+        dropped = np.zeros(len(boxes), bool)
         for one in places[np.lexsort((-scores[places], cut[places]))].tolist():
-            others = chosen[tile[chosen] != tile[one]]
-            sides = np.minimum(boxes[others, 2:], boxes[one, 2:])
-            sides = sides - np.maximum(boxes[others, :2], boxes[one, :2])
+            if dropped[one]:
+                continue
+            kept.append(one)
+            near = others[tile[one]]
+            sides = np.minimum(boxes[near, 2:], boxes[one, 2:])
+            sides = sides - np.maximum(boxes[near, :2], boxes[one, :2])
             shared = sides.clip(0).prod(1)
-            whole = areas[one] if cut[one] else areas[one] + areas[others] - shared
-            if not (shared > nms_iou * whole).any():
-                chosen = np.append(chosen, one)
-        kept += chosen.tolist()
+            whole = np.where(cut[near], areas[near], areas[near] + areas[one] - shared)
+            dropped[near[shared > nms_iou * whole]] = True  # what is kept already stays
     keep = np.array(sorted(kept, key=lambda i: -scores[i]), int)[:limit]
     found = (boxes[keep] / np.array([*size, *size])).clip(0, 1).astype(np.float32)
     return Found(found, scores[keep], labels[keep])
+
+
+def _touching(parts: Sequence[Part]) -> np.ndarray:
+    """Which tiles share pixels with which others, bool (n, n)."""
+    low = np.array([[part.left, part.top] for part in parts])
+    high = low + np.array([[part.width, part.height] for part in parts])
+    shared = (np.minimum(high[:, None], high) > np.maximum(low[:, None], low)).all(2)
+    np.fill_diagonal(shared, False)
+    return shared
 
 
 def _inner_edges(part: Part, size: tuple[int, int]) -> tuple[bool, bool, bool, bool]:
