@@ -96,8 +96,9 @@ def capture(cfg: CaptureConfig, stop: threading.Event, keys: EnterKey | None = N
         keys: with `cfg.keys`, tells which frames are wanted; None: Enter in the terminal.
     """
     every = EVERY if cfg.every is None else cfg.every
-    if every < 1:
-        raise ConfigError(f"every={every} must be 1 or more")
+    for key, number in (("every", every), ("count", cfg.count)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{key}={number} must be 1 or more")
     options = parse_camera_options(cfg.size, cfg.fps, cfg.flip, cfg.give_up)
     source = open_source(cfg.source, options)
     if cfg.keys and not source.live:
@@ -140,7 +141,7 @@ def labels_where(cfg: CaptureConfig) -> str:
     of_frames = [
         key
         for key in ("every", "keys", "negatives", "count", "format")
-        if getattr(cfg, key) not in (None, False)
+        if (given := getattr(cfg, key)) is not None and given is not False
     ]
     where = cfg.label or ("none" if of_frames else "page")
     of_boxes = [key for key in ("serve", "model") if getattr(cfg, key) is not None]

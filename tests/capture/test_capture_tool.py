@@ -38,6 +38,7 @@ from tlx.labelling.suggest import Suggester
 from tlx.labelling.window import _Frames, _Store, _suggested
 from tlx.live.model import PlainModel
 from tlx.live.reader import Reader
+from tlx.live.voc_lists import locked
 
 pytestmark = needs_cv2
 BOX = {"name": "red", "corners": [10, 20, 50, 60], "origin": None}
@@ -103,7 +104,7 @@ def test_tool_and_tlx_wait_for_each_other(tmp_path: Path) -> None:
         store.add(numbered_frame(0), [], "train", "a")
         done.set()
 
-    with album.lists.locked():
+    with locked(album.root):
         thread = threading.Thread(target=add)
         thread.start()
         assert not done.wait(0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,26 @@ def test_wrong_wishes_are_named(tmp_path: Path) -> None:
         Collection(tmp_path, labels=["b"])
     with pytest.raises(ConfigError, match="every=0"):
         capture(CaptureConfig(str(tmp_path), str(tmp_path), every=0), threading.Event())
+    for wrong in ("every=0", "count=0"):  # no page either, which such a key is not of
+        with pytest.raises(ConfigError, match=f"{wrong} must be 1 or more"):
+            program.main([f"source={tmp_path}", f"output={tmp_path}", wrong])
+
+
+def test_several_that_collect_at_once_take_no_name_twice(tmp_path: Path) -> None:
+    """Nor that of a picture of another ending, whose annotation would be taken for its own."""
+    (tmp_path / "JPEGImages").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "JPEGImages" / "Clip.png")
+    collections = [Collection(tmp_path) for _ in range(6)]
+    together = threading.Barrier(len(collections))
+
+    def collect(collection: Collection) -> Path:
+        together.wait(10)
+        return collection.add(numbered_frame(1), "clip")
+
+    with ThreadPoolExecutor(len(collections)) as pool:
+        paths = list(pool.map(collect, collections))
+    assert sorted(path.stem for path in paths) == [f"clip-{n}" for n in range(2, 8)]
+    assert len((tmp_path / "ImageSets" / "Main" / "train.txt").read_text().split()) == 6
 
 
 def test_names_sort_by_time() -> None:

@@ -18,8 +18,8 @@ from tlx.data.formats.pictures import UnreadablePicture, probe
 from tlx.data.formats.voc import parse_xml
 from tlx.labelling.boxes import Box, check_boxes, check_classes
 from tlx.labelling.voc_file import read_boxes, write_boxes
-from tlx.live.collect import write_labels
-from tlx.live.voc_lists import SPLITS, VocLists
+from tlx.live.collect import unused_name, write_labels
+from tlx.live.voc_lists import SPLITS, VocLists, locked
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,9 @@ class Album:
             identifier: the beginning of its name, from this program: never what a page sends.
         """
         checked, split = check_boxes(boxes, size, self.classes), check_split(split)
-        with self._lock, self.lists.locked():
-            path = self._unused(identifier)
+        with self._lock, locked(self.root):
+            name = unused_name((self.pictures, self.annotations), identifier)
+            path = self.pictures / f"{name}.jpg"
             write_bytes(path, jpeg)
             self.lists.put(path.stem, split)
             write_boxes(self._xml(path.stem), path.name, size, checked)
@@ -124,7 +125,7 @@ class Album:
         Raises:
             Changed: its annotation is not of `revision` any more.
         """
-        with self._lock, self.lists.locked():
+        with self._lock, locked(self.root):
             before = self.open(name)
             if before.revision != revision:
                 raise Changed(f"{name} was changed by somebody else meanwhile: open it again")
@@ -181,19 +182,6 @@ class Album:
 
     def _xml(self, name: str) -> Path:
         return self.annotations / f"{name}.xml"
-
-    def _unused(self, identifier: str) -> Path:
-        """A name that no picture and no annotation has, whatever its case or ending."""
-        taken = {
-            path.stem.casefold()
-            for folder in (self.pictures, self.annotations)
-            for path in folder.iterdir()
-        }
-        name, count = identifier, 1
-        while name.casefold() in taken:
-            count += 1
-            name = f"{identifier}-{count}"
-        return self.pictures / f"{name}.jpg"
 
 
 def check_split(split: Any) -> str:

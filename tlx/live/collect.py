@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +13,7 @@ from PIL import Image
 from tlx.common.errors import ConfigError
 from tlx.common.files import write_picture, write_text
 from tlx.common.typos import unknown_choice
-from tlx.live.voc_lists import SPLITS, VocLists
+from tlx.live.voc_lists import SPLITS, VocLists, locked
 
 QUALITY = 95  # of the JPEGs: what a detector learns should not be the compression
 FORMATS = ("voc", "txt")
@@ -47,31 +47,22 @@ class Collection:
         self.root, self.layout, self.split, self.negatives = root, layout, split, negatives
         self.pictures = root / ("JPEGImages" if layout == "voc" else split)
         self.lists = VocLists(root) if layout == "voc" else None
-        folders = [self.pictures]
-        if layout == "voc":
-            folders += [root / "Annotations", root / "ImageSets" / "Main"]
-        for folder in folders:
+        self._folders = [self.pictures, *([root / "Annotations"] if layout == "voc" else [])]
+        for folder in [*self._folders, *([self.lists.folder] if self.lists else [])]:
             folder.mkdir(parents=True, exist_ok=True)
         write_labels(root, labels)
 
     def add(self, pixels: np.ndarray, identifier: str) -> Path:
         """Save uint8 RGB (H, W, 3) under a name that is new; the picture's path."""
-        path = self._unused(identifier)
         image = Image.fromarray(pixels)
-        write_picture(image, path, quality=QUALITY)
-        if self.lists:
-            with self.lists.locked():
-                self.lists.put(path.stem, self.split)
-        if self.negatives:
-            self._annotate_empty(path, image)
-        return path
-
-    def _unused(self, identifier: str) -> Path:
-        """No picture is ever overwritten: what is annotated already would be lost."""
-        path, count = self.pictures / f"{identifier}.jpg", 1
-        while path.exists():
-            count += 1
-            path = self.pictures / f"{identifier}-{count}.jpg"
+        with locked(self.root):  # from the choice of the name on: another program chooses too
+            name = unused_name(self._folders, identifier)
+            path = self.pictures / f"{name}.jpg"
+            write_picture(image, path, quality=QUALITY)
+            if self.lists:
+                self.lists.put(name, self.split)
+            if self.negatives:
+                self._annotate_empty(path, image)
         return path
 
     def _annotate_empty(self, path: Path, image: Image.Image) -> None:
@@ -85,6 +76,20 @@ class Collection:
             ElementTree.SubElement(size, tag).text = str(value)
         text = ElementTree.tostring(top, encoding="unicode")
         write_text(self.root / "Annotations" / f"{path.stem}.xml", text + "\n")
+
+
+def unused_name(folders: Iterable[Path], identifier: str) -> str:
+    """A name that no picture and no annotation has, whatever its case or ending.
+
+    What is there already is never overwritten, and no picture gets another one's annotation.
+    Hold the set (`locked`) until it is written.
+    """
+    taken = {path.stem.casefold() for folder in folders for path in folder.iterdir()}
+    name, count = identifier, 1
+    while name.casefold() in taken:
+        count += 1
+        name = f"{identifier}-{count}"
+    return name
 
 
 def write_labels(root: Path, labels: Sequence[str]) -> None:

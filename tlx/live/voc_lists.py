@@ -14,6 +14,14 @@ from tlx.common.files import write_text
 SPLITS = ("train", "val", "test")
 
 
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold a set: two programs that collect into it wait for each other."""
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".capture.lock"):
+        yield
+
+
 class VocLists:
     """The lists of a set, which change as a whole: a reader never meets half of one.
 
@@ -33,13 +41,6 @@ class VocLists:
                 f"{root} has annotated pictures ({annotated.name}) and no list in {self.folder}: "
                 "write train.txt there, a name without ending a line, or give another folder"
             )
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the set: two programs that collect into it wait for each other."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / ".capture.lock"):
-            yield
 
     def read(self) -> dict[str, str]:
         """{name of a picture: split}; the first of train, val and test counts."""
