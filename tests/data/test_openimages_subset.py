@@ -129,6 +129,7 @@ def test_names_are_found_in_any_case_and_the_nearest_is_told(tmp_path: Path) -> 
     for wrong, told in {
         "Vehicle registration plates": "did you mean 'Vehicle registration plate'",
         "aple": "did you mean 'Apple'",
+        "plate": "did you mean 'Vehicle registration plate'",  # and not the nearer 'Apple'
         "Zeppelin": "no class of Open Images with boxes$",
         "apple,Apple": "named twice",
     }.items():

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from tlx.common.errors import ConfigError, DataError
 from tlx.common.typos import nearest
+
+ALIKE = 0.75  # of the letters: nearly the same name
+MOST_WORDS = 3  # names that are told
 
 
 def split_names(text: str) -> list[str]:
@@ -57,10 +61,19 @@ def find_classes(asked: Sequence[str], known: dict[str, str]) -> dict[str, str]:
     for name in asked:
         right = spelled.get(name.casefold())
         if right is None:
-            near = nearest(name.casefold(), spelled)
-            told = f": did you mean {spelled[near]!r}?" if near else ""
+            told = _meant(name.casefold(), spelled)
             raise ConfigError(f"{name!r} is no class of Open Images with boxes{told}")
         if right in found:
             raise ConfigError(f"the class {right!r} is named twice")
         found[right] = known[right]
     return found
+
+
+def _meant(name: str, spelled: dict[str, str]) -> str:
+    """The class that is spelled alike; where none nearly is, those that have the name as a word."""
+    near = nearest(name, spelled)
+    alike = near is not None and SequenceMatcher(None, name, near).ratio() >= ALIKE
+    words = [right for low, right in spelled.items() if name in low.split()]
+    if words and not alike:
+        return f": did you mean {' or '.join(map(repr, words[:MOST_WORDS]))}?"
+    return f": did you mean {spelled[near]!r}?" if near else ""
