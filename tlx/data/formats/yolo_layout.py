@@ -25,7 +25,7 @@ from tlx.data.formats.folders import (
 from tlx.data.formats.sniff import looks_like
 
 NAMES = ("classes.txt", "obj.names")  # of Darknet and of labelling tools; none is an annotation
-DARKNET = 10_000  # bytes; a larger .data is something else
+DARKNET = 10_000  # characters of a .data file that are looked at
 Folder = tuple[str, ...]  # below the root, in lower case
 
 
@@ -140,9 +140,11 @@ def _darknet(files: Sequence[Path]) -> list[tuple[str, str]]:
     """(split, path as written) of Darknet's obj.data: lines such as `valid = data/test.txt`."""
     able = [path for path in files if path.suffix.lower() == ".data"]
     for path in sorted(able, key=lambda path: len(path.parts)):
-        if path.stat().st_size > DARKNET:
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                lines = file.read(DARKNET).splitlines()
+        except OSError:  # none of the set's, as far as is known
             continue
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         said = {key.strip(): value.strip() for key, _, value in (x.partition("=") for x in lines)}
         if entries := [*_entries(said)]:
             return entries
