@@ -335,7 +335,7 @@ def test_predictions_that_nobody_has_corrected_are_no_truth(tmp_path: Path) -> N
     found = _labelstudio(tmp_path, tasks)
     assert [a.unused for a in found] == ["unlabelled", None]
     tasks[1]["predictions"] = tasks[1].pop("annotations")
-    with pytest.raises(DataError, match="holds no labelstudio annotations"):
+    with pytest.raises(DataError, match=r"holds no labelstudio annotations: nobody .* task"):
         _labelstudio(tmp_path, tasks)
 
 
