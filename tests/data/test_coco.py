@@ -35,6 +35,13 @@ def coco(path: Path, images: list[dict], annotations: list[dict] | None = None) 
         ("test.json", "test/a.png", "test"),
         ("train.json", "images/a.png", "train"),
         ("valid/_annotations.coco.json", "valid/a.png", "val"),
+        ("annotations/instances_Validation.json", "images/Validation/a.png", "val"),  # CVAT
+        ("train/labels.json", "train/data/a.png", "train"),  # FiftyOne, a split an export
+        ("test/annotations.json", "test/images/a.png", "test"),
+        ("val/annotations/instances.json", "val/a.png", "val"),
+        ("annotations/person_train.json", "images/a.png", "train"),
+        ("Train_annotations.json", "Train/a.png", "train"),
+        ("images_test.json", "a.png", None),  # alone it is a set, whatever its name
         ("annotations.json", "a.png", None),
         ("whatever.json", "images/a.png", None),
         ("annotations/all.json", "images/a.png", None),
@@ -132,6 +139,18 @@ def test_coco_repeated_image_ids_and_several_files(tmp_path: Path) -> None:
         read_annotations("coco", tmp_path, None)
     coco(tmp_path / "two.json", [])
     with pytest.raises(DataError, match=r"2 JSON files \(one.json, two.json"):
+        read_annotations("coco", tmp_path, None)
+
+
+def test_coco_files_that_may_be_one_split_are_named(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "a.png")
+    for name in ("cars.json", "people.json"):
+        coco(tmp_path / "train" / name, [{"id": 1, "file_name": "a.png"}], [CAT])
+    with pytest.raises(DataError, match=r"train holds 2 JSON files .*cars.json, people.json"):
+        read_annotations("coco", tmp_path, None)
+    for name in ("cars.json", "people.json"):
+        (tmp_path / "train" / name).rename(tmp_path / f"train_{name}")
+    with pytest.raises(DataError, match=r"2 JSON files .*train_cars.json, train_people.json"):
         read_annotations("coco", tmp_path, None)
 
 

@@ -12,8 +12,9 @@ from tests.data.helpers_tools import TOOLS
 from tlx.common.errors import DataError
 from tlx.config.composition import composed
 from tlx.config.schema import DataConfig
-from tlx.data.formats import find_format
+from tlx.data.formats import find_format, read_annotations
 from tlx.data.formats.registry import READERS, SIGNS
+from tlx.data.formats.sniff import MOST_READ
 from tlx.data.module import build_data
 
 
@@ -91,3 +92,20 @@ def test_no_sign_is_that_of_two_formats(tool: str, tmp_path: Path) -> None:
             fits = [n for n, s in SIGNS.items() if path.suffix in s.endings and s.fits(content)]
             assert fits in ([], [format]), path
     assert find_format("auto", tmp_path) == format
+
+
+def test_negatives_that_come_first_do_not_hide_the_boxes(tmp_path: Path) -> None:
+    for number in range(MOST_READ + 1):
+        (tmp_path / f"a{number}.txt").write_bytes(b"")
+    (tmp_path / "b.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert find_format("auto", tmp_path) == "yolo"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_text_of_utf_16_is_known_and_its_reader_says_what_it_needs(
+    tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "b.txt").write_bytes("\ufeff0 0.5 0.5 0.2 0.2\r\n".encode(encoding))
+    assert find_format("auto", tmp_path) == "yolo"
+    with pytest.raises(DataError, match=r"b\.txt: not UTF-8 text .*save it as UTF-8"):
+        read_annotations("yolo", tmp_path, None)

@@ -202,6 +202,35 @@ def test_polygons_and_circles_of_labelme_are_the_box_round_them(tmp_path: Path) 
     assert check(found, None).faults.counts() == {"no-box-shape": 1}
 
 
+def test_shapes_of_one_group_of_labelme_are_one_object(tmp_path: Path) -> None:
+    def shape(label: str, group: int | None, *points: list[int]) -> dict[str, Any]:
+        return {"label": label, "group_id": group, "shape_type": "polygon", "points": [*points]}
+
+    found = _labelme(
+        tmp_path,
+        shape("cat", 1, [5, 9], [20, 4], [11, 30]),
+        shape("dog", 1, [1, 1], [9, 1], [9, 9]),
+        shape("cat", 1, [30, 9], [40, 4], [31, 20]),
+        shape("cat", None, [50, 9], [60, 4], [51, 20]),
+    )
+    assert held(found)["c"] == [("cat", 5, 4, 40, 30), ("dog", 1, 1, 9, 9), ("cat", 50, 4, 60, 20)]
+
+
+@pytest.mark.parametrize("path", ["../pics/c.png", "..\\pics\\c.png"])
+def test_an_image_path_of_labelme_leads_to_a_picture_below_the_root(
+    tmp_path: Path, path: str
+) -> None:
+    pictures(tmp_path / "set/pics", ("c",))
+    pictures(tmp_path / "pics", ("c",))
+    content = {**labelme_of("c"), "imagePath": path}
+    for folder in ("set/json files", "set"):  # of the second it would lead out of the root
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "x.json").write_text(json.dumps(content))
+    [out, inside] = read_annotations("labelme", tmp_path / "set", None)
+    assert inside.image == tmp_path / "set/pics/c.png"
+    assert out.image == tmp_path / "set/c.png"  # which is missing
+
+
 def test_a_picture_whose_only_shapes_are_points_is_not_taken_for_empty(tmp_path: Path) -> None:
     point = {"label": "cat", "shape_type": "point", "points": [[1, 1]]}
     _labelme(tmp_path, point)
@@ -290,13 +319,23 @@ def test_of_several_annotations_of_a_task_the_newest_counts(tmp_path: Path) -> N
     assert check(found, None).faults.counts() == {"annotated-again": 1}
 
 
+def test_completions_of_old_label_studio_are_annotations(tmp_path: Path) -> None:
+    tasks = labelstudio_tasks()
+    for task in tasks:
+        task["completions"] = task.pop("annotations")
+    tasks[0]["completions"].append({"id": 9, "result": [], "skipped": True})
+    found = _labelstudio(tmp_path, tasks)
+    assert find_format("auto", tmp_path) == "labelstudio"
+    assert held(found) == HELD
+
+
 def test_predictions_that_nobody_has_corrected_are_no_truth(tmp_path: Path) -> None:
     tasks = labelstudio_tasks()
     tasks[0]["predictions"] = tasks[0].pop("annotations")
     found = _labelstudio(tmp_path, tasks)
     assert [a.unused for a in found] == ["unlabelled", None]
     tasks[1]["predictions"] = tasks[1].pop("annotations")
-    with pytest.raises(DataError, match="holds no labelstudio annotations"):
+    with pytest.raises(DataError, match=r"holds no labelstudio annotations: nobody .* task"):
         _labelstudio(tmp_path, tasks)
 
 

@@ -122,6 +122,53 @@ def test_voc_devkit_lists(tmp_path: Path, lists: dict, expected: dict) -> None:
     assert {a.image.stem for a in unlisted} == {"a", "b", "c d", "e"} - expected.keys()
 
 
+@pytest.mark.parametrize(
+    ("xml_path", "image_path", "split"),
+    [
+        ("annotations/train/a.xml", "images/train/a.png", "train"),
+        ("Annotations/a.xml", "images/valid/a.png", "val"),
+        ("annotations/xmls/a.xml", "images/a.png", None),
+        ("xml/a.xml", "images/a.png", None),
+        ("test/ann/a.xml", "test/img/a.png", "test"),
+        ("data/train/Annotations/a.xml", "data/train/images/a.png", "train"),
+    ],
+)
+def test_voc_in_folders_of_ones_own(
+    tmp_path: Path, xml_path: str, image_path: str, split: str | None
+) -> None:
+    xml(tmp_path / xml_path, "gun 1 2 10 20")
+    picture(tmp_path / image_path)
+    [found] = read_annotations("voc", tmp_path, None)
+    assert (found.image, found.split) == (tmp_path / image_path, split)
+
+
+def test_voc_devkits_of_several_years_keep_their_lists(tmp_path: Path) -> None:
+    for year, lists in (("VOC2007", ("train", "test")), ("VOC2012", ("train", "val"))):
+        for name in lists:
+            xml(tmp_path / year / "Annotations" / f"{name}.xml", "gun 1 2 10 20")
+            picture(tmp_path / year / "JPEGImages" / f"{name}.png")
+            main = tmp_path / year / "ImageSets" / "Main"
+            main.mkdir(parents=True, exist_ok=True)
+            (main / f"{name}.txt").write_text(f"{name}\n")
+    found = read_annotations("voc", tmp_path, None)
+    assert [(a.image.parts[-3], a.split) for a in found] == [
+        ("VOC2007", "test"), ("VOC2007", "train"), ("VOC2012", "train"), ("VOC2012", "val"),
+    ]  # fmt: skip
+
+
+def test_voc_pictures_of_one_name_go_with_the_folders_of_their_files(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        xml(tmp_path / "ann" / split / "a.xml", "gun 1 2 10 20")
+        picture(tmp_path / "img" / split / "a.png")
+    found = read_annotations("voc", tmp_path, None)
+    assert {(a.image.parent.name, a.split) for a in found} == {
+        ("train", "train"), ("test", "test")
+    }  # fmt: skip
+    picture(tmp_path / "more" / "train" / "a.png")
+    with pytest.raises(DataError, match=r"a.xml: its picture may be .*img.*more"):
+        read_annotations("voc", tmp_path, None)
+
+
 def test_voc_devkit_keeps_an_id_of_two_lists_in_both(tmp_path: Path) -> None:
     devkit(tmp_path, train="a\na\nb\n", test="a\n")
     assert sorted(splits_of(tmp_path)) == [("a", "test"), ("a", "train"), ("b", "train")]

@@ -88,6 +88,28 @@ def test_lists_of_pictures_name_the_splits(
     assert (splits(report), report["faults"]) == ([6, 3, 3], [])
 
 
+def test_the_lists_of_darknet_s_data_file_name_the_splits(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    made = part(root, "data/obj", "data/obj", 0, 12)
+    for name, own in (("train", made[:8]), ("test", made[8:])):
+        lines = "".join(f"data/obj/{path.name}\n" for path in own)
+        (root / f"data/{name}.txt").write_text(lines)
+    (root / "data/obj.names").write_text("gun\n")
+    (root / "data/obj.data").write_text(
+        "classes= 1\ntrain  = data/train.txt\nvalid  = data/test.txt\nnames = data/obj.names\n"
+    )
+    report = check("data=yolo")
+    assert report["code"] == 0, report["err"]
+    assert images(report)[1] == 4
+
+
+def test_folders_of_a_year_are_splits(tmp_path: Path, check: Check) -> None:
+    root = tmp_path / "set"
+    for first, name in enumerate(("train2017", "val2017", "test-2017")):
+        part(root, f"images/{name}", f"labels/{name}", 6 * first, 6 - first)
+    assert splits(check("data=yolo")) == [6, 5, 4]
+
+
 def test_a_line_that_names_no_picture_is_named(tmp_path: Path, check: Check) -> None:
     root = tmp_path / "set"
     made = part(root, "images", "labels", 0, 12)
@@ -165,6 +187,8 @@ def test_fractions_are_of_the_upright_picture(tmp_path: Path, orientation: int) 
         ("names: [gun, gun]\n", ["'gun' is named twice"]),
         ("nc: 3\nnames: [gun]\n", ["`nc` is 3", "`names` has 1"]),
         ("names: {1: gun}\n", ["from 0 on"]),
+        ("names: [no]\n", ["False", "in quotes"]),
+        ("names: [null]\n", ["None", "in quotes"]),
     ],
 )
 def test_names_that_do_not_add_up_are_refused(

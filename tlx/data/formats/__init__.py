@@ -62,6 +62,13 @@ def read_annotations(format: str, root: Path, classes: list[str] | None) -> list
                 "of the lists: correct the lists, or have all pictures divided anew with "
                 "data.splits=cut"
             )
+        named = [a for a in annotations if a.unused == "unlabelled" and not Path(a.source).is_dir()]
+        if named:
+            raise DataError(
+                f"{root} holds no {format} annotations: nobody has annotated the {len(named)} "
+                f"pictures that its files name (the first: {named[0].source}), and what a model "
+                "found does not count: annotate them and export again"
+            )
         raise DataError(
             f"{root} holds no {format} annotations: {seen(root)}; set data.root or data.format"
         )

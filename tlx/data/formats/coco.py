@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,8 @@ def read_coco(root: Path, classes: list[str] | None) -> list[Annotation]:
     """Read the JSON files of `root`; the first of these layouts that it has:
 
     `annotations/instances_{train,val,test}*.json` (or `annotations/train.json`, …), `train.json`, …
-    in the root, `_annotations.coco.json` in split folders, one JSON file without splits.
+    in the root (or files whose names hold these words), one JSON file in each split folder, one
+    JSON file without splits.
 
     Images without annotations are negatives; `iscrowd` boxes are difficult.
 
@@ -99,12 +100,7 @@ def find_json(root: Path) -> list[tuple[str | None, Path]]:
     named = named or _by_split(files_in(root, {".json"}))
     if not named and (root / FIFTYONE).is_file():
         return [(None, root / FIFTYONE)]
-    named = named or [
-        (split, path / ROBOFLOW)
-        for split, path in split_folders(root)
-        if (path / ROBOFLOW).is_file()
-    ]
-    if named:
+    if named := named or _of_split_folders(root):
         return [*named]
     single = files_in(root, {".json"}) or (files_in(folder, {".json"}) if folder else [])
     usual = [path for path in single if path.name in ("annotations.json", ROBOFLOW)]
@@ -117,10 +113,42 @@ def find_json(root: Path) -> list[tuple[str | None, Path]]:
     return [(None, path) for path in single]
 
 
-def _by_split(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+def _by_split(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Those named as COCO names them; else by the split that is one word of their names."""
     pattern = re.compile(r"instances_(train|val|test).*|(train|valid|val|validation|test)")
-    matches = ((pattern.fullmatch(path.stem), path) for path in paths)
-    return [(SPLIT_OF_FOLDER[m[1] or m[2]], path) for m, path in matches if m]
+    matches = ((pattern.fullmatch(path.stem.lower()), path) for path in paths)
+    if named := [(SPLIT_OF_FOLDER[m[1] or m[2]], path) for m, path in matches if m]:
+        return named
+    split_of_file: dict[str, Path] = {}
+    for path in paths:
+        words = {SPLIT_OF_FOLDER.get(word) for word in re.split(r"[\W\d_]+", path.stem.lower())}
+        found = [split for split in words if split]
+        if not found or path.name.startswith(OTHER_TASKS) or looks_like(path) != "coco":
+            continue
+        if len(found) > 1 or found[0] in split_of_file:
+            return []  # which one is meant is not known
+        split_of_file[found[0]] = path
+    return [*split_of_file.items()] if "train" in split_of_file else []
+
+
+def _of_split_folders(root: Path) -> list[tuple[str, Path]]:
+    """The one annotation file of each split folder (Roboflow, FiftyOne, …), or in annotations/."""
+    named = []
+    for split, folder in split_folders(root):
+        deeper = subfolder(folder, "annotations")
+        files = [*files_in(folder, {".json"}), *(files_in(deeper, {".json"}) if deeper else ())]
+        own = [path for path in files if path.name == ROBOFLOW] or [
+            path
+            for path in files
+            if not path.name.startswith(OTHER_TASKS) and looks_like(path) == "coco"
+        ]
+        if len(own) > 1:
+            raise DataError(
+                f"{folder} holds {len(own)} JSON files with boxes ({own[0].name}, {own[1].name}): "
+                f"leave the one of {split} there"
+            )
+        named += [(split, path) for path in own]
+    return named
 
 
 def _read_json(root: Path, path: Path, split: str | None) -> list[Annotation]:
@@ -225,7 +253,10 @@ def _image_folders(root: Path, path: Path, split: str | None) -> list[Path]:
     """Folders to look for pictures in, the most specific first: two splits may share names."""
     stem = path.stem.removeprefix("instances_")
     own = [stem, *(name for name, of in SPLIT_OF_FOLDER.items() if split and of == split)]
+    of_split = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
     folders = [path.parent] if path.name == ROBOFLOW else []
+    if of_split != root:  # a split folder
+        folders = [path.parent, of_split / "images", of_split / "data", of_split]
     folders += [parent / name for name in own for parent in (root, root / "images")]
     usual = (root / "images", root / "data", root)
     return [folder for folder in (*folders, *usual) if folder.is_dir()]

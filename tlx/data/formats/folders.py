@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +26,7 @@ SPLIT_OF_FOLDER = {
     "validation": "val",
     "test": "test",
 }
+YEAR = re.compile(r"[_-]?(?:19|20)\d\d$")  # train2017, as COCO's folders are called
 
 
 def set_folder(root: str | Path) -> Path:
@@ -95,9 +97,14 @@ def subfolder(root: Path, *names: str) -> Path | None:
     return next((folders[name.lower()] for name in names if name.lower() in folders), None)
 
 
+def split_named(name: str) -> str | None:
+    """The split that a folder's name says, in any case and with a year or without."""
+    return SPLIT_OF_FOLDER.get(YEAR.sub("", name.lower()))
+
+
 def split_folders(root: Path) -> list[tuple[str, Path]]:
     """(split, folder) for each train, val/valid/validation and test folder in `root`."""
-    found = ((SPLIT_OF_FOLDER.get(path.name.lower()), path) for path in sorted(root.iterdir()))
+    found = ((split_named(path.name), path) for path in sorted(root.iterdir()))
     return [(split, path) for split, path in found if split and path.is_dir()]
 
 
@@ -108,10 +115,10 @@ def split_of(path: Path, root: Path, *, lists: bool = False) -> str | None:
         lists: the file holds the annotations of many pictures, and its name counts first:
             `train.csv`, `train_labels.csv`.
     """
-    names = [part.lower() for part in reversed(path.parent.relative_to(root).parts)]
+    names = [*reversed(path.parent.relative_to(root).parts)]
     if lists:
         names.insert(0, path.stem.lower().removesuffix("_labels"))
-    return next((SPLIT_OF_FOLDER[name] for name in names if name in SPLIT_OF_FOLDER), None)
+    return next((split for name in names if (split := split_named(name))), None)
 
 
 def of_whole_set(

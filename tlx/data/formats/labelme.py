@@ -4,6 +4,7 @@ web tool (Russell et al., "LabelMe", 2008), which Datumaro writes."""
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,11 @@ def _is_labelme(content: bytes) -> bool:
 )
 def read_labelme(root: Path, classes: list[str] | None) -> list[Annotation]:
     """Read every such file below `root`; its picture is the one beside it of its own name, else
-    that which `imagePath` names there, else that in `Images/` where it lies in `Annotations/`.
+    that which `imagePath` names there, else that in `Images/` where it lies in `Annotations/`, else
+    the one to which `imagePath` leads.
 
-    Polygons, circles and masks are the box round them, turned rectangles too, as a fault. Points
+    Polygons, circles and masks are the box round them, turned rectangles too, as a fault. Shapes of
+    one label and one `group_id` are parts of one object, as in LabelMe's own converters. Points
     and lines are no boxes, which is a fault. A file without a shape is a negative.
 
     Raises:
@@ -55,12 +58,13 @@ def read_labelme(root: Path, classes: list[str] | None) -> list[Annotation]:
     for path in files:
         if path.suffix.lower() not in (".json", ".xml") or looks_like(path) != "labelme":
             continue
-        name, boxes, size = (_from_json if path.suffix.lower() == ".json" else _from_xml)(path)
-        image = None
+        stated, boxes, size = (_from_json if path.suffix.lower() == ".json" else _from_xml)(path)
+        name, image = _last(stated), None
         for folder in _folders(path, root):
             image = by_stem.get((folder, path.stem)) or by_place.get((folder, name)) or image
             if image:
                 break
+        image = image or by_place.get(_led_to(path, stated))
         missing = name if Path(name).suffix.lower() in PICTURE_ENDINGS else f"{path.stem}.jpg"
         image = image or _folders(path, root)[0] / missing
         annotations.append(boxes.annotation(image, str(path), split_of(path, root), size))
@@ -79,9 +83,16 @@ def _folders(path: Path, root: Path) -> list[Path]:
     return [path.parent, *swapped, *(path.parent / name for name in ("Images", "images"))]
 
 
-def _last(name: Any) -> str:
+def _last(name: str) -> str:
     """The last part of a path of any system."""
-    return re.split(r"[\\/]", str(name or "").strip())[-1]
+    return re.split(r"[\\/]", name)[-1]
+
+
+def _led_to(path: Path, name: str) -> tuple[Path, str]:
+    """Folder and name of what `name` means beside `path`; only ever looked up among the pictures
+    below the root."""
+    place = Path(os.path.normpath(path.parent / name.replace("\\", "/")))
+    return place.parent, place.name
 
 
 def _from_json(path: Path) -> tuple[str, Boxes, tuple[int, int] | None]:
@@ -91,12 +102,26 @@ def _from_json(path: Path) -> tuple[str, Boxes, tuple[int, int] | None]:
         if not isinstance(shapes, list):
             raise TypeError("shapes is no list")
         size = stated_size(content.get("imageWidth"), content.get("imageHeight"))
-        name = _last(content.get("imagePath"))
+        name = str(content.get("imagePath") or "").strip()
+    groups: dict[tuple[str, str], int] = {}
     for place, shape in enumerate(shapes, start=1):
         where = f"{path} shape {place}"
         with naming(where):
+            count = len(boxes.boxes)
             _add(boxes, shape, where)
+            if len(boxes.boxes) > count and (group := shape.get("group_id")) is not None:
+                _join(boxes, groups.setdefault((boxes.names[-1], str(group)), count))
     return name, boxes, size
+
+
+def _join(boxes: Boxes, first: int) -> None:
+    """Make the last box and the `first` of its group, of which it is a part, one box."""
+    if first == len(boxes.boxes) - 1:
+        return
+    a, b = boxes.boxes[first], boxes.boxes.pop()
+    boxes.names.pop()
+    boxes.boxes[first] = enclosing([a[:2], a[2:], b[:2], b[2:]])
+    boxes.difficult[first] |= boxes.difficult.pop()
 
 
 def _add(boxes: Boxes, shape: dict[str, Any], where: str) -> None:
@@ -131,7 +156,7 @@ def _from_xml(path: Path) -> tuple[str, Boxes, tuple[int, int] | None]:
             with naming(f"{path} object {place}"):
                 _add_object(boxes, item, f"{path} object {place}")
     size = stated_size(top.findtext("imagesize/ncols"), top.findtext("imagesize/nrows"))
-    return _last(top.findtext("filename")), boxes, size
+    return (top.findtext("filename") or "").strip(), boxes, size
 
 
 def _add_object(boxes: Boxes, item: Element, where: str) -> None:

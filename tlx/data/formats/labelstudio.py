@@ -27,7 +27,9 @@ def _is_label_studio(content: bytes) -> bool:
     if content[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"[":
         return False
     tasks = content.find(b'"data"') >= 0 and (
-        content.find(b'"annotations"') >= 0 or content.find(b'"predictions"') >= 0
+        content.find(b'"annotations"') >= 0
+        or content.find(b'"predictions"') >= 0
+        or content.find(b'"completions"') >= 0
     )
     return tasks or any(content.find(f'"{kind}"'.encode()) >= 0 for kind in BOX_LABELS[:3])
 
@@ -81,7 +83,8 @@ def _read_task(
         listed = [v for v in task.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
         regions = [{**r, "value": r} for values in listed for r in values]
     else:
-        done = [a for a in task.get("annotations") or [] if not a.get("was_cancelled")]
+        made = task.get("annotations") or task.get("completions") or []  # as before version 1.0
+        done = [a for a in made if not (a.get("was_cancelled") or a.get("skipped"))]
         if not done:
             return Annotation.without_boxes(image, where, split=split, unused="unlabelled")
         newest = max(done, key=lambda a: (str(a.get("updated_at") or ""), str(a.get("id") or "")))

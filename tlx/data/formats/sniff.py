@@ -6,6 +6,7 @@ What a format's files look like is stated where it is read (`registry.Sign`).
 from __future__ import annotations
 
 import mmap
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def detect_format(root: Path) -> str:
     """The one format of which `root` holds annotations; raises `DataError` for none or several."""
     found: dict[str, list[Path]] = {}
     for paths in _by_folder(root, None).values():
-        for path in paths[:MOST_READ]:
+        written = (path for path in paths if path.stat().st_size)  # many negatives may come first
+        for path in islice(written, MOST_READ):
             if format := looks_like(path):
                 found.setdefault(format, []).append(path)
     if len(found) == 1:
@@ -111,7 +113,8 @@ def is_number(word: str) -> bool:
 
 
 def _content(path: Path, *, whole: bool) -> bytes:
-    """The start of a file, or (`whole`) all of it, without the zeros of UTF-16.
+    """The start of a file, or (`whole`) all of it, without the zeros and the mark of UTF-16: the
+    reader then says what encoding it needs.
 
     A large JSON file is a map of the file and not a copy in memory; it has `find` as bytes have.
     """
@@ -122,6 +125,8 @@ def _content(path: Path, *, whole: bool) -> bytes:
             if b"\0" not in start:
                 return mapped  # type: ignore[return-value]
             start = mapped[:]
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        start = start[2:]
     return start.replace(b"\0", b"")
 
 

@@ -20,12 +20,17 @@ from tlx.data.formats.folders import (
     SPLIT_OF_FOLDER,
     ImageFolder,
     annotated_folders,
+    files_below,
     files_in,
     mark_unlabelled,
+    of_whole_set,
     read_lines,
+    split_of,
     subfolder,
 )
 from tlx.data.formats.registry import Sign, reader
+from tlx.data.formats.sniff import looks_like
+from tlx.data.formats.voc_deeper import Scattered, folders_of_xml
 from tlx.data.formats.xml_files import read_annotation_xml
 
 TRUE = ("1", "true", "yes")
@@ -43,7 +48,8 @@ def _is_xml_of_voc(content: bytes) -> bool:
     Sign("XML files that begin with <annotation>", frozenset({".xml"}), _is_xml_of_voc),
 )
 def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
-    """Read a VOCdevkit tree (`Annotations/` in `root`), split folders, or one flat folder.
+    """Read a VOCdevkit tree (`Annotations/` in `root`), split folders, one flat folder, or what
+    lies deeper where these hold no annotated picture.
 
     In a VOCdevkit tree the lists in `ImageSets/Main` decide what belongs to the set: a picture
     that none of them names is marked "unlisted".
@@ -51,6 +57,15 @@ def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
     Raises:
         DataError: malformed XML or lists, or a folder with pictures but no XML.
     """
+    found = _read_usual(root)
+    if any(each.image.is_file() for each in found if not each.unused):
+        return found
+    deeper = _read_deeper(root)
+    return deeper if any(each.image.is_file() for each in deeper if not each.unused) else found
+
+
+def _read_usual(root: Path) -> list[Annotation]:
+    """The set whose folders are the root's own."""
     if xml_folder := _xml_subfolder(root):
         return [*(found := _read_devkit(root, xml_folder)), *_unread(root, found)]
     annotations: list[Annotation] = []
@@ -67,6 +82,26 @@ def read_voc(root: Path, classes: list[str] | None) -> list[Annotation]:
         annotations += [replace(annotation, split=split) for annotation in found]
         annotations += images.unlabelled((a.image for a in found), split)
     return [*annotations, *_unread(root, annotations)]
+
+
+def _read_deeper(root: Path) -> list[Annotation]:
+    """The VOCdevkit trees below the root, each with its lists; without any, every XML file with
+    the picture of its name, wherever both lie."""
+    annotations: list[Annotation] = []
+    for folder in folders_of_xml(root):
+        if xml_folder := _xml_subfolder(folder):
+            split = split_of(xml_folder / "of.xml", root)
+            found = _read_devkit(folder, xml_folder)
+            annotations += [replace(each, split=each.split or split) for each in found]
+    if annotations or subfolder(root, "ImageSets"):  # whose lists are of the usual folders
+        return [*annotations, *_unread(root, annotations)]
+    pictures = Scattered(root)
+    for path in files_below(root):
+        if path.suffix.lower() == ".xml" and looks_like(path) == "voc":
+            name, annotation = parse_xml(path)
+            image = pictures.of(path, name)
+            annotations.append(replace(annotation, image=image, split=split_of(path, root)))
+    return of_whole_set(root, annotations, pictures.pictures)
 
 
 def _xml_subfolder(folder: Path) -> Path | None:

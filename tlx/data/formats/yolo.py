@@ -128,6 +128,11 @@ def _names(path: Path, settings: Mapping[str, Any]) -> list[str] | None:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f"{path}: `names` must list the classes from 0 on, not {names!r}")
+    for name in names:
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            raise DataError(
+                f"{path}: YAML reads a class in `names` as {name!r}: write it in quotes ('no')"
+            )
     count = settings.get("nc")
     if isinstance(count, int) and count != len(names):
         raise DataError(f"{path}: `nc` is {count}, and `names` has {len(names)}: correct either")

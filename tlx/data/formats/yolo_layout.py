@@ -25,6 +25,7 @@ from tlx.data.formats.folders import (
 from tlx.data.formats.sniff import looks_like
 
 NAMES = ("classes.txt", "obj.names")  # of Darknet and of labelling tools; none is an annotation
+DARKNET = 10_000  # characters of a .data file that are looked at
 Folder = tuple[str, ...]  # below the root, in lower case
 
 
@@ -60,7 +61,8 @@ def find_layout(root: Path, settings: Mapping[str, Any], base: Path) -> Layout:
     files = list(files_below(root))
     pictures = [p for p in files if p.suffix.lower() in PICTURE_ENDINGS]
     stated_in = list(dict.fromkeys((base, root)))
-    lists = _lists(stated_in, settings)
+    lists = _lists(stated_in, [*_entries(settings)]) or _lists(stated_in, _darknet(files))
+    lists = lists or _lists_by_name(stated_in)
     known = {path for paths in lists.values() for path in paths}
     texts = {
         (_folder(path, root), path.stem): path
@@ -111,19 +113,22 @@ def _expected(text: Path, root: Path, stem: str) -> Path:
     return root.joinpath(*parts, f"{stem}.jpg")
 
 
-def _lists(places: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, list[Path]]:
-    """{split: files that list its pictures}: those of data.yaml, else train.txt, … in the places.
+def _lists(places: Sequence[Path], entries: Sequence[tuple[str, str]]) -> dict[str, list[Path]]:
+    """{split: files that list its pictures} of the (split, path as written) that are lists.
 
     Args:
         places: the folder of data.yaml and the root.
     """
     stated: dict[str, list[Path]] = {}
-    for split, entry in _entries(settings):
+    for split, entry in entries:
         path = _below(places, entry)
         if path is not None and path.is_file() and path.suffix.lower() == ".txt":
             stated.setdefault(split, []).append(path)
-    if stated:
-        return stated
+    return stated
+
+
+def _lists_by_name(places: Sequence[Path]) -> dict[str, list[Path]]:
+    """{split: files that list its pictures}: train.txt, … in the places."""
     found: dict[str, list[Path]] = {}
     for path in (path for place in places for path in sorted(place.glob("*.[tT][xX][tT]"))):
         if (named := SPLIT_OF_FOLDER.get(path.stem.lower())) and looks_like(path) is None:
@@ -131,8 +136,23 @@ def _lists(places: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, lis
     return found
 
 
+def _darknet(files: Sequence[Path]) -> list[tuple[str, str]]:
+    """(split, path as written) of Darknet's obj.data: lines such as `valid = data/test.txt`."""
+    able = [path for path in files if path.suffix.lower() == ".data"]
+    for path in sorted(able, key=lambda path: len(path.parts)):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                lines = file.read(DARKNET).splitlines()
+        except OSError:  # none of the set's, as far as is known
+            continue
+        said = {key.strip(): value.strip() for key, _, value in (x.partition("=") for x in lines)}
+        if entries := [*_entries(said)]:
+            return entries
+    return []
+
+
 def _entries(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(split, path as written) of data.yaml."""
+    """(split, path as written) of data.yaml, or of a file of Darknet."""
     for name, split in SPLIT_OF_FOLDER.items():
         stated = settings.get(name)
         for entry in stated if isinstance(stated, list) else [stated]:
