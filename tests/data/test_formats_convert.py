@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -301,3 +303,18 @@ def test_predictions_that_fit_no_picture_are_refused(tmp_path: Path, row: Any, w
             output=str(tmp_path / "out"),
         ))  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_program_left_is_removed_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    devkit(tmp_path / "set")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f".out.{ended.pid}.partial"
+    others = [tmp_path / f".out.{os.getppid()}.partial", tmp_path / f".out2.{ended.pid}.partial"]
+    for folder in (left, *others):
+        (folder / "images").mkdir(parents=True)
+    convert(ConvertConfig(to="voc", root=str(tmp_path / "set"), output=str(tmp_path / "out")))
+    assert not left.exists()
+    assert all(folder.is_dir() for folder in others)

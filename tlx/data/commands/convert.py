@@ -30,6 +30,7 @@ written. The folder appears when it is complete. Corrected files are read back w
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections import Counter
@@ -38,6 +39,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from omegaconf import MISSING
 
 from tlx.common.cli import parse
@@ -143,6 +145,7 @@ def _write(
 ) -> None:
     """Fill a neighbouring folder, then put it in place of `output`, which is empty or not there."""
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    _remove_left(output)
     try:
         partial.mkdir(parents=True)
         for picture in pictures if how != "none" else ():
@@ -164,6 +167,14 @@ def _write(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_left(output: Path) -> None:
+    """Remove what a killed program left of this output: it has the size of the set."""
+    for left in output.parent.glob(f".{glob.escape(output.name)}.*.partial"):
+        number = left.suffixes[-2].removeprefix(".")
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _class_list(classes: list[str]) -> str:
