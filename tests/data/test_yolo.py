@@ -237,3 +237,20 @@ def test_names_files_that_contradict_one_another_are_named(tmp_path: Path, check
     (root / "other.yaml").write_text("names: [knife, gun]\n")
     (root / "classes.txt").unlink()
     refused(check("data=yolo"), "name unlike classes")
+
+
+@pytest.mark.parametrize("data", [(), ("data=yolo",)])
+def test_detections_with_confidences_are_told_from_annotations(
+    tmp_path: Path, check: Check, data: tuple[str, ...]
+) -> None:
+    part(tmp_path / "set", ".", ".", count=12)
+    text = tmp_path / "set" / "p3.txt"
+    for path in (tmp_path / "set").glob("*.txt"):
+        path.write_text("0 0.5 0.5 0.4 0.25 0.93\n")
+    refused(check(*data), ".txt:1: six numbers", "confidence", "remove the last number")
+    for path in (tmp_path / "set").glob("*.txt"):
+        path.write_text("0.000000 0.5 0.5 0.4 0.25\n")
+    report = check(*data)
+    assert (report["code"], sum(images(report)), report["faults"]) == (0, 12, [])
+    text.write_text("0.5 0.5 0.5 0.4 0.25\n")
+    refused(check(*data), "p3.txt:1: expected 'class x y width height'")

@@ -25,7 +25,14 @@ def _is_yolo(content: bytes) -> bool:
     if not lines or not all(is_number(word) for word in lines[0]):
         return False
     width = len(lines[0])
-    return lines[0][0].isdecimal() and (width == 5 or (width >= 7 and width % 2 == 1))
+    # Six: detections with their confidences, of which the reader says what they are.
+    return _class(lines[0][0]) >= 0 and (width in (5, 6) or (width >= 7 and width % 2 == 1))
+
+
+def _class(word: str) -> int:
+    """The number of a class; some programs write all numbers alike (`0.000000`). -1 for others."""
+    value = float(word)
+    return int(value) if value.is_integer() and value >= 0 else -1
 
 
 @reader(
@@ -192,10 +199,16 @@ def _box(path: Path, number: int, line: str, keypoints: bool) -> tuple[int, list
     """
     words = line.split()
     try:
-        kind, values = int(words[0]), [float(word) for word in words[1:]]
+        kind, values = _class(words[0]), [float(word) for word in words[1:]]
     except ValueError:
         kind, values = -1, []
     values = values[:4] if keypoints else values
+    if kind >= 0 and len(values) == 5:
+        raise DataError(
+            f"{path}:{number}: six numbers, {line!r}: a detection with its confidence? These are "
+            "what a model has found, and not what people have annotated; to train on them, remove "
+            "the last number of each line"
+        )
     polygon = len(values) >= 6 and len(values) % 2 == 0
     if kind < 0 or not (len(values) == 4 or polygon) or not all(map(math.isfinite, values)):
         raise DataError(
