@@ -21,6 +21,7 @@ from tlx.config.identity import fingerprint, run_label
 from tlx.config.typed import plain
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.blocks import as_blocks
 from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 
 CONF = conf_dir()
@@ -56,8 +57,8 @@ def test_every_files_own_command_composes_and_passes_the_checks(
 def test_spellings_of_freeze(override: str, frozen: int, compose_config: Compose) -> None:
     cfg = compose_config(override)
     spec = backbone_spec(cfg.backbone.name)
-    assert frozen_blocks(cfg.freeze, spec, EXTRA_NAMES) == frozen
-    assert check_config(cfg)[0].frozen == frozen
+    assert frozen_blocks(cfg.freeze, spec, EXTRA_NAMES) == as_blocks(frozen)
+    assert check_config(cfg)[0].frozen == as_blocks(frozen)
 
 
 def test_equal_spellings_share_a_run_and_differences_do_not(compose_config: Compose) -> None:

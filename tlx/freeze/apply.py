@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -10,13 +12,15 @@ from tlx.freeze.policies.base import Phase
 from tlx.models.trunk import TrunkNetwork
 
 
-def check_phases(network: TrunkNetwork, phases: tuple[Phase, ...]) -> None:
+def check_phases(network: TrunkNetwork, phases: Sequence[Phase]) -> None:
     """Refuse to freeze random weights: features nobody trained are known to train poor detectors.
+
+    What a later phase freezes was frozen from the first one on, or has trained.
 
     Raises `FreezeError` naming the blocks that hold no pretrained weights.
     """
-    deepest = max(phase.frozen for phase in phases)
-    random = [name for name, _ in network.trunk()[:deepest] if name not in network.loaded]
+    names = [name for name, _ in network.trunk()]
+    random = [names[i] for i in sorted(phases[0].frozen) if names[i] not in network.loaded]
     if random:
         raise FreezeError(
             f"these blocks would be frozen with random weights: {', '.join(random)}. Load weights "
@@ -28,29 +32,29 @@ def check_phases(network: TrunkNetwork, phases: tuple[Phase, ...]) -> None:
 def apply_phase(
     network: TrunkNetwork, phase: Phase, prefix_dtype: torch.dtype = torch.float32
 ) -> None:
-    """Freeze the first `phase.frozen` blocks of the trunk and let everything else train."""
+    """Freeze the blocks of the phase and let everything else train."""
     network.freeze(phase.frozen, phase.bn_inference, prefix_dtype)
 
 
 def trainable_parameters(
-    network: TrunkNetwork, phases: tuple[Phase, ...]
+    network: TrunkNetwork, phases: Sequence[Phase]
 ) -> dict[str, list[list[nn.Parameter]]]:
     """Parameters that train in any phase, block by block: of ``base`` (the backbone), ``neck`` (the
     trunk's blocks behind it) and ``head``.
 
-    The last list of ``base`` is that of the backbone's last block, whatever is frozen. Built once:
+    ``base`` has a list for every block of the backbone, empty where it never trains. Built once:
     optimizers keep their state by position, so a group that changed in mid-run would give one
     parameter's momentum to another after a resume.
     """
-    shallowest = min(phase.frozen for phase in phases)
-    blocks = [block for _, block in network.trunk()]
+    never = frozenset.intersection(*(phase.frozen for phase in phases))
     backbone = len(network.backbone.blocks)
     fixed = {id(p) for p in network.batch_norm_parameters()} if network.bn_frozen else set()
+    blocks = [
+        [] if place in never else [p for p in block.parameters() if id(p) not in fixed]
+        for place, (_, block) in enumerate(network.trunk())
+    ]
     return {
-        "base": [
-            [p for p in block.parameters() if id(p) not in fixed]
-            for block in blocks[shallowest:backbone]
-        ],
-        "neck": [list(block.parameters()) for block in blocks[max(shallowest, backbone) :]],
+        "base": blocks[:backbone],
+        "neck": blocks[backbone:],
         "head": [list(network.heads.parameters())],
     }

@@ -1,4 +1,4 @@
-"""The value of `freeze=…` as a number of leading blocks.
+"""The value of `freeze=…` as a set of trunk blocks.
 
 `freeze=N` freezes blocks 0..N **inclusive**, as the published comparison on the Guns set counts.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tlx.common.errors import ConfigError
+from tlx.models.blocks import Blocks, as_blocks
 
 if TYPE_CHECKING:
     from tlx.models.backbones.base import BackboneSpec
@@ -22,30 +23,30 @@ def freeze_label(value: Any) -> str:
     return "heads" if label == "neck" else label
 
 
-def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()) -> int:
-    """How many leading blocks of the trunk (backbone, then the detector's) `freeze=value` freezes.
+def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()) -> Blocks:
+    """Which blocks of the trunk (backbone, then the detector's) `freeze=value` freezes.
 
-    ``none`` 0; ``N`` N + 1; a block's name up to and with it; ``all`` the backbone; ``neck`` the
+    ``none`` none; ``N`` 0..N; a block's name up to and with it; ``all`` the backbone; ``neck`` the
     backbone and the neck, which are `own_blocks` of the detector, so that only the heads train
     (``heads`` says the same). Anything else is a `ConfigError` that lists the blocks.
     """
     label = freeze_label(value)
     if label == "none":
-        return 0
+        return as_blocks(0)
     if label == "all":
-        return len(spec.blocks)
+        return as_blocks(len(spec.blocks))
     if label == "heads":
-        return len(spec.blocks) + len(own_blocks)
+        return as_blocks(len(spec.blocks) + len(own_blocks))
     if label == "scratch":
         raise ConfigError(
             "freeze=scratch is a value of sweeps (-m); a single run from scratch is "
             "backbone.weights=scratch"
         )
     if label in spec.blocks:
-        return spec.blocks.index(label) + 1
+        return as_blocks(spec.blocks.index(label) + 1)
     if not isinstance(value, bool) and label.isascii() and label.isdecimal():
         if (number := int(label)) < len(spec.blocks):
-            return number + 1
+            return as_blocks(number + 1)
         problem = f"freeze={label} goes past the last block of {spec.name}"
     else:
         problem = f"freeze={label} is not understood (it takes {SPELLINGS})"

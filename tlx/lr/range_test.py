@@ -16,7 +16,7 @@ from pytorch_lightning.tuner.tuning import Tuner
 from tlx.common.errors import ConfigError, DivergenceError
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import batches_per_epoch, steps_per_epoch
-from tlx.freeze.apply import apply_phase, check_phases
+from tlx.freeze.apply import apply_phase, check_phases, trainable_parameters
 from tlx.training.batch_size import settled
 from tlx.training.check import check_run
 from tlx.training.fit import make_trainer, training_device
@@ -123,7 +123,7 @@ def range_test(cfg: RunConfig, steps: int, lowest: float, highest: float) -> Cur
     count = min(len(rates), count)
     if not count:
         raise DivergenceError("the loss is no number at the first step, whatever the rate")
-    backbone = phases[0].frozen < len(network.backbone.blocks)
+    backbone = any(trainable_parameters(network, phases)["base"])
     return Curve(rates[:count], losses[:count], backbone)
 
 

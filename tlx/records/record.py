@@ -156,27 +156,27 @@ def save_record(record: Record, run_dir: Path) -> None:
 
 def add_freeze(record: Record, cost: Cost, phases: tuple[Phase, ...]) -> None:
     """What is frozen in the first phase, what trains, and the bound over the whole schedule."""
-    blocks = phases[0].frozen
+    frozen = phases[0].frozen
     share = cost.schedule_step_share(phases, record["epochs"])
     record["bound"] = {
         "step_share": share,
         "speedup": 1 / share,
         "forward_macs": sum(cost.macs),
-        "frozen_macs_share": cost.frozen_share(blocks),
+        "frozen_macs_share": cost.frozen_share(frozen),
     }
-    frozen = sum(cost.parameters[:blocks])
+    parameters = cost.frozen_parameters(frozen)
     record["frozen"] = {
-        "blocks": list(cost.parts[:blocks]),
-        "parameters": frozen,
+        "blocks": [cost.parts[place] for place in sorted(frozen)],
+        "parameters": parameters,
         "hash_before": None,
         "hash_after": None,
     }
-    record["trainable"] = {"parameters": sum(cost.parameters) - frozen}
+    record["trainable"] = {"parameters": sum(cost.parameters) - parameters}
     record["phases"] = [
         {
             "first_epoch": phase.first_epoch,
-            "frozen_blocks": phase.frozen,
-            "frozen_parameters": sum(cost.parameters[: phase.frozen]),
+            "frozen_blocks": len(phase.frozen),
+            "frozen_parameters": cost.frozen_parameters(phase.frozen),
             "lr_scale": phase.lr_scale,
             "hash_before": None,
             "hash_after": None,

@@ -131,7 +131,7 @@ def _step(
     """One step of a copy of the network, of blank pictures, where the least is frozen."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         trial = copy.deepcopy(network).to(device).train()
-        apply_phase(trial, min(phases, key=lambda phase: phase.frozen))
+        apply_phase(trial, min(phases, key=lambda phase: len(phase.frozen)))
         side = trial.input_size
         images = torch.zeros(size, 3, side, side, dtype=torch.uint8, device=device)
         loss(trial, trial.features(trial.normalize(images))).backward()

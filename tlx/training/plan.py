@@ -25,6 +25,7 @@ from tlx.data.dataset import batches_per_epoch
 from tlx.data.formats.annotations import Item
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
+from tlx.models.blocks import as_blocks
 from tlx.models.trunk import TrunkNetwork
 from tlx.training.precision import Loss, Precision, resolve
 
@@ -82,14 +83,14 @@ def make_plan(
         log.info("precision: %s; %s", precision.name, precision.reason)
     caches: list[PhaseCache | None] = []
     notes: list[dict[str, Any]] = []
-    shallowest = phases[0].frozen
+    untouched = phases[0].frozen
     ends = [phase.first_epoch for phase in phases[1:]] + [cfg.trainer.epochs]
     for index, (phase, end) in enumerate(zip(phases, ends, strict=True)):
         # Blocks that trained in an earlier phase hold other weights by now than those hashed here.
-        shallowest = min(shallowest, phase.frozen)
-        usable = 0 < phase.frozen <= shallowest
+        untouched &= phase.frozen
+        length = network.prefix_of(phase.frozen)
         cache, note = None, {"used": False, "reason": "nothing is frozen"}
-        if usable:
+        if length and untouched >= as_blocks(length):
             epochs = end - phase.first_epoch
             before = earlier["caches"][index] if earlier else None
             cache, note = _plan_cache(
@@ -126,15 +127,15 @@ def _plan_cache(
         read_s=_time_read(codec, maps, device),
     )  # fmt: skip
     values = ingredients(
-        network, phase.frozen, items, views=views, seed=cfg.seed, augmentation=augmentation,
-        dtype=cfg.cache.dtype,
+        network, network.prefix_length, items, views=views, seed=cfg.seed,
+        augmentation=augmentation, dtype=cfg.cache.dtype,
     )  # fmt: skip
     folder = Path(cfg.cache_dir).expanduser() / ACTIVATIONS / digest(values)
     existing = mode != "memory" and folder.is_dir()
     # The cache rounds: a run that began with it must go on with it, or its numbers would change.
     decided = "disk" if mode == "auto" and before is not None else mode
     refusal = expected.verdict(decided, _budget(cfg, mode, folder, existing))
-    _announce(phase, expected, refusal)
+    _announce(network.prefix_length, expected, refusal)
     note = {"used": refusal is None, "reason": refusal or f"cache={mode}", "dtype": codec.dtype,
             "views": views, **expected.to_dict()}  # fmt: skip
     if refusal is not None:
@@ -148,11 +149,11 @@ def _plan_cache(
     return PhaseCache(store, codec, len(items)), note
 
 
-def _announce(phase: Phase, expected: Forecast, refusal: str | None) -> None:
+def _announce(blocks: int, expected: Forecast, refusal: str | None) -> None:
     log.info(
         "activation cache of %d blocks: %s; %.0f s of prefix work to fill, %.1f s saved an epoch "
         "after that, pays back %s of %d: %s",
-        phase.frozen, gigabytes(expected.bytes), expected.fill_s, expected.saved_s,
+        blocks, gigabytes(expected.bytes), expected.fill_s, expected.saved_s,
         f"after epoch {expected.payback_epochs}" if expected.payback_epochs else "in no epoch",
         expected.epochs, f"declined, {refusal}" if refusal else "used",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A policy turns a freeze depth into phases: a pure function of the configuration.
+"""A policy turns a freeze into phases: a pure function of the configuration.
 
 Nothing in a policy remembers anything. The state of the network in an epoch follows from the
 epoch's number alone, which is why a resumed run needs no help from the policy.
@@ -6,30 +6,46 @@ epoch's number alone, which is why a resumed run needs no help from the policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tlx.common.registry import Registry
+from tlx.models.blocks import Blocks, as_blocks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Phase:
     """A stretch of epochs under one freeze.
 
+    Where a set of blocks is asked for, a number stands for so many leading ones.
+
     Attributes:
         first_epoch: where it starts; it ends where the next phase starts.
-        frozen: leading trunk blocks without gradient, in inference mode, out of the optimizer.
-        bn_inference: leading trunk blocks whose batch norm uses its stored statistics; at least
-            `frozen`. More where blocks were unfrozen: their statistics stay those of the
-            pretraining (the Keras transfer-learning guide's rule).
+        frozen: trunk blocks without gradient, in inference mode, out of the optimizer. Those that
+            lead the trunk without a gap are run folded and without autograd, and may be cached;
+            behind a block that trains, gradients pass through them.
+        bn_inference: trunk blocks whose batch norm uses its stored statistics; `frozen` at least.
+            More where blocks were unfrozen: their statistics stay those of the pretraining (the
+            Keras transfer-learning guide's rule).
         lr_scale: multiplies every learning rate in this phase.
     """
 
     first_epoch: int
-    frozen: int
-    bn_inference: int
-    lr_scale: float = 1.0
+    frozen: Blocks
+    bn_inference: Blocks
+    lr_scale: float
+
+    def __init__(
+        self,
+        first_epoch: int,
+        frozen: Iterable[int] | int,
+        bn_inference: Iterable[int] | int,
+        lr_scale: float = 1.0,
+    ) -> None:
+        values = (first_epoch, as_blocks(frozen), as_blocks(bn_inference), lr_scale)
+        for name, value in zip(self.__dataclass_fields__, values, strict=True):
+            object.__setattr__(self, name, value)
 
 
 class Policy:
@@ -38,9 +54,9 @@ class Policy:
     name: str = ""
 
     def phases(
-        self, frozen: int, epochs: int, blocks_of: Callable[[Any], int]
+        self, frozen: Blocks, epochs: int, blocks_of: Callable[[Any], Blocks]
     ) -> tuple[Phase, ...]:
-        """Phases for `freeze` = `frozen` leading blocks and a budget of `epochs`.
+        """Phases for the blocks that `freeze` names and a budget of `epochs`.
 
         `blocks_of` turns another freeze value of the policy's own configuration into blocks.
         Raises `ConfigError` for a combination that means nothing.
@@ -63,6 +79,6 @@ def policy_class(name: str) -> type[Policy]:
     return POLICIES.find(name)
 
 
-def phase_at(phases: tuple[Phase, ...], epoch: int) -> Phase:
+def phase_at(phases: Sequence[Phase], epoch: int) -> Phase:
     """The phase that an epoch belongs to."""
     return [phase for phase in phases if phase.first_epoch <= epoch][-1]
