@@ -260,8 +260,9 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], Blocks]) -> tuple[Phase
         )
     if published.is_name(cfg.backbone.weights):
         refuse_other_backbone(published.find(cfg.backbone.weights), cfg.backbone.name)
-    frozen = blocks_of(cfg.freeze)
-    if cfg.backbone.weights == SCRATCH and frozen:
+    policy = make_policy(cfg)
+    phases = policy.phases(blocks_of(cfg.freeze), cfg.trainer.epochs, blocks_of)
+    if cfg.backbone.weights == SCRATCH and phases[0].frozen:
         raise ConfigError(
             f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
             "weights; a baseline from scratch is freeze=none"
@@ -270,7 +271,12 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], Blocks]) -> tuple[Phase
         raise ConfigError(
             "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
         )
-    return make_policy(cfg).phases(frozen, cfg.trainer.epochs, blocks_of)
+    if policy.freezes_trained and cfg.trainer.ema_decay:
+        raise ConfigError(
+            f"policy={policy.name} freezes what has trained, and the average of weights "
+            "(trainer.ema_decay) goes on moving behind a freeze: take one of the two"
+        )
+    return phases
 
 
 def make_policy(cfg: RunConfig) -> Policy:

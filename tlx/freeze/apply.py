@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tlx.common.errors import FreezeError
-from tlx.freeze.policies.base import Phase
+from tlx.freeze.policies.base import Phase, Policy
 from tlx.models.trunk import TrunkNetwork
 
 
@@ -19,8 +19,9 @@ def check_phases(network: TrunkNetwork, phases: Sequence[Phase]) -> None:
 
     Raises `FreezeError` naming the blocks that hold no pretrained weights.
     """
-    names = [name for name, _ in network.trunk()]
-    random = [names[i] for i in sorted(phases[0].frozen) if names[i] not in network.loaded]
+    trunk = network.trunk()
+    frozen = [trunk[place] for place in sorted(phases[0].frozen)]
+    random = [name for name, _ in frozen if name not in network.loaded]
     if random:
         raise FreezeError(
             f"these blocks would be frozen with random weights: {', '.join(random)}. Load weights "
@@ -29,11 +30,35 @@ def check_phases(network: TrunkNetwork, phases: Sequence[Phase]) -> None:
         )
 
 
+def prepare_network(
+    network: TrunkNetwork, policy: Policy, phases: Sequence[Phase], seed: int
+) -> None:
+    """Make of a pretrained network what the policy needs, and put it into its first phase.
+
+    Raises `FreezeError` where no frozen block has parameters of the kind that is to train: it would
+    be another policy.
+    """
+    first = phases[0]
+    policy.prepare(network, first.frozen, seed)
+    blocks = [block for place, (_, block) in enumerate(network.trunk()) if place in first.frozen]
+    if first.trains and not any(network.still_training(b, first.trains) for b in blocks):
+        raise FreezeError(
+            f"policy={policy.name}: the frozen blocks of {network.spec.name} have no "
+            f"{first.trains} that could train: take policy=fixed"
+        )
+    apply_phase(network, first)
+
+
 def apply_phase(
     network: TrunkNetwork, phase: Phase, prefix_dtype: torch.dtype = torch.float32
 ) -> None:
     """Freeze the blocks of the phase and let everything else train."""
-    network.freeze(phase.frozen, phase.bn_inference, prefix_dtype)
+    network.freeze(phase.frozen, phase.bn_inference, prefix_dtype, phase.trains)
+
+
+def prefix_length(network: TrunkNetwork, phase: Phase) -> int:
+    """How many blocks lead the trunk of which nothing changes in the phase."""
+    return network.prefix_of(phase.frozen, phase.bn_inference, phase.trains)
 
 
 def trainable_parameters(
@@ -46,13 +71,20 @@ def trainable_parameters(
     optimizers keep their state by position, so a group that changed in mid-run would give one
     parameter's momentum to another after a resume.
     """
-    never = frozenset.intersection(*(phase.frozen for phase in phases))
+    always = frozenset.intersection(*(phase.frozen - phase.undecided for phase in phases))
     backbone = len(network.backbone.blocks)
     fixed = {id(p) for p in network.batch_norm_parameters()} if network.bn_frozen else set()
-    blocks = [
-        [] if place in never else [p for p in block.parameters() if id(p) not in fixed]
-        for place, (_, block) in enumerate(network.trunk())
-    ]
+    blocks = []
+    for place, (_, block) in enumerate(network.trunk()):
+        kinds = {phase.trains for phase in phases if place in always}
+        of = {id(p) for kind in kinds for p in network.still_training(block, kind)}
+        blocks.append(
+            [
+                p
+                for p in block.parameters()
+                if id(p) not in fixed and (place not in always or id(p) in of)
+            ]
+        )
     return {
         "base": blocks[:backbone],
         "neck": blocks[backbone:],

@@ -17,8 +17,9 @@ import torch
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
+from tlx.freeze.apply import prefix_length
 from tlx.freeze.policies.base import Phase
-from tlx.models.blocks import as_blocks, leading
+from tlx.models.blocks import Blocks, as_blocks, leading
 from tlx.models.inference import Neck
 from tlx.models.trunk import TrunkNetwork
 
@@ -54,12 +55,34 @@ class Cost:
         forward = behind if cached else 1
         return (forward + behind + (1 - self.frozen_share(blocks))) / 3
 
-    def schedule_step_share(self, phases: Sequence[Phase], epochs: int) -> float:
-        """`step_share` averaged over the epochs of a schedule."""
-        ends = [phase.first_epoch for phase in phases[1:]] + [epochs]
-        lengths = [end - phase.first_epoch for phase, end in zip(phases, ends, strict=True)]
-        shares = [self.step_share(phase.frozen) for phase in phases]
-        return sum(s * n for s, n in zip(shares, lengths, strict=True)) / epochs
+
+def phase_step_share(network: TrunkNetwork, cost: Cost, phase: Phase) -> float:
+    """`Cost.step_share` of a phase.
+
+    Norms and biases that train cost no product; adapters take the gradient of the whole weight.
+    """
+    fixed = phase.frozen
+    if phase.trains == "adapters":
+        trunk = network.trunk()
+        fixed = Blocks(i for i in fixed if not network.still_training(trunk[i][1], phase.trains))
+    return cost.step_share(fixed, prefix_length(network, phase))
+
+
+def schedule_step_share(
+    network: TrunkNetwork, cost: Cost, phases: Sequence[Phase], epochs: int
+) -> float:
+    """`phase_step_share` averaged over the epochs of a schedule."""
+    ends = [phase.first_epoch for phase in phases[1:]] + [epochs]
+    lengths = [end - phase.first_epoch for phase, end in zip(phases, ends, strict=True)]
+    shares = [phase_step_share(network, cost, phase) for phase in phases]
+    return sum(s * n for s, n in zip(shares, lengths, strict=True)) / epochs
+
+
+def fixed_parameters(network: TrunkNetwork, cost: Cost, phase: Phase) -> int:
+    """How many parameters do not train in a phase."""
+    trunk = network.trunk()
+    still = [p for i in phase.frozen for p in network.still_training(trunk[i][1], phase.trains)]
+    return cost.frozen_parameters(phase.frozen) - sum(p.numel() for p in still)
 
 
 @torch.no_grad()
@@ -102,14 +125,15 @@ def freeze_table(network: TrunkNetwork, cost: Cost, phases: Sequence[Phase], tit
     backbone = len(network.backbone.blocks)
     total_macs, total_parameters = sum(cost.macs), sum(cost.parameters)
     for phase in phases:
-        bound = cost.step_share(phase.frozen)
-        for start, stop in _stretches(phase, backbone, len(cost.parts)):
+        bound = phase_step_share(network, cost, phase)
+        length = prefix_length(network, phase)
+        for start, stop in _stretches(phase, length, backbone, len(cost.parts)):
             names = cost.parts[start:stop]
             parameters = sum(cost.parameters[start:stop])
             table.add_row(
                 str(phase.first_epoch) if start == 0 else "",
                 names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)})",
-                "frozen" if start in phase.frozen else "trains",
+                _state(phase, start, length),
                 f"{parameters:,} ({parameters / total_parameters:.1%})",
                 f"{sum(cost.macs[start:stop]) / total_macs:.1%}",
                 f"{bound:.1%} (≤ {1 / bound:.2f}x faster)" if start == 0 else "",
@@ -118,7 +142,15 @@ def freeze_table(network: TrunkNetwork, cost: Cost, phases: Sequence[Phase], tit
     return table
 
 
-def _stretches(phase: Phase, backbone: int, parts: int) -> Iterable[tuple[int, int]]:
+def _stretches(phase: Phase, length: int, backbone: int, parts: int) -> Iterable[tuple[int, int]]:
     """Neighbours of one state: starts and ends, those of backbone and heads among them."""
     changes = {i for i in range(1, parts) if (i in phase.frozen) != (i - 1 in phase.frozen)}
-    return itertools.pairwise(sorted({0, *changes, backbone, parts - 1, parts}))
+    return itertools.pairwise(sorted({0, length, *changes, backbone, parts - 1, parts}))
+
+
+def _state(phase: Phase, place: int, length: int) -> str:
+    if place not in phase.frozen:
+        return "trains"
+    if place < length:
+        return "frozen"
+    return f"{phase.trains} train" if phase.trains else "frozen, passes gradients"

@@ -21,6 +21,8 @@ from tlx.models.backbones.weights import Pretrained
 from tlx.models.blocks import Blocks, as_blocks, leading
 from tlx.models.frozen_bn import fold_frozen_batch_norm
 from tlx.models.inference import InferenceBlocks, Neck, run_blocks
+from tlx.models.low_rank import merged
+from tlx.models.parameter_kinds import of_kind
 
 if TYPE_CHECKING:  # in `typing` from Python 3.11 on
     from typing_extensions import Self
@@ -37,8 +39,8 @@ class TrunkNetwork(nn.Module):
         head_groups: prefixes of heads' keys; of pretrained heads, each is taken whole or not.
         taps: positions of the trunk blocks whose outputs the heads read.
         loaded: names of the trunk blocks that hold pretrained weights.
-        frozen, bn_inference: positions of trunk blocks, see `freeze`. prefix_length: how many
-            blocks lead the trunk that do not change.
+        frozen, bn_inference, trains: see `freeze`. prefix_length: how many blocks lead the trunk
+            that do not change.
     """
 
     head_groups: ClassVar[tuple[str, ...]] = ("heads.",)
@@ -79,13 +81,14 @@ class TrunkNetwork(nn.Module):
         """Freeze and fold every batch norm of the backbone, also in blocks that train."""
         self.bn_frozen = True
         fold_frozen_batch_norm(self.backbone)
-        self.freeze(self.frozen, self.bn_inference)
+        self.freeze(self.frozen, self.bn_inference, trains=self.trains)
 
     def freeze(
         self,
         frozen: Iterable[int] | int,
         bn_inference: Iterable[int] | int,
         prefix_dtype: torch.dtype = torch.float32,
+        trains: str = "",
     ) -> None:
         """Freeze trunk blocks, make those that lead it an inference artefact; let the rest train.
 
@@ -93,11 +96,17 @@ class TrunkNetwork(nn.Module):
             frozen: positions of the blocks, or a number of leading ones.
             bn_inference: likewise, of blocks whose batch norm stays in inference mode.
             prefix_dtype: in which the frozen prefix is computed while training.
+            trains: the kind of the frozen blocks' parameters that train all the same
+                (`tlx.models.parameter_kinds`).
         """
         blocks = [block for _, block in self.trunk()]
         frozen, bn_inference = as_blocks(frozen), as_blocks(bn_inference)
+        bn_inference |= frozenset() if trains else frozen
         for index, block in enumerate(blocks):
             block.requires_grad_(index not in frozen)
+            if index in frozen:
+                for parameter in self.still_training(block, trains):
+                    parameter.requires_grad_(True)
         self.heads.requires_grad_(True)
         if self.bn_frozen:
             # Of the blocks behind the backbone only those that came with their statistics: a batch
@@ -107,8 +116,8 @@ class TrunkNetwork(nn.Module):
             bn_inference |= as_blocks(len(self.backbone.blocks) + len(list(behind)))
             for parameter in self.batch_norm_parameters():
                 parameter.requires_grad_(False)
-        self.frozen, self.bn_inference = frozen, bn_inference
-        length = self.prefix_length = self.prefix_of(frozen)
+        self.frozen, self.bn_inference, self.trains = frozen, bn_inference, trains
+        length = self.prefix_length = self.prefix_of(frozen, bn_inference, trains)
         # What the tail needs of the prefix: the tapped maps, and the output of its last block.
         self.boundary = sorted({t for t in self.taps if t < length} | ({length - 1} - {-1}))
         # The same freeze is asserted in every epoch: what is folded already is kept.
@@ -120,9 +129,24 @@ class TrunkNetwork(nn.Module):
             self.eval_tail = InferenceBlocks(blocks[length:], kept)
         self.train(self.training)
 
-    def prefix_of(self, frozen: Blocks) -> int:
-        """How long the frozen prefix is where these blocks are frozen."""
-        return leading(frozen)
+    def prefix_of(self, frozen: Blocks, bn_inference: Blocks, trains: str = "") -> int:
+        """How many blocks lead the trunk of which nothing changes under this freeze."""
+        unchanged = {
+            place
+            for place, (_, block) in enumerate(self.trunk())
+            if place in frozen
+            and not self.still_training(block, trains)
+            and (place in bn_inference or self.bn_frozen or not batch_norms(block))
+        }
+        return leading(frozenset(unchanged))
+
+    def still_training(self, block: nn.Module, trains: str) -> list[nn.Parameter]:
+        """The parameters of a frozen block that train: those of a kind."""
+        found = of_kind(block, trains)
+        if not (found and self.bn_frozen):
+            return found
+        fixed = {id(parameter) for parameter in self.batch_norm_parameters()}
+        return [parameter for parameter in found if id(parameter) not in fixed]
 
     def trunk(self) -> list[tuple[str, nn.Module]]:
         """Backbone blocks, then extra blocks, by name; a neck is the last of them."""
@@ -139,7 +163,7 @@ class TrunkNetwork(nn.Module):
         Raises `WeightsError` when a block is there only in part, or one of the backbone has another
         shape.
         """
-        own, state = self.state_dict(), dict(pretrained.state)
+        own, state = self.state_dict(), merged(pretrained.state)
         given = {key.partition(".")[0] for key in state}
         others = [key for key in state if not key.startswith(("extras.", "heads."))]
         if fault := self._misfit(others, state, own):
@@ -270,11 +294,17 @@ class TrunkNetwork(nn.Module):
         for index, (_, block) in enumerate(self.trunk()):
             if index in self.frozen:
                 block.eval()
-            if index in self.bn_inference:
-                for layer in block.modules():
-                    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                        layer.eval()
+            for layer in batch_norms(block):
+                if index in self.bn_inference:
+                    layer.eval()
+                elif index in self.frozen:
+                    layer.train(mode)
         return self
+
+
+def batch_norms(block: nn.Module) -> list[nn.Module]:
+    """The layers of a block that have statistics."""
+    return [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def _remove(state: StateDict, keys: list[str]) -> None:

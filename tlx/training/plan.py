@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from tlx.common.errors import ConfigError
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import batches_per_epoch
 from tlx.data.formats.annotations import Item
-from tlx.freeze.apply import apply_phase
-from tlx.freeze.policies.base import Phase
+from tlx.freeze.apply import apply_phase, prefix_length
+from tlx.freeze.policies.base import Phase, phase_at
 from tlx.models.blocks import as_blocks
 from tlx.models.trunk import TrunkNetwork
 from tlx.training.precision import Loss, Precision, resolve
@@ -38,20 +38,21 @@ class EnginePlan:
     """What was settled, and why.
 
     Attributes:
-        phases: the freeze schedule. precision: of the tail, and of prefixes that are not cached.
+        phases: the freeze schedule, to which decisions add. precision: of the tail, and of prefixes
+            that are not cached.
         caches: of the phases. notes: a plain description of each phase's cache, for the record.
     """
 
-    phases: tuple[Phase, ...]
+    phases: list[Phase]
     precision: Precision
     caches: PhaseCaches
     notes: list[dict[str, Any]]
 
     def apply(self, network: TrunkNetwork, epoch: int) -> None:
         """Put the network into the state of an epoch; a cache is filled in float32."""
-        index = max(i for i, phase in enumerate(self.phases) if phase.first_epoch <= epoch)
-        cached = self.caches.caches[index] is not None
-        apply_phase(network, self.phases[index], torch.float32 if cached else self.precision.prefix)
+        cached = self.caches.at(epoch) is not None
+        dtype = torch.float32 if cached else self.precision.prefix
+        apply_phase(network, phase_at(self.phases, epoch), dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """For the record."""
@@ -64,7 +65,7 @@ class EnginePlan:
 
 
 def make_plan(
-    cfg: RunConfig, network: TrunkNetwork, phases: tuple[Phase, ...], items: list[Item],
+    cfg: RunConfig, network: TrunkNetwork, phases: Sequence[Phase], items: list[Item],
     device: torch.device, loss: Loss, augmentation: Mapping[str, Any],
     earlier: dict[str, Any] | None = None,
 ) -> EnginePlan:  # fmt: skip
@@ -88,9 +89,14 @@ def make_plan(
     for index, (phase, end) in enumerate(zip(phases, ends, strict=True)):
         # Blocks that trained in an earlier phase hold other weights by now than those hashed here.
         untouched &= phase.frozen
-        length = network.prefix_of(phase.frozen)
-        cache, note = None, {"used": False, "reason": "nothing is frozen"}
-        if length and untouched >= as_blocks(length):
+        length = prefix_length(network, phase)
+        cache, note = None, {"used": False, "reason": _no_prefix(phase)}
+        if length and phase.undecided:
+            # Loader processes would have to learn of a decision.
+            note["reason"] = "what is frozen is decided in training"
+        elif length and not untouched >= as_blocks(length):
+            note["reason"] = "blocks of the prefix have trained before"
+        elif length:
             epochs = end - phase.first_epoch
             before = earlier["caches"][index] if earlier else None
             cache, note = _plan_cache(
@@ -99,8 +105,14 @@ def make_plan(
         caches.append(cache)
         notes.append(note)
     return EnginePlan(
-        phases, precision, PhaseCaches([phase.first_epoch for phase in phases], caches), notes
+        [*phases], precision, PhaseCaches([phase.first_epoch for phase in phases], caches), notes
     )
+
+
+def _no_prefix(phase: Phase) -> str:
+    if not phase.frozen:
+        return "nothing is frozen"
+    return "no block that leads the trunk is frozen as a whole"
 
 
 def _plan_cache(
