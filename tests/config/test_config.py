@@ -99,7 +99,7 @@ def test_seed_zero_is_a_seed(compose_config: Compose) -> None:
         ("policy=two_phase freeze=all policy.lr_scale=fast", "lr_scale"),
         ("+policy.typo=1", "typo"),
         ("backbone.name=resnet", "none of efficientnet_lite0, mobilenet_v1"),
-        ("policy.name=magic", "none of auto, fixed"),
+        ("policy.name=magic", "none of auto, autofreeze"),
     ],
 )
 def test_nonsense_is_refused_with_what_to_do(

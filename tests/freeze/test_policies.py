@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.conftest import Compose
+from tests.freeze.test_every_backbone import published
 from tests.models.helpers_engine import NAMES, WITHOUT_NORMS, detector_of, pictures
 from tests.training.helpers_stop import assert_equal_courses, stop_next_run
 from tlx.common.errors import ConfigError, FreezeError
@@ -141,8 +142,15 @@ OVERRIDES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("policy", OVERRIDES)
+# Every policy meets every backbone in the slow tier.
+PAIRS = [
+    pytest.param(policy, name, marks=() if name == "mobilenet_v1" else pytest.mark.slow)
+    for policy in OVERRIDES
+    for name in NAMES
+]
+
+
+@pytest.mark.parametrize(("policy", "name"), PAIRS)
 def test_two_steps_in_every_phase_on_every_backbone(
     policy: str, name: str, compose_config: Compose
 ) -> None:
@@ -191,33 +199,46 @@ def test_two_steps_in_every_phase_on_every_backbone(
             assert any(name.startswith("backbone.") for name in moved)
 
 
+BACKBONE = "mobilenet_v3_small"  # of 13 blocks, at a step of a tenth of a second
 RUNS: dict[str, tuple[list[str], list[int]]] = {
-    "surgical": (["freeze=3.."], [14, 14]),
-    "batch_norm_only": (["freeze=all", "policy=batch_norm_only"], [17, 17]),
-    "bias_only": (["freeze=all", "policy=bias_only"], [17, 17]),
-    "lora": (["freeze=all", "policy=lora"], [17, 17]),
+    "surgical": (["freeze=3.."], [10, 10]),
+    "batch_norm_only": (["freeze=all", "policy=batch_norm_only"], [13, 13]),
+    "bias_only": (["freeze=all", "policy=bias_only"], [13, 13]),
+    "lora": (["freeze=all", "policy=lora"], [13, 13]),
     "gradual_unfreezing": (
         ["freeze=all", "policy=gradual_unfreezing", "policy.blocks=9", "policy.every=1"],
-        [17, 8, 0],
+        [13, 4, 0],
     ),
     "plateau": (
         ["freeze=all", "policy=gradual_unfreezing", "policy.blocks=9", "policy.patience=1",
          "trainer.head_lr=1e-12", "trainer.base_lr=0"],
-        [17, 17, 8],
+        [13, 13, 4],
     ),
-    "freezeout": (["freeze=all", "policy=freezeout", "policy.first=0.5"], [0, 10, 15]),
-    "autofreeze": (["freeze=all", "policy=autofreeze", "policy.percentile=100"], [0, 0, 17]),
+    "freezeout": (["freeze=all", "policy=freezeout", "policy.first=0.5"], [0, 8, 12]),
+    "autofreeze": (["freeze=all", "policy=autofreeze", "policy.percentile=100"], [0, 0, 13]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("policy", RUNS)
+# Those whose state is more than the epoch's number; all of them, in every step, in the slow tier.
+DEFAULT_TIER = ("plateau", "freezeout", "autofreeze", "lora")
+
+
+@pytest.mark.parametrize(
+    ("policy", "every"),
+    [
+        *((policy, False) for policy in DEFAULT_TIER),
+        *(pytest.param(policy, True, marks=pytest.mark.slow) for policy in RUNS),
+    ],
+)
 def test_a_run_keeps_what_its_phases_freeze_and_resumes_across_its_switches(
-    policy: str, tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: str, every: bool, tiny_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides, frozen = RUNS[policy]
     epochs = len(frozen)
-    cfg = tiny_config(*overrides, f"trainer.epochs={epochs}", "trainer.checkpoint_minutes=60",
-                      "trainer.batch_size=9")  # fmt: skip
+    cfg = tiny_config(
+        *overrides, f"backbone.weights={published(BACKBONE, tmp_path)}", f"backbone={BACKBONE}",
+        f"trainer.epochs={epochs}", "trainer.checkpoint_minutes=60", "trainer.batch_size=9",
+    )  # fmt: skip
     whole = run(cfg, tmp_path / "whole")
     at = [[p for p in whole["phases"] if p["first_epoch"] <= e][-1] for e in range(epochs)]
     assert [phase["frozen_blocks"] for phase in at] == frozen
@@ -225,8 +246,8 @@ def test_a_run_keeps_what_its_phases_freeze_and_resumes_across_its_switches(
         assert len(phase["blocks"]) == phase["frozen_blocks"]
         assert phase["hash_before"] == phase["hash_after"]
         assert (phase["hash_before"] is not None) == bool(phase["blocks"])
-    # In the middle of an epoch, and at the border behind each of them.
-    for step in (1, *range(2, 2 * epochs, 2), 2 * epochs - 1):
+    # In the last epoch, behind the last switch; or in every step.
+    for step in range(1, 2 * epochs) if every else (2 * epochs - 1,):
         with monkeypatch.context() as patch:
             stop_next_run(patch, step)
             with pytest.raises(Interrupted):

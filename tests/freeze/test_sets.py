@@ -65,7 +65,12 @@ def test_a_list_and_its_text_are_one_run(compose_config: Compose) -> None:
     assert next(iter(labels)).startswith("freeze=stem+5..7-seed=0-")
 
 
-@pytest.mark.parametrize("name", NAMES)
+LARGE = ("resnet50", "vgg16")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in NAMES]
+)
 def test_a_set_with_a_gap_computes_trains_and_keeps_what_it_says(name: str) -> None:
     """The prefix is folded, what is frozen behind it passes gradients, and nothing of it moves."""
     detector = settled_detector(name)

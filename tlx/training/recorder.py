@@ -143,8 +143,8 @@ class Recorder(pl.Callback):
                 self._hash(pl_module, index, "before")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hash the last phase, stop the clock."""
-        self._hash(pl_module, len(self.phases) - 1, "after")
+        """Hash the last phase that was reached, stop the clock."""
+        self.prove_end(pl_module)
         self._flush_losses()
         self._write_csv()
         self.seconds_before, self._started = self.seconds, 0.0
@@ -195,8 +195,9 @@ class Recorder(pl.Callback):
         self.on_progress(self)
 
     def prove_end(self, pl_module: pl.LightningModule) -> None:
-        """Hash the last phase where training had ended before this process began."""
-        self._hash(pl_module, len(self.phases) - 1, "after")
+        """Hash the last phase that was reached; training may have ended before this process."""
+        begun = [int(key.partition(".")[0]) for key in self.hashes if key.endswith(".before")]
+        self._hash(pl_module, max(begun, default=0), "after")
 
     def _flush_losses(self) -> None:
         for row, batches, norm in self._pending:

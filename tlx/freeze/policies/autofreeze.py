@@ -19,8 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from tlx.common.errors import ConfigError
 from tlx.freeze.policies.base import Measured, Phase, Policy, named_blocks, register
 from tlx.models.blocks import Blocks
@@ -68,6 +66,8 @@ class AutoFreeze(Policy):
 
     def decide(self, phases: Sequence[Phase], epoch: int, measured: Measured) -> Phase | None:
         """Freeze further from the front, as far as the gradients allow."""
+        import numpy as np  # here: every completion of a command line imports this module
+
         now, changes = phases[-1], measured.changes
         if not changes:
             return None
