@@ -139,6 +139,9 @@ def freeze_table(network: TrunkNetwork, cost: Cost, phases: Sequence[Phase], tit
                 f"{bound:.1%} (≤ {1 / bound:.2f}x faster)" if start == 0 else "",
             )
         table.add_section()
+    if phases[-1].undecided:
+        table.caption = "What is frozen later is decided in training: record.json, phases."
+        table.caption_justify = "left"
     return table
 
 

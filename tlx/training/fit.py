@@ -102,6 +102,7 @@ def fit(
         if stop.asked:  # a loader process was told too, and has ended before the step had
             raise Interrupted from error
         raise
+    task.plan.discard_late()
     record["energy"] = energy.summary()
     record["gradients"] = recorder.gradients(cfg.trainer.clip_norm)
     record["stopped_early"] = early.summary(cfg.trainer.epochs) if early else None

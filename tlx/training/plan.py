@@ -16,7 +16,8 @@ from torch import Tensor
 
 from tlx.activations.codec import Codec
 from tlx.activations.key import digest, ingredients
-from tlx.activations.phase import PhaseCache, PhaseCaches
+from tlx.activations.late import LateCache
+from tlx.activations.phase import Cache, PhaseCache, PhaseCaches
 from tlx.activations.plan import Forecast, forecast, gigabytes
 from tlx.activations.store import ActivationStore
 from tlx.common.errors import ConfigError
@@ -50,9 +51,18 @@ class EnginePlan:
 
     def apply(self, network: TrunkNetwork, epoch: int) -> None:
         """Put the network into the state of an epoch; a cache is filled in float32."""
-        cached = self.caches.at(epoch) is not None
-        dtype = torch.float32 if cached else self.precision.prefix
+        cache = self.caches.at(epoch)
+        dtype = self.precision.prefix if cache is None else torch.float32
         apply_phase(network, phase_at(self.phases, epoch), dtype)
+        if isinstance(cache, LateCache):
+            self.discard_late(but=cache)
+            cache.open(network)
+
+    def discard_late(self, but: LateCache | None = None) -> None:
+        """Delete the caches of what trained in this run: nothing else will read them."""
+        for cache in self.caches.caches:
+            if isinstance(cache, LateCache) and cache is not but:
+                cache.discard()
 
     def to_dict(self) -> dict[str, Any]:
         """For the record."""
@@ -82,25 +92,24 @@ def make_plan(
         precision = Precision(precision.name, precision.prefix, earlier["reason"])
     elif cfg.trainer.precision == "auto":
         log.info("precision: %s; %s", precision.name, precision.reason)
-    caches: list[PhaseCache | None] = []
+    caches: list[Cache | None] = []
     notes: list[dict[str, Any]] = []
     untouched = phases[0].frozen
     ends = [phase.first_epoch for phase in phases[1:]] + [cfg.trainer.epochs]
     for index, (phase, end) in enumerate(zip(phases, ends, strict=True)):
-        # Blocks that trained in an earlier phase hold other weights by now than those hashed here.
+        # Blocks that trained in an earlier phase hold other weights by then.
         untouched &= phase.frozen
         length = prefix_length(network, phase)
         cache, note = None, {"used": False, "reason": _no_prefix(phase)}
         if length and phase.undecided:
             # Loader processes would have to learn of a decision.
             note["reason"] = "what is frozen is decided in training"
-        elif length and not untouched >= as_blocks(length):
-            note["reason"] = "blocks of the prefix have trained before"
         elif length:
             epochs = end - phase.first_epoch
             before = earlier["caches"][index] if earlier else None
+            late = not untouched >= as_blocks(length)
             cache, note = _plan_cache(
-                cfg, network, phase, epochs, items, precision, device, augmentation, before
+                cfg, network, phase, epochs, items, precision, device, augmentation, before, late
             )
         caches.append(cache)
         notes.append(note)
@@ -118,14 +127,16 @@ def _no_prefix(phase: Phase) -> str:
 def _plan_cache(
     cfg: RunConfig, network: TrunkNetwork, phase: Phase, epochs: int, items: list[Item],
     precision: Precision, device: torch.device, augmentation: Mapping[str, Any],
-    before: dict[str, Any] | None,
-) -> tuple[PhaseCache | None, dict[str, Any]]:  # fmt: skip
+    before: dict[str, Any] | None, late: bool,
+) -> tuple[Cache | None, dict[str, Any]]:  # fmt: skip
     mode, views = cfg.cache.mode, cfg.cache.views
     if before is not None and not before["used"]:
         return None, before
     if mode == "off" or views == 0:
         reason = "cache=off" if mode == "off" else "cache.views=0: new views in every epoch"
         return None, {"used": False, "reason": reason}
+    if late and mode == "memory":
+        return None, {"used": False, "reason": "what trains before it is frozen is cached on disk"}
     batch = min(cfg.trainer.batch_size, len(items))
     exact_s, maps = _time_prefix(network, phase, batch, device, torch.float32)
     prefix_s = exact_s
@@ -138,12 +149,13 @@ def _plan_cache(
         slot_bytes=codec.bytes_per_slot, prefix_s=prefix_s, exact_prefix_s=exact_s,
         read_s=_time_read(codec, maps, device),
     )  # fmt: skip
+    root = Path(cfg.cache_dir).expanduser() / ACTIVATIONS
     values = ingredients(
         network, network.prefix_length, items, views=views, seed=cfg.seed,
         augmentation=augmentation, dtype=cfg.cache.dtype,
     )  # fmt: skip
-    folder = Path(cfg.cache_dir).expanduser() / ACTIVATIONS / digest(values)
-    existing = mode != "memory" and folder.is_dir()
+    folder = root / digest(values)
+    existing = mode != "memory" and not late and folder.is_dir()
     # The cache rounds: a run that began with it must go on with it, or its numbers would change.
     decided = "disk" if mode == "auto" and before is not None else mode
     refusal = expected.verdict(decided, _budget(cfg, mode, folder, existing))
@@ -154,6 +166,9 @@ def _plan_cache(
         if decided != "auto":
             raise ConfigError(f"cache={decided}: {refusal}")
         return None, note
+    if late:
+        note["filled_at_start"] = 0.0
+        return LateCache(root, codec, items, views, cfg.seed, augmentation), note
     store = ActivationStore(
         None if mode == "memory" else folder, views * len(items), codec.fields, values
     )
