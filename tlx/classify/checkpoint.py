@@ -12,6 +12,7 @@ from tlx.common.version import __version__
 from tlx.data.membership import Membership
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
+from tlx.models.low_rank import fitted
 from tlx.records.record import CLASSIFICATION
 
 TASK = CLASSIFICATION
@@ -70,6 +71,6 @@ def fill(classifier: Classifier, checkpoint: dict[str, Any], path: Path) -> None
     """Fill a classifier with the tensors of a checkpoint that was read from `path`."""
     state = {k.removeprefix("classifier."): v for k, v in checkpoint["state_dict"].items()}
     try:
-        classifier.load_state_dict(state)
+        classifier.load_state_dict(fitted(state, classifier))
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit its own description: {error}") from error

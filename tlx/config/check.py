@@ -32,6 +32,7 @@ from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import AUTO, SCRATCH
+from tlx.models.blocks import Blocks
 from tlx.models.detector import Detector, detector_class
 from tlx.starts import published
 from tlx.starts.fetch import refuse_other_backbone
@@ -134,7 +135,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
     return phases
 
 
-def _check_detect(cfg: Config) -> Callable[[Any], int]:
+def _check_detect(cfg: Config) -> Callable[[Any], Blocks]:
     """Check what only a detection has; what turns a freeze value into blocks."""
     _check_values(cfg, _DETECT_CHOICES, _DETECT_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
@@ -186,7 +187,7 @@ def _refuse_unread(cfg: DetectorConfig, detector: type[Detector]) -> None:
             )
 
 
-def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
+def _check_classify(cfg: RunConfig) -> Callable[[Any], Blocks]:
     """The same of a classification."""
     assert isinstance(cfg, ClassifyConfig)
     _check_values(cfg, _CLASSIFY_CHOICES, _CLASSIFY_RANGES)
@@ -198,7 +199,7 @@ def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
     spec = backbone_spec(cfg.backbone.name)
     check_conventions(cfg.backbone, spec)
 
-    def blocks_of(value: Any) -> int:
+    def blocks_of(value: Any) -> Blocks:
         if freeze_label(value) == "heads":
             raise ConfigError(
                 "freeze=neck is for detectors; freeze=all leaves a classifier its head"
@@ -248,7 +249,7 @@ def _value(cfg: RunConfig, key: str) -> Any:
     return reduce(getattr, key.split("."), cfg)
 
 
-def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, ...]:
+def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], Blocks]) -> tuple[Phase, ...]:
     """The phases of `freeze` and `policy`; `blocks_of` turns a freeze value into blocks."""
     # The from-scratch arm of a sweep is spelled `backbone.weights=scratch`, whatever its files say.
     if cfg.weights not in (AUTO, cfg.backbone.weights) and cfg.backbone.weights != SCRATCH:
@@ -259,8 +260,9 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, .
         )
     if published.is_name(cfg.backbone.weights):
         refuse_other_backbone(published.find(cfg.backbone.weights), cfg.backbone.name)
-    frozen = blocks_of(cfg.freeze)
-    if cfg.backbone.weights == SCRATCH and frozen:
+    policy = make_policy(cfg)
+    phases = policy.phases(blocks_of(cfg.freeze), cfg.trainer.epochs, blocks_of)
+    if cfg.backbone.weights == SCRATCH and phases[0].frozen:
         raise ConfigError(
             f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
             "weights; a baseline from scratch is freeze=none"
@@ -269,7 +271,12 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, .
         raise ConfigError(
             "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
         )
-    return make_policy(cfg).phases(frozen, cfg.trainer.epochs, blocks_of)
+    if policy.freezes_trained and cfg.trainer.ema_decay:
+        raise ConfigError(
+            f"policy={policy.name} freezes what has trained, and the average of weights "
+            "(trainer.ema_decay) goes on moving behind a freeze: take one of the two"
+        )
+    return phases
 
 
 def make_policy(cfg: RunConfig) -> Policy:

@@ -73,7 +73,7 @@ def pilot(cfg: RunConfig, run_dir: Path) -> dict[str, Any]:
     policy = make_policy(cfg)
     assert isinstance(policy, Auto)
     seeds = [cfg.seed + i for i in range(policy.seeds)]
-    depths = sorted(policy.depths, key=lambda depth: check_run(at_depth(cfg, depth))[0].frozen)
+    depths = sorted(policy.depths, key=lambda depth: len(check_run(at_depth(cfg, depth))[0].frozen))
     remaining = {freeze_label(depth): depth for depth in depths}
     with run_lock(run_dir):
         known = read_decision(run_dir)

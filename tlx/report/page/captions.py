@@ -43,7 +43,7 @@ _DEFINITIONS = [
     "their predictions; two single runs are compared by their pictures, and their steps by blocks. "
     "Such a verdict is about these two runs.",
     "Frozen: “unchanged” means that the hashes of all frozen tensors, batch-norm statistics "
-    "included, are equal before and after training.",
+    "included, are equal at the beginning and the end of every phase of the training.",
     "Charts of curves draw at most 400 evenly spaced points of each.",
 ]
 _OF_CLASSIFIERS = (
