@@ -39,7 +39,8 @@ def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
         holders: dict[str, list[str]] = defaultdict(list)
         for arm in arms:
             for record in arm.tested if check.what in _OF_SPLITS else arm.records:
-                value = check.value(record)
+                drawn = record.draws_train and check.what == "training set"
+                value = None if drawn else check.value(record)
                 if value is not None and arm.label not in holders[value]:
                     holders[value].append(arm.label)
         if len(holders) > 1:
@@ -166,7 +167,7 @@ _CHECKS = (
         _training_set,
         "The data changed between the runs: a difference may come from that. Train the earlier "
         "ones again.",
-        keys=("data.name", "data.root"),
+        keys=("data.name", "data.root", "data.train_fraction"),
         asked="A difference may come from the data.",
     ),
     _Check(
