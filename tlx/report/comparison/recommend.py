@@ -27,6 +27,10 @@ from tlx.report.comparison.figures import significant
 from tlx.report.comparison.settle import best_other, what_settles
 from tlx.report.comparison.verdict import nothing_has_learned
 
+_SEVERAL_SETS = (
+    "the runs are of several data sets; report them apart (what they say together stands under "
+    "“Does the answer change?”)"
+)
 TODAY = "If you have to choose today,"
 
 
@@ -77,7 +81,7 @@ def _advise(
 ) -> Recommendation:
     quality = comparison.quality
     if "data" in comparison.differs:
-        return _none(limits, {}, "the runs are of several data sets; report them apart")
+        return _none(limits, {}, _SEVERAL_SETS)
     if line := nothing_has_learned(comparison):
         return Recommendation(None, [line], limits, {})
     unfit = {row.arm.label: why for row in comparison.rows if (why := why_unfit(row))}

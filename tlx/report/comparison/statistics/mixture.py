@@ -1,6 +1,6 @@
 """Bounds and p of a standard error that several estimated variances make up.
 
-Each part of se² has degrees of freedom of its own. The bound of a level is the mean of the bounds of
+Each part of se² has degrees of freedom of its own. The bound of a level is the mean of those of
 their t distributions, weighted by the parts (Cochran and Cox 1950), which errs on the side of
 caution.
 """
