@@ -32,7 +32,7 @@ from scipy.stats import chi2, norm, t
 from tlx.report.comparison.statistics.contrast import ALPHA
 
 Values = NDArray[np.float64]
-_DRAWS = 2_000
+_DRAWS = 1_000
 _SEED = 20190101
 _LEAST = 1e-12  # of a variance: sets without any error would have all the weight
 
@@ -139,7 +139,7 @@ def _prediction(y: Values, v: Values) -> tuple[float, float]:
     steps = (np.arange(_DRAWS) + 0.5) / _DRAWS
     targets = chi2.ppf(steps, k - 1)
     low, high = np.zeros(_DRAWS), ((y - y.mean()) ** 2).sum() / targets + v.max()
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         weights = 1 / (v + middle[:, None])  # [draws, k]
         means = (weights @ y) / weights.sum(1)
