@@ -67,6 +67,9 @@ def beside_the_freeze(arms: Sequence[Arm]) -> list[str]:
     return lines
 
 
+_MOST_NAMED, _NAMED = 8, 3  # arms of a value: so many by name, else only the first
+
+
 def obstacle(one: Record, other: Record, same: Sequence[str]) -> str | None:
     """The first of these checks, by name, in which two runs differ; None when there is none.
 
@@ -83,7 +86,10 @@ def _with_holders(value: str, labels: Sequence[str]) -> str:
     """The value and the arms that have it, unless their labels spell it out already."""
     if all(value in label for label in labels):
         return value
-    return f"{value} ({', '.join(labels)})"
+    shown = list(labels)
+    if len(labels) > _MOST_NAMED:  # a study of several factors has dozens
+        shown = [*labels[:_NAMED], f"and {len(labels) - _NAMED} more"]
+    return f"{value} ({', '.join(shown)})"
 
 
 def _joined(*values: str | None) -> str | None:

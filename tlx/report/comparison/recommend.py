@@ -18,6 +18,7 @@ from tlx.report.comparison.candidates import (
     over_limits,
     remedies,
     too_few,
+    trained_on_less,
     why_unfit,
 )
 from tlx.report.comparison.compare import Comparison, Row
@@ -85,6 +86,7 @@ def _advise(
     if line := nothing_has_learned(comparison):
         return Recommendation(None, [line], limits, {})
     unfit = {row.arm.label: why for row in comparison.rows if (why := why_unfit(row))}
+    unfit |= trained_on_less(comparison.rows)
     ranked = sorted(
         (row for row in comparison.rows if row.arm.label not in unfit),
         key=lambda row: -row.test_main.mean if row.test_main else 0.0,
