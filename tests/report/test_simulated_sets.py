@@ -115,12 +115,12 @@ def test_what_changes_with_nothing_is_seldom_said_to(
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"backbones": 3}, {"sizes": 5}])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-@pytest.mark.parametrize("sets", [2, 3, 5])
+@pytest.mark.parametrize("sets", [2, 5])
 @pytest.mark.parametrize("noise", NOISES)
 def test_false_alarms_keep_to_their_rate_over_the_grid(
     noise: str, sets: int, seeds: int, more: dict[str, int]
 ) -> None:
-    assert false_alarms(noise, 200, sets, seeds, **more) <= binom.ppf(0.999, 200, 0.05)
+    assert false_alarms(noise, 120, sets, seeds, **more) <= binom.ppf(0.999, 120, 0.05)
 
 
 def test_a_change_that_is_there_is_found() -> None:
@@ -161,14 +161,14 @@ def test_intervals_over_sets_hold_the_truth(sets: int, tau: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.0, 0.02, 0.1])
-@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("seeds", [2, 5])
 @pytest.mark.parametrize("sets", [2, 3, 4, 5])
 @pytest.mark.parametrize("noise", ["runs", "all"])
 def test_intervals_over_sets_hold_the_truth_over_the_grid(
     noise: str, sets: int, seeds: int, tau: float
 ) -> None:
-    mean, new = covered(noise, 200, sets, seeds, tau)
-    assert min(mean, new) >= binom.ppf(0.001, 200, 0.95)
+    mean, new = covered(noise, 150, sets, seeds, tau)
+    assert min(mean, new) >= binom.ppf(0.001, 150, 0.95)
 
 
 def test_a_model_that_knows_no_spread_between_sets_is_too_sure() -> None:

@@ -13,6 +13,8 @@ from tlx.report.factors.cells import Treatment
 from tlx.report.factors.curves import LearningCurve
 from tlx.report.factors.words import about_curves, of_curve, over_sets
 
+_MOST_LINES = 8  # of learning curves in words; more are read in their table
+
 
 @dataclass(frozen=True)
 class Group:
@@ -40,6 +42,8 @@ def factor_groups(analysis: Analysis) -> list[Group]:
         sets = list(dict.fromkeys(curve.data for curve in analysis.curves))
         several = len(sets) > 1
         lines = [of_curve(curve, measure, several_sets=several) for curve in analysis.curves]
+        if len(lines) > _MOST_LINES:
+            lines = ["What more labelled pictures would bring each arm stands in the table."]
         table = curves_table(analysis.curves, measure)
         charts = [f"learning_{number}" for number in range(1, len(sets) + 1)]
         found.append(
@@ -54,6 +58,7 @@ def factor_groups(analysis: Analysis) -> list[Group]:
 def levels_table(found: OfFactor, measure: Measure) -> Table | None:
     """Each treatment at each level, and over all data sets."""
     rows: list[list[object]] = []
+    names = _names(found)
     for treatment in found.treatments:
         for row in found.rows:
             if row.treatment == treatment:
@@ -61,19 +66,19 @@ def levels_table(found: OfFactor, measure: Measure) -> Table | None:
                 ends = row.sum.interval if row.sum else None
                 cell = _difference(row.mean, ends, measure)
                 count = ", ".join(map(str, row.train)) or ABSENT
-                rows.append([Cell(row.level), cell, _arm(treatment), seeds, row.settings, count])
+                rows.append([_head(row.level, treatment, names), cell, seeds, row.settings, count])
         if (over := found.pooled.get(treatment)) is not None:
             mean = _difference(over.mean, (over.low, over.high), measure)
-            rows.append([Cell("all sets: mean"), mean, _arm(treatment), "", "", ""])
+            rows.append([_head("all sets: mean", treatment, names), mean, "", "", ""])
             low, high = max(over.new_low, -1.0), min(over.new_high, 1.0)
             new = Cell(f"{_signed(low, measure)} to {_signed(high, measure)}")
-            rows.append([Cell("a new set"), new, _arm(treatment), "", "", ""])
-    heads = [found.factor.title, "difference, 95 % interval", "arm", "seeds", "settings",
+            rows.append([_head("a new set", treatment, names), new, "", "", ""])
+    heads = [found.factor.title, "difference, 95 % interval", "seeds", "settings averaged",
              "training pictures"]  # fmt: skip
     caption = (
-        f"Difference in {measure.title} by {found.factor.title}: means over the settings of all "
-        "other factors that every level has. Intervals are of seeds and test pictures, each for "
-        "itself alone."
+        f"Difference{_compared_with(found)} in {measure.title} by {found.factor.title}: means over "
+        "the settings of all other factors that every level has. Intervals are of seeds and test "
+        "pictures, each for itself alone."
     )
     if any(row.sum is not None and not row.sum.tested for row in found.rows):
         caption += " With one seed they are of the test pictures alone."
@@ -83,22 +88,22 @@ def levels_table(found: OfFactor, measure: Measure) -> Table | None:
 def changes_table(found: OfFactor, measure: Measure) -> Table | None:
     """The tests behind the answer."""
     rows = []
+    names = _names(found)
     for change in found.changes:
         level = "a doubling" if change.what is None else f"{change.what} less {change.others}"
         low, high = change.sum.interval
         rows.append(
             [
-                Cell(level, mark="words"),
+                _head(level, change.treatment, names),
                 _difference(change.sum.mean, (low, high), measure),
-                _arm(change.treatment),
                 evidence_of_p(change.p_holm).lstrip("p="),
                 "changes" if change.shown else "= not shown",
             ]
         )
-    heads = ["what", "change, 95 % interval", "arm", "p (Holm)", "verdict"]
+    heads = ["what", "change, 95 % interval", "p (Holm)", "verdict"]
     caption = (
-        f"By how much the difference changes with the {found.factor.title}. p is corrected for all "
-        "such tests of this report, intervals are not."
+        f"By how much the difference{_compared_with(found)} changes with the {found.factor.title}. "
+        "p is corrected for all such tests of this report, intervals are not."
     )
     return plain_table(f"changes-{_id(found)}", caption, heads, rows)
 
@@ -127,8 +132,20 @@ def curves_table(curves: list[LearningCurve], measure: Measure) -> Table | None:
     return plain_table("learning-curves-table", caption, heads, rows)
 
 
-def _arm(treatment: Treatment) -> Cell:
-    return Cell(treatment.label, f"against {treatment.against}", "words")
+def _names(found: OfFactor) -> dict[Treatment, str]:
+    """What each treatment is called in the tables, which say once what all are compared with."""
+    single = len({treatment.against for treatment in found.treatments}) == 1
+    return {each: each.label if single else str(each) for each in found.treatments}
+
+
+def _compared_with(found: OfFactor) -> str:
+    against = {treatment.against for treatment in found.treatments}
+    return f" from {against.pop()}" if len(against) == 1 else ""
+
+
+def _head(level: str, treatment: Treatment, names: dict[Treatment, str]) -> Cell:
+    """A level with the arm below it: both stay in sight where the screen is narrow."""
+    return Cell(level, names[treatment], "words")
 
 
 def _difference(
