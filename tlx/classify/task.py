@@ -123,7 +123,7 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
 
     def read_data(self, cfg: ClassifyConfig) -> DetectionData:
         """Pictures in class folders."""
-        return build_folders(cfg.data, Path(cfg.cache_dir).expanduser())
+        return build_folders(cfg.data, Path(cfg.cache_dir).expanduser(), seed=cfg.seed)
 
     def build(
         self, cfg: ClassifyConfig, spec: BackboneSpec, conventions: Conventions, classes: list[str]

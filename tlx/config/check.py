@@ -21,6 +21,7 @@ from tlx.config.schema import (
     DATA_SOURCES,
     LEAST_TILE,
     MOST_OVERLAP,
+    TRAIN_DRAWS,
     ClassifyConfig,
     Config,
     DataConfig,
@@ -56,6 +57,7 @@ _CHOICES = {
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "cache.mode": ("auto", "off", "memory", "disk"),
     "cache.dtype": CACHE_DTYPES,
+    "data.train_draw": TRAIN_DRAWS,
 }
 # key -> (lowest, highest) legal value, both included; None is open
 _RANGES: _Ranges = {
@@ -79,6 +81,7 @@ _RANGES: _Ranges = {
     "trainer.timer_warmup": (0, None),
     "data.val_fraction": (0.001, 0.9),
     "data.test_fraction": (0.001, 0.9),
+    "data.train_fraction": (0.001, 1),
     "data.augment_strength": (0, 1),
     "logger.predictions": (0, None),
     "logger.upload_s": (1, None),

@@ -13,6 +13,8 @@ from omegaconf import MISSING
 
 CACHE_DTYPES = ("f32", "f16", "u8")
 LEAST_TILE, MOST_OVERLAP = 64, 0.9  # px; of a tile's side
+OF_SEED = "seed"
+TRAIN_DRAWS = ("paired", OF_SEED)  # the same pictures in every run, or others in each seed
 DATA_SOURCES = ("guns", "ppe", "openimages")  # what tlx.data.prepare can fetch
 
 
@@ -47,6 +49,8 @@ class DataConfig:
     stratify: bool = False  # splits that are cut have nearly the classes' shares of the whole
     folds: int | None = None  # every picture is tested in one of so many runs
     fold: int | None = None  # which of them this is, from 0
+    train_fraction: float = 1.0  # part of the train pictures that is used
+    train_draw: str = "paired"  # of that part: paired (the same in every run), seed
     strict: bool = False  # every fault is an error
     bits: int | None = None  # that 16-bit picture files use, 8 to 16; default: all, or refused
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
@@ -170,6 +174,8 @@ class FoldersConfig:
     test_fraction: float = 0.15
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
+    train_fraction: float = 1.0  # part of the train pictures that is used
+    train_draw: str = "paired"  # of that part: paired (the same in every run), seed
     strict: bool = False  # every fault is an error
     augment: str = "crop"  # the training views: crop, light, off, or one of your own
     augment_strength: float = 1.0  # scales them; 0: as off

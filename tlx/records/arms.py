@@ -41,6 +41,8 @@ def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         left |= _OF_SSD
     if found.get("data.augment") in ("light", "off"):
         left.add("data.zoom_out")  # of the recipe `ssd` alone
+    if found.get("data.train_fraction", 1) == 1:
+        left.add("data.train_draw")  # there is nothing to draw
     return {k: v for k, v in found.items() if k not in left}
 
 

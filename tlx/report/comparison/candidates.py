@@ -87,6 +87,20 @@ def why_unfit(row: Row) -> str | None:
     return "its fit time is not known" if row.fit_min is None else None
 
 
+def trained_on_less(rows: Sequence[Row]) -> dict[str, str]:
+    """The arms that had a smaller part of the train pictures than others, and that as a reason.
+
+    They are there for a learning curve: nobody leaves labelled pictures out to train faster.
+    """
+    parts = {row.arm.label: row.arm.settings.get("data.train_fraction", 1) for row in rows}
+    most = max(parts.values(), default=1)
+    return {
+        label: f"it was trained on {100 * part:g} % of the train pictures"
+        for label, part in parts.items()
+        if part < most
+    }
+
+
 def too_few(ranked: Sequence[Row]) -> str:
     if not ranked:
         return "none of the arms is fit to be taken"

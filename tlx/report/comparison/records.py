@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlx.common.files import read_json, read_yaml
+from tlx.config.schema import OF_SEED
 from tlx.records.arms import SCRATCH, arm_settings
 from tlx.records.digest import ALTERED, describe_result, is_altered
 from tlx.records.quality import QUALITIES, Quality, quality_of
@@ -110,6 +111,14 @@ class Record:
         """Which fold of its set the run tests, from 0; None where the set is not folded."""
         value = self.get("config", "data", "fold")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def draws_train(self) -> bool:
+        """Whether its part of the train pictures is drawn by its seed (`data.train_draw`)."""
+        data = self.get("config", "data")
+        if not isinstance(data, Mapping) or data.get("train_fraction", 1) == 1:
+            return False
+        return data.get("train_draw") == OF_SEED
 
     @property
     def quality(self) -> Quality:

@@ -17,8 +17,11 @@ from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
+from tlx.report.factors import Analysis
+from tlx.report.factors.words import about_answers, answers
 from tlx.report.gallery import Gallery, Mistakes
 from tlx.report.page.captions import caption_of, definitions
+from tlx.report.page.factors import factor_groups
 from tlx.report.page.facts import (
     answers_table,
     classes_table,
@@ -42,6 +45,7 @@ def page_text(
     gallery: Gallery | Mistakes,
     output: Path,
     arguments: Sequence[str],
+    analysis: Analysis,
 ) -> str:
     """The whole of `index.html`.
 
@@ -52,9 +56,13 @@ def page_text(
         gallery: Pictures with detections, and what goes wrong on them.
         output: Folder of the report, which folders of runs are named relative to.
         arguments: Arguments of `python -m tlx.report` that make this report.
+        analysis: What the factors of the study show.
     """
     records = [record for row in comparison.rows for record in row.arm.records]
     answer = answer_of(comparison, recommendation)
+    groups = factor_groups(analysis)
+    shown = {plot.chart.name: _plot(plot, comparison.quality) for plot in plots}
+    of_groups = {name: shown.pop(name) for each in groups for name in each.charts}
     context = {
         "title": ", ".join(_distinct(records, "data")) or output.parent.name,
         "facts": _facts(comparison, records),
@@ -62,7 +70,11 @@ def page_text(
         "arms": arms_table(comparison),
         "warnings": comparison.warnings,
         "evidence": _evidence(comparison, recommendation, answer),
-        "plots": [_plot(plot, comparison.quality) for plot in plots],
+        "factors": groups,
+        "factor_answers": answers(analysis),
+        "factor_note": about_answers(analysis),
+        "factor_charts": of_groups,
+        "plots": list(shown.values()),
         "classes": classes_table(comparison),
         "gallery": _mistakes(gallery) if isinstance(gallery, Mistakes) else _gallery(gallery),
         "data": data_tables(comparison),
@@ -78,6 +90,7 @@ def page_text(
 
 def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
     names = {
+        "factors": "Does the answer change?",
         "warnings": "Warnings",
         "plots": "Figures",
         "evidence": "Evidence",
