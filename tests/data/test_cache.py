@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_key_follows_contents_size_and_rotation(tmp_path: Path, items: list[Item
 
 
 def test_one_picture_with_two_orientations_is_refused(tmp_path: Path, items: list[Item]) -> None:
-    items.append(Item(**{**items[0].__dict__, "rotate": True}))
+    items.append(replace(items[0], rotate=True))
     with pytest.raises(DataError, match="only one is to be rotated"):
         ImageCache.build(items, tmp_path / "cache")
 
