@@ -130,6 +130,9 @@ def test_a_run_has_the_pictures_of_its_part_and_says_so(
         half.membership.splits["train"]
         == of("data.train_fraction=0.5", seed=7).membership.splits["train"]
     )
+    less = of("data.train_fraction=0.2").membership.splits["train"]
+    assert len(less) == 4
+    assert set(less) < set(half.membership.splits["train"])
     drawn = ("data.train_fraction=0.5", "data.train_draw=seed")
     members = [of(*drawn, seed=seed).membership for seed in (0, 0, 1)]
     assert members[0] == members[1]

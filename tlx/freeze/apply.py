@@ -42,9 +42,10 @@ def prepare_network(
     policy.prepare(network, first.frozen, seed)
     blocks = [block for place, (_, block) in enumerate(network.trunk()) if place in first.frozen]
     if first.trains and not any(network.still_training(b, first.trains) for b in blocks):
+        also = ", or leave trainer.freeze_bn out" if network.bn_frozen else ""
         raise FreezeError(
             f"policy={policy.name}: the frozen blocks of {network.spec.name} have no "
-            f"{first.trains} that could train: take policy=fixed"
+            f"{first.trains} that could train: take policy=fixed{also}"
         )
     apply_phase(network, first)
 

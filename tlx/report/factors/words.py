@@ -140,7 +140,8 @@ def about_curves(curves: Sequence[LearningCurve]) -> list[str]:
         f"This goes beyond the largest training set (at most {most} pictures): nothing was "
         "measured there, and the figures hold if the power law goes on and the new pictures are "
         "like the old ones. The interval has the luck of seeds and test pictures, not that "
-        "doubt."
+        "doubt. These curves cannot fall: an interval that begins near 0 leaves open that more "
+        "pictures bring nothing."
     ]
     if any(curve.paired for curve in fitted):
         lines.append(
