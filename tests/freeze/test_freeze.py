@@ -14,7 +14,7 @@ import tlx.models.backbones  # noqa: F401
 from tests.conftest import Compose
 from tlx.common.errors import ConfigError, FreezeError
 from tlx.freeze.apply import apply_phase, check_phases, trainable_parameters
-from tlx.freeze.bound import measure_cost
+from tlx.freeze.bound import measure_cost, schedule_step_share
 from tlx.freeze.depth import frozen_blocks
 from tlx.freeze.policies.base import Phase, phase_at
 from tlx.freeze.policies.two_phase import TwoPhase
@@ -66,7 +66,7 @@ def test_shares_of_macs_and_bound() -> None:
     assert cost.step_share(0) == 1.0
     two = (Phase(0, 14, 14), Phase(3, 0, 14))
     expected = (3 * cost.step_share(14) + 1 * 1.0) / 4
-    assert cost.schedule_step_share(two, 4) == pytest.approx(expected)
+    assert schedule_step_share(detector, cost, two, 4) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))

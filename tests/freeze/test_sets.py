@@ -12,6 +12,7 @@ from tests.conftest import Compose
 from tests.freeze.test_freeze import detector_of
 from tests.models.helpers_engine import NAMES, pictures
 from tests.models.helpers_engine import detector_of as settled_detector
+from tlx.benchmark.arms import Slot, plan
 from tlx.common.errors import ConfigError
 from tlx.config.identity import run_label
 from tlx.config.typed import plain
@@ -131,3 +132,12 @@ def test_statistics_of_frozen_blocks_follow_the_batches_only_where_that_is_asked
             norms = [m for m in detector.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
             assert {norm.training for norm in norms} == {training and mode}
     assert detector.prefix_length == 0
+
+
+def test_the_benchmark_leaves_out_what_a_set_has_not() -> None:
+    slots, left_out = plan({"3..": frozenset(range(3, 14)), "0+3..": frozenset({0, *range(3, 14)})},
+                           14, torch.device("cpu"))  # fmt: skip
+    reasons = {(cell["policy"], cell["arm"]): cell["reason"] for cell in left_out}
+    assert reasons["3..", "tlx_cached_fp32"] == "no block that leads the trunk is frozen"
+    assert reasons["3..", "torchvision"] == "torchvision freezes leading blocks only"
+    assert Slot("0+3..", frozenset({0, *range(3, 14)}), "tlx_cached_fp32") in slots

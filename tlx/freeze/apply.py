@@ -9,6 +9,7 @@ from torch import nn
 
 from tlx.common.errors import FreezeError
 from tlx.freeze.policies.base import Phase, Policy
+from tlx.models.blocks import Blocks, leading
 from tlx.models.trunk import TrunkNetwork
 
 
@@ -57,9 +58,14 @@ def apply_phase(
     network.freeze(phase.frozen, phase.bn_inference, prefix_dtype, phase.trains)
 
 
+def unchanged(network: TrunkNetwork, phase: Phase) -> Blocks:
+    """The blocks of which nothing changes in the phase."""
+    return network.unchanged(phase.frozen, phase.bn_inference, phase.trains)
+
+
 def prefix_length(network: TrunkNetwork, phase: Phase) -> int:
-    """How many blocks lead the trunk of which nothing changes in the phase."""
-    return network.prefix_of(phase.frozen, phase.bn_inference, phase.trains)
+    """How many of these lead the trunk."""
+    return leading(unchanged(network, phase))
 
 
 def trainable_parameters(

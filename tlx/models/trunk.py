@@ -117,7 +117,7 @@ class TrunkNetwork(nn.Module):
             for parameter in self.batch_norm_parameters():
                 parameter.requires_grad_(False)
         self.frozen, self.bn_inference, self.trains = frozen, bn_inference, trains
-        length = self.prefix_length = self.prefix_of(frozen, bn_inference, trains)
+        length = self.prefix_length = leading(self.unchanged(frozen, bn_inference, trains))
         # What the tail needs of the prefix: the tapped maps, and the output of its last block.
         self.boundary = sorted({t for t in self.taps if t < length} | ({length - 1} - {-1}))
         # The same freeze is asserted in every epoch: what is folded already is kept.
@@ -129,16 +129,15 @@ class TrunkNetwork(nn.Module):
             self.eval_tail = InferenceBlocks(blocks[length:], kept)
         self.train(self.training)
 
-    def prefix_of(self, frozen: Blocks, bn_inference: Blocks, trains: str = "") -> int:
-        """How many blocks lead the trunk of which nothing changes under this freeze."""
-        unchanged = {
+    def unchanged(self, frozen: Blocks, bn_inference: Blocks, trains: str = "") -> Blocks:
+        """The blocks of which nothing changes under this freeze."""
+        return frozenset(
             place
             for place, (_, block) in enumerate(self.trunk())
             if place in frozen
             and not self.still_training(block, trains)
             and (place in bn_inference or self.bn_frozen or not batch_norms(block))
-        }
-        return leading(frozenset(unchanged))
+        )
 
     def still_training(self, block: nn.Module, trains: str) -> list[nn.Parameter]:
         """The parameters of a frozen block that train: those of a kind."""

@@ -24,7 +24,7 @@ from tlx.common.errors import ConfigError
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import batches_per_epoch
 from tlx.data.formats.annotations import Item
-from tlx.freeze.apply import apply_phase, prefix_length
+from tlx.freeze.apply import apply_phase, prefix_length, unchanged
 from tlx.freeze.policies.base import Phase, phase_at
 from tlx.models.blocks import as_blocks
 from tlx.models.trunk import TrunkNetwork
@@ -94,11 +94,11 @@ def make_plan(
         log.info("precision: %s; %s", precision.name, precision.reason)
     caches: list[Cache | None] = []
     notes: list[dict[str, Any]] = []
-    untouched = phases[0].frozen
+    untouched = unchanged(network, phases[0])
     ends = [phase.first_epoch for phase in phases[1:]] + [cfg.trainer.epochs]
     for index, (phase, end) in enumerate(zip(phases, ends, strict=True)):
         # Blocks that trained in an earlier phase hold other weights by then.
-        untouched &= phase.frozen
+        untouched &= unchanged(network, phase)
         length = prefix_length(network, phase)
         cache, note = None, {"used": False, "reason": _no_prefix(phase)}
         if length and phase.undecided:
@@ -111,6 +111,9 @@ def make_plan(
             cache, note = _plan_cache(
                 cfg, network, phase, epochs, items, precision, device, augmentation, before, late
             )
+        if length and cache is None and cfg.cache.mode in ("memory", "disk"):
+            log.warning("cache=%s: not from epoch %d: %s", cfg.cache.mode, phase.first_epoch + 1,
+                        note["reason"])  # fmt: skip
         caches.append(cache)
         notes.append(note)
     return EnginePlan(
