@@ -385,6 +385,18 @@ def test_records_of_before_have_factors_as_far_as_they_say(tmp_path: Path) -> No
     assert list(by_key(found)) == ["data"]
 
 
+@pytest.mark.parametrize("value", ["half", -1, 0, True, None, [1]])
+def test_a_fraction_that_is_none_stops_no_report(value: object, tmp_path: Path) -> None:
+    def odd(key: Key, record: dict[str, Any]) -> dict[str, Any]:
+        if key["train"] != 1:
+            record["config"]["data"]["train_fraction"] = value
+        return record
+
+    write(tmp_path, keys(train=(0.5, 1), seeds=1), kept=False, change=odd, pictures=5)
+    found = analysed(tmp_path)
+    assert "train" not in by_key(found)
+
+
 def test_arms_of_a_learning_curve_are_not_recommended(tmp_path: Path) -> None:
     write(tmp_path, keys(train=(0.2, 1), seeds=2), kept=False)
     refused = recommend(compared(tmp_path)).refused
