@@ -167,6 +167,10 @@ def test_a_change_is_found_and_one_that_is_not_there_is_not_said(tmp_path: Path)
     assert start.startswith("That the answer changes with the start is not shown.")
     assert "cannot be left out" in start
     of_data, of_start = found.factors
+    # Holm over the tests of both factors.
+    low, high = sorted((*of_data.changes, *of_start.changes), key=lambda each: each.sum.p)
+    assert (low.family, low.p_holm) == (2, pytest.approx(2 * low.sum.p))
+    assert high.p_holm == pytest.approx(max(high.sum.p, low.p_holm))
     assert [change.shown for change in (*of_data.changes, *of_start.changes)] == [True, False]
     assert of_data.changes[0].sum.mean == pytest.approx(
         means(of_data)["ppe"] - means(of_data)["guns"]
