@@ -27,6 +27,7 @@ from tlx.data.formats.annotations import Item
 from tlx.data.fraction import TrainPart
 from tlx.data.module import build_data
 from tlx.data.split import SplitResult, split_items
+from tlx.records.arms import arm_settings
 
 FRACTIONS = (0.1, 0.2, 0.4, 0.7)
 
@@ -165,6 +166,9 @@ def test_the_whole_is_the_run_that_it_was(compose_config: Compose) -> None:
         for key in ("train_fraction", "train_draw"):
             del values["data"][key]
         assert fingerprint(values) == fingerprint(plain(plainly))
+        # Of the whole there is nothing to draw: it is the end of both learning curves.
+        drawn = compose_config(f"task={task}", "data.train_draw=seed")
+        assert arm_settings(plain(drawn)) == arm_settings(plain(plainly))
         part = compose_config(f"task={task}", "data.train_fraction=0.5")
         assert fingerprint(plain(part)) != fingerprint(values)
     for wrong in ("data.train_fraction=0", "data.train_fraction=1.5", "data.train_draw=often"):

@@ -167,6 +167,10 @@ def test_a_change_is_found_and_one_that_is_not_there_is_not_said(tmp_path: Path)
     assert start.startswith("That the answer changes with the start is not shown.")
     assert "cannot be left out" in start
     of_data, of_start = found.factors
+    # Holm over the tests of both factors.
+    low, high = sorted((*of_data.changes, *of_start.changes), key=lambda each: each.sum.p)
+    assert (low.family, low.p_holm) == (2, pytest.approx(2 * low.sum.p))
+    assert high.p_holm == pytest.approx(max(high.sum.p, low.p_holm))
     assert [change.shown for change in (*of_data.changes, *of_start.changes)] == [True, False]
     assert of_data.changes[0].sum.mean == pytest.approx(
         means(of_data)["ppe"] - means(of_data)["guns"]
@@ -383,6 +387,18 @@ def test_records_of_before_have_factors_as_far_as_they_say(tmp_path: Path) -> No
     loaded = load_records([write_runs(tmp_path, *records)])
     found = analyse(compare(loaded.records))
     assert list(by_key(found)) == ["data"]
+
+
+@pytest.mark.parametrize("value", ["half", -1, 0, True, None, [1]])
+def test_a_fraction_that_is_none_stops_no_report(value: object, tmp_path: Path) -> None:
+    def odd(key: Key, record: dict[str, Any]) -> dict[str, Any]:
+        if key["train"] != 1:
+            record["config"]["data"]["train_fraction"] = value
+        return record
+
+    write(tmp_path, keys(train=(0.5, 1), seeds=1), kept=False, change=odd, pictures=5)
+    found = analysed(tmp_path)
+    assert "train" not in by_key(found)
 
 
 def test_arms_of_a_learning_curve_are_not_recommended(tmp_path: Path) -> None:

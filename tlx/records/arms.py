@@ -56,6 +56,13 @@ def is_scratch(arm: Settings) -> bool:
     return bool(arm.get("backbone.weights") == SCRATCH)
 
 
+def train_fraction(arm: Settings) -> float:
+    """The part of the train pictures that runs had, in (0, 1]; 1 where nothing sensible is said."""
+    value = arm.get("data.train_fraction", 1)
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    return float(value) if known else 1.0
+
+
 def base_label(arm: Settings) -> str:
     """`scratch` or `freeze=4`, with the policy behind it when that is not `fixed`."""
     policy, freeze = str(arm.get("policy.name", "fixed")), str(arm.get("freeze"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from tlx.common.errors import ConfigError
+from tlx.records.arms import train_fraction
 from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.compare import Row
 from tlx.report.comparison.figures import significant
@@ -92,7 +93,7 @@ def trained_on_less(rows: Sequence[Row]) -> dict[str, str]:
 
     They are there for a learning curve: nobody leaves labelled pictures out to train faster.
     """
-    parts = {row.arm.label: row.arm.settings.get("data.train_fraction", 1) for row in rows}
+    parts = {row.arm.label: train_fraction(row.arm.settings) for row in rows}
     most = max(parts.values(), default=1)
     return {
         label: f"it was trained on {100 * part:g} % of the train pictures"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tlx.records.arms import arm_key, arm_labels
+from tlx.records.arms import arm_key, arm_labels, train_fraction
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.by_picture import pictures_of, values_by_picture
 from tlx.report.comparison.measures import Measure
@@ -114,7 +114,7 @@ def _labels(groups: Sequence[Sequence[Arm]]) -> list[str]:
 
 
 def _part(arm: Arm) -> float:
-    return float(arm.settings.get("data.train_fraction", 1))
+    return train_fraction(arm.settings)
 
 
 def _curve(label: str, arms: Sequence[Arm], measure: Measure) -> LearningCurve | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from tlx.records.arms import SCRATCH, natural, varying_keys
+from tlx.records.arms import SCRATCH, natural, train_fraction, varying_keys
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.records import Record
 
@@ -66,7 +66,7 @@ def start_of(record: Record) -> tuple[Hashable, str]:
         return label, label
     if asked == "auto":  # the backbone's own, which are ImageNet's
         return IMAGENET, IMAGENET
-    path = PurePath(str(record.text("weights", "source")).replace("\\", "/"))
+    path = PurePath((record.text("weights", "source") or "unknown").replace("\\", "/"))
     own = path.suffix == ".ckpt" and path.parent.name == "checkpoints"
     label = path.parent.parent.name if own else path.name.removesuffix(path.suffix)
     if record.text("weights", "holds") == "detector":
@@ -76,8 +76,8 @@ def start_of(record: Record) -> tuple[Hashable, str]:
 
 def part_of_train(arm: Arm) -> tuple[Hashable, str]:
     """The fraction of the train pictures."""
-    value = arm.settings.get("data.train_fraction", 1)
-    return float(value), f"{100 * float(value):g} %"
+    value = train_fraction(arm.settings)
+    return value, f"{100 * value:g} %"
 
 
 def fold(arm: Arm) -> tuple[Hashable, str]:
