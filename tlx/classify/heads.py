@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+HIDDEN = (1024, 1024, 512)  # widths of the layers of `mlp`
 
 
 class Head(nn.Module, ABC):
@@ -47,3 +50,35 @@ class LinearHead(Head):
     def behind_pool(self) -> list[nn.Module]:
         """See `Head`."""
         return [self.dropout, self.linear]
+
+
+class MLPHead(Head):
+    """Four linear layers, 1024, 1024, 512 and the classes wide, with ReLU between; dropout behind
+    the first.
+
+    The head of a course's workflow in Keras: `GlobalAveragePooling2D`, `Dense(1024)`,
+    `Dropout(.5)`, `Dense(1024)`, `Dense(512)`, `Dense(classes)`; weights start as Keras' `Dense` do
+    (Glorot & Bengio 2010, AISTATS), biases at zero.
+    """
+
+    def __init__(self, channels: int, classes: int, dropout: float, normalize: bool) -> None:
+        super().__init__(channels, classes, dropout, normalize)
+        widths = [channels, *HIDDEN, classes]
+        layers: list[nn.Module] = []
+        for given, made in itertools.pairwise(widths):
+            layers += [nn.Linear(given, made), nn.ReLU()]
+        layers.pop()  # logits
+        layers.insert(2, nn.Dropout(dropout))
+        self.layers = nn.Sequential(*layers)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def behind_pool(self) -> list[nn.Module]:
+        """See `Head`."""
+        return list(self.layers)
+
+
+HEADS: dict[str, type[Head]] = {"linear": LinearHead, "mlp": MLPHead}
+"""By `classifier.head`."""

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tlx.common.errors import ConfigError
+from tlx.freeze.keras_index import PREFIX, keras_block
 
 if TYPE_CHECKING:
     from tlx.models.backbones.base import BackboneSpec
 
-SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, or neck"
+SPELLINGS = "none, a block number (blocks 0..N inclusive), a block's name, all, neck, or keras:N"
 
 
 def freeze_label(value: Any) -> str:
@@ -27,7 +28,8 @@ def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()
 
     ``none`` 0; ``N`` N + 1; a block's name up to and with it; ``all`` the backbone; ``neck`` the
     backbone and the neck, which are `own_blocks` of the detector, so that only the heads train
-    (``heads`` says the same). Anything else is a `ConfigError` that lists the blocks.
+    (``heads`` says the same); ``keras:N`` the first N layers of the model in Keras. Anything else
+    is a `ConfigError` that lists the blocks.
     """
     label = freeze_label(value)
     if label == "none":
@@ -41,6 +43,8 @@ def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()
             "freeze=scratch is a value of sweeps (-m); a single run from scratch is "
             "backbone.weights=scratch"
         )
+    if label.startswith(PREFIX):
+        label = keras_block(label, spec)
     if label in spec.blocks:
         return spec.blocks.index(label) + 1
     if not isinstance(value, bool) and label.isascii() and label.isdecimal():
