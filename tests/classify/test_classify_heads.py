@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from tests.classify.helpers_classify import (
@@ -18,13 +21,14 @@ from tests.classify.helpers_classify import (
     write_checkpoint,
     write_set,
 )
+from tests.conftest import REPOSITORY
 from tests.training.helpers_stop import rows, stop_next_run, weights
 from tlx.api import load
 from tlx.classify.checkpoint import load_classifier
 from tlx.classify.export import ExportConfig, export
 from tlx.classify.export_network import ExportClassifier
 from tlx.common.errors import ConfigError, WeightsError
-from tlx.config.check import check_config
+from tlx.config.check import check_config, conf_dir
 from tlx.config.composition import composed
 from tlx.models.backbones.weights import Pretrained
 from tlx.models.normalisation import Normalisation
@@ -145,3 +149,23 @@ def test_the_study_is_composed_with_either_program(task: tuple[str, ...]) -> Non
     assert (cfg.task, cfg.freeze, cfg.policy["name"]) == ("classify", "all", "two_phase")
     assert cfg.name == "classify_two_phase-birds"
     assert [phase.lr_scale for phase in check_config(cfg)] == [1.0, 0.01]
+    swept = OmegaConf.load(conf_dir() / "experiment" / "classify_two_phase.yaml")
+    values = dict(swept.hydra.sweeper.params)
+    assert values["classifier.head"] == "mlp,linear"
+    if task:
+        for backbone in values["backbone"].split(","):
+            check_config(composed([*task, "experiment=classify_two_phase", f"backbone={backbone}"]))
+
+
+def test_the_commands_of_the_page_are_legal() -> None:
+    """Each is composed and checked; what they would read is not here."""
+    page = (REPOSITORY / "docs" / "classify.md").read_text("utf-8").replace("\\\n", " ")
+    found = re.findall(r"^python -m tlx\.classify (?!.*(?:resume|--help))(.+)$", page, re.MULTILINE)
+    assert len(found) > 4
+    for line in found:
+        given = [word for word in shlex.split(line, comments=True) if word != "-m"]
+        check_config(composed(["task=classify", *(w.partition(",")[0] for w in given)]))
+    for head, count in (("linear", "4,100"), ("mlp", "2,626,052")):
+        network = classifier_of("mobilenet_v1", classes=4, head=head)
+        assert f"{sum(p.numel() for p in network.heads.parameters()):,}" == count
+        assert re.search(rf"^\| `{head}` \|.*\| {count} \|$", page, re.MULTILINE)

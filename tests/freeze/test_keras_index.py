@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from tests.conftest import Compose
+from tests.conftest import REPOSITORY, Compose
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config
 from tlx.config.identity import run_label
@@ -133,3 +133,20 @@ def test_the_command_line_takes_it(compose_config: Compose) -> None:
     )
     assert [phase.frozen for phase in check_config(cfg)] == [13, 7]
     assert run_label(plain(cfg)).startswith("freeze=keras20-seed=0-two_phase-")
+
+
+def test_the_page_has_the_numbers_and_the_line_of_a_refusal() -> None:
+    page = (REPOSITORY / "docs" / "configuration.md").read_text("utf-8")
+    section = page.split("### A layer index of Keras\n")[1].split("\n## ")[0]
+    rows = [row.strip("|").split("|") for row in section.splitlines() if row.startswith("| ")]
+    header, *rest = [[cell.strip() for cell in row] for row in rows]
+    for place, name in enumerate(MODELS, 1):
+        assert f"`{name}`" in header[place]
+        indices = keras_indices(backbone_spec(name)).values()
+        told = ["–".join(map(str, sorted({ends[0], ends[-1]}))) for ends in indices]
+        assert [row[place] for row in rest if row[place]] == told
+    assert [row[0] for row in rest] == [str(n) for n in range(len(rest))]
+    line = next(text for text in section.splitlines() if text.startswith("freeze=keras:20 "))
+    with pytest.raises(ConfigError) as refused:
+        frozen_blocks("keras:20", backbone_spec("mobilenet_v1"))
+    assert str(refused.value) == line
