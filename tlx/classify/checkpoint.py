@@ -30,6 +30,7 @@ def classifier_meta(
         "classes": list(dataset.classes),
         "dataset": dataset.as_lists(),
         "input_size": classifier.input_size,
+        "head": classifier.head,
         "config": config,
     }
 
@@ -60,6 +61,7 @@ def load_classifier(path: Path) -> tuple[Classifier, dict[str, Any]]:
         classifier = Classifier(
             backbone_spec(meta["backbone"]), Conventions(**meta["conventions"]),
             len(meta["classes"]), meta["input_size"],
+            head=meta.get("head", "linear"),  # the only one, before there was a choice
         )  # fmt: skip
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{path} does not describe a classifier: {error}") from error

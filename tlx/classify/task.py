@@ -128,9 +128,11 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
     def build(
         self, cfg: ClassifyConfig, spec: BackboneSpec, conventions: Conventions, classes: list[str]
     ) -> Classifier:
-        """A linear layer behind the backbone."""
+        """The backbone with a new head."""
         settings = cfg.classifier
-        return Classifier(spec, conventions, len(classes), settings.input_size, settings.dropout)
+        return Classifier(
+            spec, conventions, len(classes), settings.input_size, settings.dropout, settings.head
+        )
 
     def loss(self, network: Classifier, maps: list[Tensor]) -> Tensor:
         """Every picture is of the first class."""

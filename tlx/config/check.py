@@ -18,6 +18,7 @@ from tlx.common.typos import unknown_choice
 from tlx.config.conventions import check_conventions
 from tlx.config.schema import (
     CACHE_DTYPES,
+    CLASSIFIER_DROPOUT,
     DATA_SOURCES,
     LEAST_TILE,
     MOST_OVERLAP,
@@ -112,7 +113,10 @@ _DETECT_RANGES: _Ranges = {
     "data.tile_empty": (0, 1),
     "data.max_images": (1, None),
 }
-_CLASSIFY_CHOICES = {"trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1")}
+_CLASSIFY_CHOICES = {
+    "trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1"),
+    "classifier.head": tuple(CLASSIFIER_DROPOUT),
+}
 _CLASSIFY_RANGES: _Ranges = {
     "classifier.input_size": (32, None),  # below it the last map vanishes
     "classifier.dropout": (0, 0.9),

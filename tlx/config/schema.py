@@ -15,6 +15,7 @@ CACHE_DTYPES = ("f32", "f16", "u8")
 LEAST_TILE, MOST_OVERLAP = 64, 0.9  # px; of a tile's side
 OF_SEED = "seed"
 TRAIN_DRAWS = ("paired", OF_SEED)  # the same pictures in every run, or others in each seed
+CLASSIFIER_DROPOUT = {"linear": 0.2, "mlp": 0.5}  # by classifier.head, unless it is said
 DATA_SOURCES = ("guns", "ppe", "openimages")  # what tlx.data.prepare can fetch
 
 
@@ -189,7 +190,8 @@ class FoldersConfig:
 @dataclass
 class ClassifierConfig:
     input_size: int = MISSING
-    dropout: float = 0.2  # before the linear layer
+    head: str = "linear"  # linear, mlp: 1024, 1024 and 512 wide before the classes
+    dropout: float = 0.2  # before the linear layer; of mlp: behind its first layer
     label_smoothing: float = 0.0
 
 

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tlx.common.errors import ConfigError
+from tlx.freeze.keras_index import PREFIX, keras_block
 from tlx.models.blocks import Blocks, as_blocks
 
 if TYPE_CHECKING:
     from tlx.models.backbones.base import BackboneSpec
 
 SPELLINGS = (
-    "none, a block number (blocks 0..N inclusive), a block's name, all, neck, or a set such as "
+    "none, a block number (blocks 0..N inclusive), a block's name, all, neck, keras:N, or a set such as "
     "2..8, 3.. or 0+5..7"
 )
 _WORDS = ("none", "all", "neck", "heads", "scratch")
@@ -45,8 +46,9 @@ def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()
 
     ``none`` none; ``N`` 0..N; a block's name up to and with it; ``all`` the backbone; ``neck`` the
     backbone and the neck, which are `own_blocks` of the detector, so that only the heads train
-    (``heads`` says the same); a set what it names, in which ``neck`` is the neck alone. Anything
-    else is a `ConfigError` that lists the blocks.
+    (``heads`` says the same); ``keras:N`` the first N layers of the model in Keras; a set what it
+    names, in which ``neck`` is the neck alone. Anything else is a `ConfigError` that lists the
+    blocks.
     """
     label = freeze_label(value)
     if label == "none":
@@ -60,6 +62,8 @@ def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()
             "freeze=scratch is a value of sweeps (-m); a single run from scratch is "
             "backbone.weights=scratch"
         )
+    if label.startswith(PREFIX):
+        label = keras_block(label, spec)
     if label in spec.blocks:
         return as_blocks(spec.blocks.index(label) + 1)
     is_set = _RANGE in label or _SUM in label
