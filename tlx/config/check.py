@@ -19,6 +19,7 @@ from tlx.config.conventions import check_conventions
 from tlx.config.schema import (
     CACHE_DTYPES,
     DATA_SOURCES,
+    DESIGNS,
     LEAST_TILE,
     MOST_OVERLAP,
     ClassifyConfig,
@@ -55,6 +56,7 @@ _CHOICES = {
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "cache.mode": ("auto", "off", "memory", "disk"),
     "cache.dtype": CACHE_DTYPES,
+    "tune.design": DESIGNS,
 }
 # key -> (lowest, highest) legal value, both included; None is open
 _RANGES: _Ranges = {
@@ -83,6 +85,11 @@ _RANGES: _Ranges = {
     "logger.upload_s": (1, None),
     "cache.views": (0, None),
     "cache.max_gb": (0, None),
+    "tune.trials": (1, None),
+    "tune.minutes": (1e-6, None),
+    "tune.epochs": (1, None),
+    "tune.factor": (1.1, 1e6),
+    "tune.seed": (0, 2**32 - 1),
 }
 _DETECT_CHOICES = {
     "trainer.select_by": ("map", "map_50", "map_75"),
@@ -125,6 +132,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
     """
     _check_values(cfg, _CHOICES, _RANGES)
     _check_batch_size(cfg)
+    _check_tune(cfg)
     blocks_of = _check_detect(cfg) if isinstance(cfg, Config) else _check_classify(cfg)
     phases = _schedule(cfg, blocks_of)
     if cfg.cache.mode in ("memory", "disk") and not cfg.cache.views:
@@ -218,6 +226,30 @@ def _check_batch_size(cfg: RunConfig) -> None:
     elif not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ConfigError(
             f"trainer.batch_size={size} must be a whole number of at least 1, or auto"
+        )
+
+
+def _check_tune(cfg: RunConfig) -> None:
+    """Refuse what the tuning of rates cannot go with."""
+    if not cfg.tune.asked:
+        if cfg.tune.design != DESIGNS[0]:
+            raise ConfigError(
+                f"tune.design={cfg.tune.design} needs the step times of trials: tune.trials=8, or "
+                "tune.minutes="
+            )
+        return
+    if cfg.policy.get("name") == AUTO:
+        raise ConfigError("tune.trials and tune.minutes are of known depths: leave policy=auto out")
+    if cfg.trainer.batch_size == AUTO:
+        raise ConfigError("tune.trials and tune.minutes need a trainer.batch_size that is a number")
+    if cfg.trainer.patience:
+        raise ConfigError(
+            f"tune.design={cfg.tune.design} says how long a run is, and "
+            f"trainer.patience={cfg.trainer.patience} would end it earlier: leave it at 0"
+        )
+    if cfg.tune.epochs is not None and cfg.tune.epochs > cfg.trainer.epochs:
+        raise ConfigError(
+            f"tune.epochs={cfg.tune.epochs} must be at most trainer.epochs={cfg.trainer.epochs}"
         )
 
 

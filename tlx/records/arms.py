@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tlx.config.identity import WHOLE, settings
+from tlx.records.tuning import found_by_tuning
 
 SCRATCH = "scratch"
 Settings = Mapping[str, Any]
@@ -41,6 +42,7 @@ def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         left |= _OF_SSD
     if found.get("data.augment") in ("light", "off"):
         left.add("data.zoom_out")  # of the recipe `ssd` alone
+    left |= found_by_tuning(found)  # an arm at its best is one arm, whatever rates that takes
     return {k: v for k, v in found.items() if k not in left}
 
 
