@@ -101,6 +101,8 @@ class StudySweeper(BasicSweeper):
         from tlx.training.interrupt import Interrupted
         from tlx.training.job import INTERRUPTED
 
+        for handler in logging.getLogger().handlers:  # as jobs speak, and not as Hydra does
+            handler.setFormatter(logging.Formatter("%(message)s"))
         try:
             tune(arms)
         except Interrupted:

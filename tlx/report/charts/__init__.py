@@ -19,6 +19,8 @@ from tlx.report.charts.courses import (
     quality_vs_time,
 )
 from tlx.report.charts.fronts import pareto_latency, pareto_time
+from tlx.report.charts.tuning import NAME as RATE_SENSITIVITY
+from tlx.report.charts.tuning import rate_sensitivity
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.latency import Latency
 
@@ -34,10 +36,11 @@ _MAKERS: tuple[Callable[[Comparison], Chart | None], ...] = (
     best_vs_worst,
     memory,
     by_class,
+    rate_sensitivity,
 )
 NAMES = (
     "pareto_time", "step_time", "loss_vs_time", "loss_vs_step", "4_vs_8", "best_vs_worst", "memory",
-    "pareto_latency",
+    "pareto_latency", RATE_SENSITIVITY,
     *(name for q in QUALITIES.values() for name in (f"{q.short}_vs_time", class_chart(q))),
     f"{CONFUSION}[0-9]*",
 )  # fmt: skip
