@@ -140,12 +140,12 @@ def design_words(arms: Sequence[Arm]) -> list[str]:
 
 def _same_time(arms: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[str]:
     told = "; ".join(
-        f"{arm.label} {length.get('epochs')} epochs"
+        f"{arm.label} {_epochs(length.get('epochs'))}"
         + (f", {spent}" if (spent := _spent(arm)) else "")
         for arm, length in arms
     )
     aims = dict.fromkeys(
-        f"{length.get('reference_epochs')} epochs of {length.get('reference')}, about "
+        f"{_epochs(length.get('reference_epochs'))} of {length.get('reference')}, about "
         f"{significant((finite(length.get('reference_seconds')) or 0.0) / 60)} min"
         for _, length in arms
     )
@@ -179,9 +179,11 @@ def _budget(state: Mapping[str, Any]) -> str:
     parts = [f"{trials} trial{'' if trials == 1 else 's'}"] if trials is not None else []
     parts += [f"{minutes:g} min of training"] if minutes is not None else []
     most = "at most " if len(parts) == 2 else ""
-    epochs = state.get("epochs")
-    of = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-    return f"{most}{' and '.join(parts)}, trials of {of}"
+    return f"{most}{' and '.join(parts)}, trials of {_epochs(state.get('epochs'))}"
+
+
+def _epochs(count: object) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _spoken(rates: Mapping[str, float]) -> str:
