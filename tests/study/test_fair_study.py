@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +87,43 @@ def test_what_tuning_cannot_go_with(more: tuple[str, ...], told: str, tiny_confi
 
     with pytest.raises(ConfigError, match=told):
         check_config(tiny_config(*more))
+
+
+@pytest.mark.slow
+def test_a_study_killed_in_a_trial_ends_with_the_same_rates(tiny_set: Path, tmp_path: Path) -> None:
+    """Killed in its second and in its last trial; the third start ends it."""
+    given = ("freeze=8,all", "tune.trials=3", "tune.epochs=1", "trainer.checkpoint_minutes=0")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    assert study(tiny_set, folders[0], *given).returncode == 0
+    command = [
+        sys.executable, "-m", "tlx.train", "-m", "name=study", "seed=0",
+        *tiny_overrides(tiny_set, folders[1]), "trainer.epochs=1", *given,
+    ]  # fmt: skip
+    root = folders[1] / "runs" / "study" / "tuning"
+    for begun in (2, 6):
+        process = subprocess.Popen(command, cwd=folders[1], env=ENVIRONMENT)
+        until = time.monotonic() + 500
+        while time.monotonic() < until and process.poll() is None:
+            trials = len(list(root.rglob("record.json")))
+            if trials == begun and any(root.rglob("checkpoints/last.ckpt")):
+                break
+            time.sleep(0.05)
+        assert process.poll() is None, "it ended before it could be killed"
+        process.kill()
+        process.wait()
+    assert study(tiny_set, folders[1], *given).returncode == 0
+    one, two = (records(folder) for folder in folders)
+    for freeze in ("8", "all"):
+        assert _figures(one[freeze]["tuning"]) == _figures(two[freeze]["tuning"])
+        assert one[freeze]["fingerprint"] == two[freeze]["fingerprint"]
+        assert one[freeze]["test"] == two[freeze]["test"]
+    resumed = [json.loads(path.read_text())["resumes"] for path in root.rglob("record.json")]
+    assert sum(resumed) >= 1, "what was killed went on from its checkpoint"
+
+
+def _figures(tuning: dict[str, Any]) -> list[Any]:
+    """Rates and figures of the trials: all but times."""
+    keys = ("number", "state", "base_lr", "head_lr", "val")
+    return [[trial[key] for key in keys] for trial in tuning["trials"]] + [tuning["rates"]]

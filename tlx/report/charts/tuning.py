@@ -55,7 +55,7 @@ class RateChart(Chart):
             axes.set_xscale("log")
             low, high = self.ranges[rate]
             axes.set_xlim(low / _MARGIN, high * _MARGIN)
-            axes.set_ylim(0, 1.06 * top or 1)
+            axes.set_ylim(-0.03 * top, 1.06 * top or 1)  # 0 is a figure too
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel(_NAMES[rate])
