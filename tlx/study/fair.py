@@ -115,6 +115,7 @@ def tune(arms: Sequence[Arm]) -> None:
     with contextlib.ExitStack() as stack:
         for tuning in unique:
             stack.enter_context(run_lock(tuning.folder))
+            tuning.reload()  # another process may have made trials since
         pending = [tuning for tuning in unique if not tuning.finished]
         while pending:
             for tuning in pending:
