@@ -13,6 +13,7 @@ FOLDER = "tuning"
 """Of a study: below it a folder an arm, with its trials."""
 RATES = ("base_lr", "head_lr")
 """Of the group `trainer`: what is tuned, where it trains anything."""
+BUDGET = ("tune.trials", "tune.minutes")
 WALL_CLOCK = "wall_clock"
 # States of a trial.
 RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
@@ -29,7 +30,7 @@ def read_tuning(folder: Path) -> dict[str, Any] | None:
 
 def found_by_tuning(settings: Mapping[str, Any]) -> set[str]:
     """The keys of a run's settings, by full key, that its study found instead of being told."""
-    if settings.get("tune.trials") is None and settings.get("tune.minutes") is None:
+    if all(settings.get(key) is None for key in BUDGET):
         return set()
     length = {"trainer.epochs"} if settings.get("tune.design") == WALL_CLOCK else set()
     return {f"trainer.{rate}" for rate in RATES} | length
