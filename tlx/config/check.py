@@ -20,6 +20,7 @@ from tlx.config.schema import (
     CACHE_DTYPES,
     CLASSIFIER_DROPOUT,
     DATA_SOURCES,
+    DESIGNS,
     LEAST_TILE,
     MOST_OVERLAP,
     TRAIN_DRAWS,
@@ -59,6 +60,7 @@ _CHOICES = {
     "cache.mode": ("auto", "off", "memory", "disk"),
     "cache.dtype": CACHE_DTYPES,
     "data.train_draw": TRAIN_DRAWS,
+    "tune.design": DESIGNS,
 }
 # key -> (lowest, highest) legal value, both included; None is open
 _RANGES: _Ranges = {
@@ -88,6 +90,11 @@ _RANGES: _Ranges = {
     "logger.upload_s": (1, None),
     "cache.views": (0, None),
     "cache.max_gb": (0, None),
+    "tune.trials": (1, None),
+    "tune.minutes": (1e-6, None),
+    "tune.epochs": (1, None),
+    "tune.factor": (1.1, 1e6),
+    "tune.seed": (0, 2**32 - 1),
 }
 _DETECT_CHOICES = {
     "trainer.select_by": ("map", "map_50", "map_75"),
@@ -133,6 +140,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
     """
     _check_values(cfg, _CHOICES, _RANGES)
     _check_batch_size(cfg)
+    _check_tune(cfg)
     blocks_of = _check_detect(cfg) if isinstance(cfg, Config) else _check_classify(cfg)
     phases = _schedule(cfg, blocks_of)
     if cfg.cache.mode in ("memory", "disk") and not cfg.cache.views:
@@ -226,6 +234,30 @@ def _check_batch_size(cfg: RunConfig) -> None:
     elif not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ConfigError(
             f"trainer.batch_size={size} must be a whole number of at least 1, or auto"
+        )
+
+
+def _check_tune(cfg: RunConfig) -> None:
+    """Refuse what the tuning of rates cannot go with."""
+    if not cfg.tune.asked:
+        if cfg.tune.design != DESIGNS[0]:
+            raise ConfigError(
+                f"tune.design={cfg.tune.design} needs the step times of trials: tune.trials=8, or "
+                "tune.minutes="
+            )
+        return
+    if cfg.policy.get("name") == AUTO:
+        raise ConfigError("tune.trials and tune.minutes are of known depths: leave policy=auto out")
+    if cfg.trainer.batch_size == AUTO:
+        raise ConfigError("tune.trials and tune.minutes need a trainer.batch_size that is a number")
+    if cfg.trainer.patience:
+        raise ConfigError(
+            f"tune.design={cfg.tune.design} says how long a run is, and "
+            f"trainer.patience={cfg.trainer.patience} would end it earlier: leave it at 0"
+        )
+    if cfg.tune.epochs is not None and cfg.tune.epochs > cfg.trainer.epochs:
+        raise ConfigError(
+            f"tune.epochs={cfg.tune.epochs} must be at most trainer.epochs={cfg.trainer.epochs}"
         )
 
 

@@ -16,6 +16,7 @@ LEAST_TILE, MOST_OVERLAP = 64, 0.9  # px; of a tile's side
 OF_SEED = "seed"
 TRAIN_DRAWS = ("paired", OF_SEED)  # the same pictures in every run, or others in each seed
 CLASSIFIER_DROPOUT = {"linear": 0.2, "mlp": 0.5}  # by classifier.head, unless it is said
+DESIGNS = ("epochs", "wall_clock")  # what the arms of a tuned study have alike
 DATA_SOURCES = ("guns", "ppe", "openimages")  # what tlx.data.prepare can fetch
 
 
@@ -134,6 +135,26 @@ class LoggerConfig:
 
 
 @dataclass
+class TuneConfig:
+    """Of a study whose arms get learning rates of their own (`tlx.study.fair`).
+
+    The budget is that of an arm, for all of its trials together; without one it is off.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None  # of training, validations included
+    epochs: int | None = None  # of a trial; None: a quarter of the run's
+    factor: float = 10.0  # rates are sought from the configured ones / factor to these x factor
+    seed: int = 1000  # of the trials: none of the seeds that are compared
+    design: str = "epochs"  # what the arms have alike: epochs, wall_clock
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is a budget."""
+        return self.trials is not None or self.minutes is not None
+
+
+@dataclass
 class RunConfig:
     """What the configurations of all tasks hold; each adds its network."""
 
@@ -146,6 +167,7 @@ class RunConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     name: str = MISSING
     runs_dir: str = "runs"
     cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"

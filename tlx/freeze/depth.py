@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tlx.models.backbones.base import BackboneSpec
 
 SPELLINGS = (
-    "none, a block number (blocks 0..N inclusive), a block's name, all, neck, keras:N, or a set such as "
-    "2..8, 3.. or 0+5..7"
+    "none, a block number (blocks 0..N inclusive), a block's name, all, neck, keras:N, or a set "
+    "such as 2..8, 3.. or 0+5..7"
 )
 _WORDS = ("none", "all", "neck", "heads", "scratch")
 _RANGE, _SUM = "..", "+"

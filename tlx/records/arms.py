@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tlx.config.identity import WHOLE, settings
+from tlx.records.tuning import BUDGET, found_by_tuning
 
 SCRATCH = "scratch"
 Settings = Mapping[str, Any]
@@ -43,6 +44,10 @@ def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         left.add("data.zoom_out")  # of the recipe `ssd` alone
     if found.get("data.train_fraction", 1) == 1:
         left.add("data.train_draw")  # there is nothing to draw
+    tuned = found_by_tuning(found)
+    left |= tuned  # an arm at its best is one arm, whatever rates that takes
+    if not tuned:
+        left |= {k for k in found if k.startswith("tune.") and k not in BUDGET}  # of no trials
     return {k: v for k, v in found.items() if k not in left}
 
 

@@ -89,6 +89,7 @@ def new_record(config: Mapping[str, Any]) -> Record:
         "time": None,
         "energy": None,
         "pilot": None,
+        "tuning": None,
         "loss": [],
         **{name: [] for name in columns.curves},
         "dataset": None,

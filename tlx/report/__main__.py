@@ -49,8 +49,8 @@ Written to the output folder (an earlier report there is replaced):
   report.json   the rows of the table, the tests, and the points of every plot, unrounded
   report.csv    one row a run, all scalar figures
   *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
-                time (and latency), freeze=4 against freeze=8, best against worst arm, classes
-                (of classifiers: accuracy, F1 by class, confusion)
+                time (and latency), trials of tuned rates, freeze=4 against freeze=8, best
+                against worst arm, classes (of classifiers: accuracy, F1 by class, confusion)
 
 Exit code 0: a report was written; 2: there was nothing to report, an argument was wrong, or
 Weights & Biases did not take the report.

@@ -210,6 +210,7 @@ def _figures(
         "differences": [found.as_dict() for found in comparison.differences],
         "against_scratch": [found.as_dict() for found in comparison.against_scratch],
         "recommendation": advice.as_dict(),
+        "design": comparison.design,
         "unfinished": [
             {"run": record.name, "status": record.status, "reason": describe_unfinished(record)}
             for record in comparison.unfinished

@@ -13,6 +13,7 @@ from tlx.report.comparison.figures import ABSENT, figure, relative, spread, thre
 from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.statistics import Estimate
+from tlx.report.comparison.tuning import sensitivity_lines
 from tlx.report.comparison.verdict import verdict
 from tlx.report.factors import Analysis
 from tlx.report.factors.words import about_answers, answers
@@ -125,6 +126,9 @@ def report_text(
         "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
         "Means": _table_of(estimate_lines(comparison)),
         "Differences": _table_of(difference_lines(comparison)),
+        "Sensitivity to the learning rates": _table_of(
+            sensitivity_lines([row.arm for row in comparison.rows], comparison.quality)
+        ),
         "Plots": "\n\n".join(f"![{title}]({name})" for name, title in plots.items()),
         "Classes (test)": _classes(comparison),
         "Runs": _runs(comparison, output),

@@ -42,6 +42,7 @@ from tlx.records.record import (
     read_record,
     save_record,
 )
+from tlx.records.tuning import read_tuning
 from tlx.training.batch_size import settled
 from tlx.training.check import check_run
 from tlx.training.fit import CHECKPOINTS, fit, make_trainer, training_device
@@ -71,6 +72,10 @@ def run(cfg: RunConfig, run_dir: Path, *, test: bool = True) -> Record:
     phases = check_run(cfg)
     if cfg.policy["name"] == "auto":
         raise ConfigError("policy=auto needs its pilot first: start it with tlx.study.pilot.start")
+    if cfg.tune.asked and read_tuning(run_dir) is None:
+        raise ConfigError(
+            "tune.trials and tune.minutes are of a study, which tunes rates before its runs: add -m"
+        )
     if (read_record(run_dir) or {}).get("status") != "finished":
         kind_of(cfg).prepare(cfg)
     with run_lock(run_dir), interruptible():
@@ -82,6 +87,7 @@ def _run(cfg: RunConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) -
     kind = kind_of(cfg)
     record = new_record(plain(cfg))
     record["pilot"] = read_decision(run_dir)
+    record["tuning"] = read_tuning(run_dir) if cfg.tune.asked else None
     earlier = read_record(run_dir)
     if earlier is not None and earlier.get("fingerprint") != record["fingerprint"]:
         earlier = None  # of another run, whose folder this was

@@ -20,6 +20,8 @@ from tlx.report.charts.courses import (
 )
 from tlx.report.charts.factors import FACTOR, LEARNING, level_charts, size_charts
 from tlx.report.charts.fronts import pareto_latency, pareto_time
+from tlx.report.charts.tuning import NAME as RATE_SENSITIVITY
+from tlx.report.charts.tuning import rate_sensitivity
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.latency import Latency
 from tlx.report.factors import Analysis
@@ -36,10 +38,11 @@ _MAKERS: tuple[Callable[[Comparison], Chart | None], ...] = (
     best_vs_worst,
     memory,
     by_class,
+    rate_sensitivity,
 )
 NAMES = (
     "pareto_time", "step_time", "loss_vs_time", "loss_vs_step", "4_vs_8", "best_vs_worst", "memory",
-    "pareto_latency",
+    "pareto_latency", RATE_SENSITIVITY,
     *(name for q in QUALITIES.values() for name in (f"{q.short}_vs_time", class_chart(q))),
     f"{CONFUSION}[0-9]*", f"{FACTOR}*", f"{LEARNING}[0-9]*",
 )  # fmt: skip

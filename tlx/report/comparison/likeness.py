@@ -113,6 +113,13 @@ def _batch(record: Record) -> str | None:
     return f"{size} x {times:.0f}" if size and times != 1 else size
 
 
+def _length(record: Record) -> str | None:
+    """Epochs; of runs that are to take the time of a reference, that."""
+    if (reference := record.text("tuning", "length", "reference")) is not None:
+        return f"the time of {record.text('tuning', 'length', 'reference_epochs')} of {reference}"
+    return record.text("epochs")
+
+
 def _weights(record: Record) -> str | None:
     if record.scratch:
         return None
@@ -189,7 +196,7 @@ _CHECKS = (
     ),
     _Check(
         "epochs",
-        lambda record: record.text("epochs"),
+        _length,
         "The longer run had more training, whatever it froze.",
     ),
     _Check(

@@ -23,6 +23,7 @@ from tlx.config.schema import OF_SEED
 from tlx.records.arms import SCRATCH, arm_settings
 from tlx.records.digest import ALTERED, describe_result, is_altered
 from tlx.records.quality import QUALITIES, Quality, quality_of
+from tlx.records.tuning import FOLDER, TUNING
 
 FILE_NAME = "record.json"
 CONFIG = "config.yaml"
@@ -254,7 +255,14 @@ def _point(point: object) -> list[float] | None:
 
 def _record_files(path: Path) -> list[Path]:
     found = (file for file in path.rglob(FILE_NAME) if file.is_file())
-    return sorted(file for file in found if not _of_pilot(file, path))
+    return sorted(f for f in found if not _of_pilot(f, path) and not _of_tuning(f, path))
+
+
+def _of_tuning(file: Path, asked: Path) -> bool:
+    """Whether this is a trial of a study's rates below the folder that was asked for."""
+    arm = file.parent.parent
+    inside = arm.parent != asked and arm.parent.is_relative_to(asked)
+    return inside and arm.parent.name == FOLDER and (arm / TUNING).is_file()
 
 
 def _of_pilot(file: Path, asked: Path) -> bool:

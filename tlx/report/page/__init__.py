@@ -30,6 +30,7 @@ from tlx.report.page.facts import (
     differences_table,
     environment_table,
     pilots_table,
+    rates_table,
     runs_table,
     unfinished_table,
 )
@@ -119,6 +120,10 @@ def _facts(comparison: Comparison, records: Sequence[Record]) -> list[str]:
         keys = ("environment", key) if not what else (key,)
         if found := _distinct(records, *keys):
             facts.append(f"{what} {', '.join(found)}".strip())
+    if comparison.design:
+        designs = {record.text("tuning", "design") for record in records} - {None}
+        alike = " or ".join(sorted(str(design).replace("_", "-") for design in designs))
+        facts.append(f"rates tuned for each arm, same {alike}")
     if days:
         facts.append(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")
     return facts
@@ -201,6 +206,8 @@ def _evidence(
 ) -> dict[str, Any]:
     """What the first screen has no room for; empty where there is nothing."""
     lines = [line for line in verdict(comparison) if line not in answer]
-    tables = [refused_table(recommendation), differences_table(comparison)]
+    tables = [
+        refused_table(recommendation), differences_table(comparison), rates_table(comparison)
+    ]  # fmt: skip
     known = [table for table in tables if table is not None]
     return {"lines": lines, "tables": known} if lines or known else {}

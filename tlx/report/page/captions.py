@@ -31,6 +31,9 @@ _CAPTIONS = {
     "learning": "Means over seeds with the smallest and the largest. Bands (of many curves: the "
     "lines at the right end): 95 % of the power laws that seeds and test pictures leave open; "
     "dashed: beyond what was measured.",
+    "rate_sensitivity": "Each point is a trial: a short run with the rates that the tuning asked "
+    "for, judged on val. Filled: the rates that the arm's runs have. An arm whose points lie level "
+    "does not care much. The other rate of a trial varied too.",
     "class": "One dot an arm. A class with few {counted} moves far by chance.",
     "confusion": "A row is a true class, a column what its test pictures were taken for: their "
     "number as a mean over seeds, and their share of the row, which the colour shows. What is "
