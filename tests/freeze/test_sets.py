@@ -22,6 +22,7 @@ from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase
 from tlx.freeze.proof import frozen_hash, phase_hash
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.blocks import as_blocks, saved_passes
 from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 
 V1 = backbone_spec("mobilenet_v1")
@@ -55,6 +56,23 @@ def test_spellings_of_sets(value: Any, places: Any, label: str) -> None:
 def test_sets_that_are_none_are_refused_with_the_blocks(value: Any) -> None:
     with pytest.raises(ConfigError, match=r"0 Conv2d_0, 1 Conv2d_1.*13 Conv2d_13"):
         frozen_blocks(value, V1, EXTRA_NAMES)
+
+
+def test_a_range_that_runs_backwards_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"8\.\.2 runs backwards"):
+        frozen_blocks("0+8..2", V1, EXTRA_NAMES)
+
+
+def test_a_range_from_the_first_block_may_end_in_the_neck() -> None:
+    last = EXTRA_NAMES[1]
+    for value in (f"0..{last}", f"..{last}", [f"0..{last}"], last):
+        assert frozen_blocks(value, V1, EXTRA_NAMES) == as_blocks(len(V1.blocks) + 2)
+
+
+def test_a_set_behind_blocks_that_train_counts_as_less_deep_than_a_prefix_that_saves_more() -> None:
+    freezes = ["all", "3..", 8, 4, "none"]
+    ordered = sorted(freezes, key=lambda value: saved_passes(frozen_blocks(value, V1)))
+    assert ordered == ["none", 4, "3..", 8, "all"]
 
 
 def test_a_list_and_its_text_are_one_run(compose_config: Compose) -> None:

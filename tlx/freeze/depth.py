@@ -44,11 +44,11 @@ def freeze_label(value: Any) -> str:
 def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()) -> Blocks:
     """Which blocks of the trunk (backbone, then the detector's) `freeze=value` freezes.
 
-    ``none`` none; ``N`` 0..N; a block's name up to and with it; ``all`` the backbone; ``neck`` the
-    backbone and the neck, which are `own_blocks` of the detector, so that only the heads train
-    (``heads`` says the same); ``keras:N`` the first N layers of the model in Keras; a set what it
-    names, in which ``neck`` is the neck alone. Anything else is a `ConfigError` that lists the
-    blocks.
+    ``none`` none; ``N`` 0..N; a block's name up to and with it (of the neck too); ``all`` the
+    backbone; ``neck`` the backbone and the neck, which are `own_blocks` of the detector, so that
+    only the heads train (``heads`` says the same); ``keras:N`` the first N layers of the model in
+    Keras; a set what it names, in which ``neck`` is the neck alone. Anything else is a
+    `ConfigError` that lists the blocks.
     """
     label = freeze_label(value)
     if label == "none":
@@ -64,8 +64,8 @@ def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()
         )
     if label.startswith(PREFIX):
         label = keras_block(label, spec)
-    if label in spec.blocks:
-        return as_blocks(spec.blocks.index(label) + 1)
+    if label in (names := [*spec.blocks, *own_blocks]):  # of the neck too: `0..extra_2`
+        return as_blocks(names.index(label) + 1)
     is_set = _RANGE in label or _SUM in label
     if is_set and (places := _places(label, spec, own_blocks)) is not None:
         return places
@@ -75,6 +75,8 @@ def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()
         problem = f"freeze={label} goes past the last block of {spec.name}"
     else:
         problem = f"freeze={label} is not understood (it takes {SPELLINGS})"
+    if backwards := _backwards(label, names) if is_set else None:
+        problem = f"freeze={label}: {backwards} runs backwards: a range names its first block first"
     listed = ", ".join(f"{i} {name}" for i, name in enumerate(spec.blocks))
     listed += f"; of the neck: {', '.join(own_blocks)}" if is_set and own_blocks else ""
     raise ConfigError(f"{problem}; its blocks are: {listed}")
@@ -95,6 +97,16 @@ def _places(label: str, spec: BackboneSpec, own_blocks: Sequence[str]) -> Blocks
             return None
         found |= set(range(first, end + 1))
     return frozenset(found)
+
+
+def _backwards(label: str, names: Sequence[str]) -> str | None:
+    """The first range of a set whose blocks are there and in the wrong order."""
+    for part in (text.strip() for text in label.split(_SUM)):
+        start, _, stop = (text.strip() for text in part.partition(_RANGE))
+        ends = [_place(text, names, len(names)) for text in (start, stop)]
+        if None not in ends and ends[1] < ends[0]:  # type: ignore[operator]
+            return part
+    return None
 
 
 def _place(text: str, names: Sequence[str], last: int) -> int | None:

@@ -21,6 +21,7 @@ from tlx.config.schema import RunConfig
 from tlx.config.typed import plain, to_yaml
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.auto import Auto
+from tlx.models.blocks import saved_passes
 from tlx.records.learned import floor
 from tlx.records.pilot import PILOT, read_decision
 from tlx.records.quality import quality_of
@@ -68,7 +69,10 @@ def pilot(cfg: RunConfig, run_dir: Path) -> dict[str, Any]:
     policy = make_policy(cfg)
     assert isinstance(policy, Auto)
     seeds = [cfg.seed + i for i in range(policy.seeds)]
-    depths = sorted(policy.depths, key=lambda depth: len(check_run(at_depth(cfg, depth))[0].frozen))
+    # The deeper one is taken for its cheaper steps, so a set counts by what it saves.
+    depths = sorted(
+        policy.depths, key=lambda depth: saved_passes(check_run(at_depth(cfg, depth))[0].frozen)
+    )
     remaining = {freeze_label(depth): depth for depth in depths}
     with run_lock(run_dir):
         known = read_decision(run_dir)
