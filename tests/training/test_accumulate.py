@@ -44,8 +44,8 @@ def test_the_update_is_that_of_one_large_batch(
     """
     root = write_set(tmp_path / "set", {"train": 4, "val": 1, "test": 1})
     # The head's own batch norm would see the batches.
-    monkeypatch.setattr(
-        network, "LinearHead", lambda *given: LinearHead(*given[:3], normalize=False)
+    monkeypatch.setitem(
+        network.HEADS, "linear", lambda *given: LinearHead(*given[:3], normalize=False)
     )
     common = [
         "trainer=sgd", "freeze=14", "trainer.freeze_bn=true", "classifier.dropout=0",

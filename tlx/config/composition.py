@@ -261,8 +261,9 @@ def _known_keys(schemas: Sequence[type]) -> list[str]:
     for schema in schemas:
         plain = OmegaConf.to_container(OmegaConf.structured(schema))
         assert isinstance(plain, dict)
-        # A task's own groups come first: `epochs` is rather `trainer.epochs` than `data.epochs`.
-        own = {f.name: f.name not in shared for f in fields(schema)}
+        # A task's own groups come first: `epochs` is rather `trainer.epochs` than `data.epochs`, or
+        # those of the short runs that tune.
+        own = {f.name: f.name not in shared or f.name == "tune" for f in fields(schema)}
         groups = sorted(plain.items(), key=lambda pair: not own[str(pair[0])])
         keys += [str(key) for key in flat({str(key): value for key, value in groups})]
     policies = {f"policy.{f.name}" for policy in POLICIES.values() for f in fields(policy)}  # type: ignore[arg-type]
