@@ -116,6 +116,10 @@ class Study:
         self.configs = [composed(job, config_dir) for job in arrange(jobs)]
         for cfg in self.configs:
             check_run(cfg)
+            if cfg.tune.asked:
+                raise ConfigError(
+                    "tune.trials and tune.minutes are of the program: python -m tlx.train -m"
+                )
 
     @property
     def folders(self) -> list[Path]:

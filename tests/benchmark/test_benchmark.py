@@ -28,6 +28,7 @@ from tlx.common.errors import ConfigError, TlxError
 from tlx.data.dataset import Batch
 from tlx.freeze.bound import measure_cost
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.blocks import as_blocks
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.training.precision import has_bfloat16
 
@@ -132,7 +133,7 @@ def test_conditions_and_loader_are_written(result: dict[str, Any], config: Train
 
 @pytest.mark.parametrize("arm", ["plain", "lightning", "tlx_fp32", "tlx_cached_fp32"])
 def test_arms_train_the_same_parameters(maker: Maker, batches: list[Batch], arm: str) -> None:
-    stepper = Stepper(maker.make(Slot("8", 9, arm)), batches, CPU)
+    stepper = Stepper(maker.make(Slot("8", as_blocks(9), arm)), batches, CPU)
     detector = stepper.arm.network
     assert isinstance(detector, SSD)
     before = {k: v.clone() for k, v in detector.named_parameters()}
@@ -148,7 +149,7 @@ def test_cached_and_uncached_arm_have_the_same_loss(maker: Maker, batches: list[
     """Up to the rounding of the store, 2**-11; other slots would be other pictures' losses."""
     losses = []
     for arm in ("tlx_fp32", "tlx_cached_fp32"):
-        made = maker.make(Slot("8", 9, arm))
+        made = maker.make(Slot("8", as_blocks(9), arm))
         losses.append([made.loss(made.load(made.prepare(b))).item() for b in batches])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert losses[0][0] != pytest.approx(losses[0][1], rel=1e-3)
@@ -157,7 +158,7 @@ def test_cached_and_uncached_arm_have_the_same_loss(maker: Maker, batches: list[
 def test_the_plain_arm_computes_the_same_network(maker: Maker, batches: list[Batch]) -> None:
     losses = []
     for arm in ("plain", "tlx_fp32"):
-        made = maker.make(Slot("none", 0, arm))
+        made = maker.make(Slot("none", as_blocks(0), arm))
         losses.append(made.loss(made.load(made.prepare(batches[0]))).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
@@ -180,9 +181,9 @@ def test_torchvisions_own_rule_freezes_the_same(
 def test_depths_map_to_torchvisions_stages() -> None:
     spec = backbone_spec("mobilenet_v1")
     policies = checked_policies(TrainBenchmark())
-    shares = [frozen / len(spec.blocks) for frozen in policies.values()]
+    shares = [len(frozen) / len(spec.blocks) for frozen in policies.values()]
     assert [trainable_layers(share) for share in shares] == [6, 4, 2, 0]
-    _, left_out = plan({"heads": 18}, len(spec.blocks), CPU)
+    _, left_out = plan({"heads": as_blocks(18)}, len(spec.blocks), CPU)
     assert "torchvision" in [cell["arm"] for cell in left_out]
 
 
@@ -193,7 +194,7 @@ def test_memory_is_measured_in_a_process_of_its_own(
     restored = load_batches(tmp_path / "batches.pt")
     assert torch.equal(restored[1].images, batches[1].images)
     assert torch.equal(restored[1].indices, batches[1].indices)
-    slot = Slot("8", 9, "tlx_cached_fp32")
+    slot = Slot("8", as_blocks(9), "tlx_cached_fp32")
     added = in_child(added_memory, config, slot, 2, tmp_path / "batches.pt")
     # At least the momentum and the gradients of the 5.8 million parameters that train.
     assert added > 2 * 4 * 5.7e6
@@ -208,7 +209,9 @@ def test_steps_are_timed_inside_a_real_run(
     config: TrainBenchmark, batches: list[Batch], tmp_path: Path, arm: str
 ) -> None:
     save_batches(batches, tmp_path / "batches.pt")
-    slot = Slot("none", 0, arm) if arm.startswith("plain") else Slot("8", 9, arm)
+    slot = (
+        Slot("none", as_blocks(0), arm) if arm.startswith("plain") else Slot("8", as_blocks(9), arm)
+    )
     row = step_times(config, slot, tmp_path / "batches.pt")
     # 18 pictures in batches of two: 9 steps an epoch, so 4 epochs, less the steps that warm up.
     assert row["steps"] == 4 * 9 - WARMUP >= TIMED_STEPS
@@ -218,7 +221,7 @@ def test_steps_are_timed_inside_a_real_run(
 
 
 def test_real_runs_are_of_tlx_and_what_it_is_compared_with() -> None:
-    slots, _ = plan({"none": 0, "8": 9}, 14, CPU)
+    slots, _ = plan({"none": as_blocks(0), "8": as_blocks(9)}, 14, CPU)
     chosen = [(slot.policy, slot.arm) for slot in runs_of(slots)]
     assert chosen[:2] == [("none", "plain"), (SAME_LOADER.policy, SAME_LOADER.arm)]
     assert ("8", "tlx_cached_fp32") in chosen

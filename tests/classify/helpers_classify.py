@@ -57,11 +57,11 @@ def tiny(root: Path, folder: Path, *overrides: str) -> ClassifyConfig:
     )  # fmt: skip
 
 
-def classifier_of(name: str, size: int = 64, classes: int = 3) -> Classifier:
+def classifier_of(name: str, size: int = 64, classes: int = 3, head: str = "linear") -> Classifier:
     """In eval mode, with batch norms that a wrong folding would show."""
     spec = backbone_spec(name)
     torch.manual_seed(0)
-    classifier = Classifier(spec, spec.conventions, classes, size, dropout=0.5)
+    classifier = Classifier(spec, spec.conventions, classes, size, dropout=0.5, head=head)
     for layer in classifier.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0
@@ -69,13 +69,16 @@ def classifier_of(name: str, size: int = 64, classes: int = 3) -> Classifier:
             torch.nn.init.normal_(layer.bias, std=0.3)
     with torch.no_grad():
         classifier.train()(torch.randn(4, 3, size, size))  # statistics of these activations
-        torch.nn.init.normal_(classifier.heads.linear.weight, std=0.05)
+        last = classifier.heads.behind_pool()[-1]
+        torch.nn.init.normal_(last.weight, std=0.05)  # not the same for every picture and class
     return classifier.eval()
 
 
-def write_checkpoint(path: Path, root: Path, name: str = "mobilenet_v1") -> Classifier:
+def write_checkpoint(
+    path: Path, root: Path, name: str = "mobilenet_v1", head: str = "linear"
+) -> Classifier:
     """A checkpoint as training on the set in `root` leaves it."""
-    classifier = classifier_of(name)
+    classifier = classifier_of(name, head=head)
     cfg = config(f"data.root={root}", "data.group_near_duplicates=false")
     stored = {"data": plain(cfg)["data"]}
     state = {f"classifier.{key}": value for key, value in classifier.state_dict().items()}

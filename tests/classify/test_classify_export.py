@@ -71,7 +71,7 @@ def test_another_network_than_the_checkpoint_fails_loudly(
     class Wrong(program.ExportClassifier):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)
-            self.linear.bias.data[0] += 0.01
+            self.head.bias.data[0] += 0.01
 
     monkeypatch.setattr(program, "ExportClassifier", Wrong)
     cfg = ExportConfig(str(folder / "best.ckpt"), str(folder / "w"), cache_dir=str(folder / "c"))

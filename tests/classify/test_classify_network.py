@@ -33,7 +33,7 @@ def test_freeze_depths_are_those_of_detectors() -> None:
         ]
         assert counts[0] == counts[1]
     groups = trainable_parameters(classifier, (Phase(0, 14, 14),))
-    assert not groups["base"]
+    assert not any(groups["base"])
     assert sum(p.numel() for block in groups["head"] for p in block) == 3 * 1024 + 3
 
 

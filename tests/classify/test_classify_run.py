@@ -121,7 +121,7 @@ def test_names_follow_the_data() -> None:
     assert config().name == "classify-shapes-efficientnet_lite0"
     cfg = config("data.root=/data/birds", "freeze=all", "policy=two_phase")
     assert cfg.name == "classify-birds-efficientnet_lite0"
-    assert [phase.frozen for phase in check_config(cfg)] == [17, 0]
+    assert [len(phase.frozen) for phase in check_config(cfg)] == [17, 0]
 
 
 def test_a_wrong_configuration_is_one_readable_line(

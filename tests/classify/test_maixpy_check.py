@@ -10,7 +10,7 @@ import pytest
 
 from tests.classify.helpers_classify import classifier_of, write_checkpoint, write_set
 from tlx.classify.export_network import ExportClassifier
-from tlx.classify.k210 import Fit, Layer, check_k210, judge, kpu_bytes
+from tlx.classify.k210 import BEYOND, Fit, Layer, check_k210, judge, kpu_bytes
 from tlx.classify.maixpy import MaixConfig, run
 from tlx.classify.maixpy import judge as judge_kmodel
 from tlx.classify.network import Classifier
@@ -160,3 +160,23 @@ def test_padding_of_tensorflow_leaves_the_kpu(name: str, tmp_path: Path) -> None
     # MobileNetV1's last pair of layers is wide, and float32 weights are four times as large.
     assert bool(fit.faults) == (name == "mobilenet_v1")
     assert all("symmetric padding, as the other sources" in fault for fault in fit.faults)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "ram"), [("mobilenet_v1", 5_935_592, 6.10), ("mobilenet_v2", 4_046_144, 4.30)]
+)
+def test_the_mlp_head_as_the_converter_found_it(
+    name: str, size: int, ram: float, tmp_path: Path
+) -> None:
+    """At 128 px with 4 classes: bytes of the kmodel, and the MB of RAM in all that nncase told."""
+    pytest.importorskip("onnx", reason="pip install -e '.[edge]'")
+    spec = backbone_spec(name)
+    classifier = Classifier(spec, spec.conventions, 4, 128, head="mlp").eval()
+    network = ExportClassifier(classifier, Normalisation.of(classifier))
+    save_network(network, 128, tmp_path / "m.onnx", 11, ("output_0",))
+    fit = check_k210(tmp_path / "m.onnx")
+    assert 0.8 < fit.weight_bytes / size < 1.05
+    assert fit.general_bytes / 2**20 < ram <= (fit.general_bytes + BEYOND) / 2**20 + 0.01
+    assert bool(fit.faults) == (ram > 6)
+    for fault in fit.faults:
+        assert "2.50 MB are of the head: train with classifier.head=linear" in fault

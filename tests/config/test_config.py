@@ -21,6 +21,7 @@ from tlx.config.identity import fingerprint, run_label
 from tlx.config.typed import plain
 from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.blocks import as_blocks
 from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 
 CONF = conf_dir()
@@ -56,8 +57,8 @@ def test_every_files_own_command_composes_and_passes_the_checks(
 def test_spellings_of_freeze(override: str, frozen: int, compose_config: Compose) -> None:
     cfg = compose_config(override)
     spec = backbone_spec(cfg.backbone.name)
-    assert frozen_blocks(cfg.freeze, spec, EXTRA_NAMES) == frozen
-    assert check_config(cfg)[0].frozen == frozen
+    assert frozen_blocks(cfg.freeze, spec, EXTRA_NAMES) == as_blocks(frozen)
+    assert check_config(cfg)[0].frozen == as_blocks(frozen)
 
 
 def test_equal_spellings_share_a_run_and_differences_do_not(compose_config: Compose) -> None:
@@ -98,7 +99,7 @@ def test_seed_zero_is_a_seed(compose_config: Compose) -> None:
         ("policy=two_phase freeze=all policy.lr_scale=fast", "lr_scale"),
         ("+policy.typo=1", "typo"),
         ("backbone.name=resnet", "none of efficientnet_lite0, mobilenet_v1"),
-        ("policy.name=magic", "none of auto, fixed"),
+        ("policy.name=magic", "none of auto, autofreeze"),
     ],
 )
 def test_nonsense_is_refused_with_what_to_do(

@@ -14,13 +14,14 @@ import tlx.models.backbones  # noqa: F401
 from tests.conftest import Compose
 from tlx.common.errors import ConfigError, FreezeError
 from tlx.freeze.apply import apply_phase, check_phases, trainable_parameters
-from tlx.freeze.bound import measure_cost
+from tlx.freeze.bound import measure_cost, schedule_step_share
 from tlx.freeze.depth import frozen_blocks
 from tlx.freeze.policies.base import Phase, phase_at
 from tlx.freeze.policies.two_phase import TwoPhase
 from tlx.freeze.proof import frozen_hash
 from tlx.models.backbones.base import BACKBONES, backbone_spec
 from tlx.models.backbones.weights import SCRATCH, resolve
+from tlx.models.blocks import as_blocks
 from tlx.models.detectors.ssd.extras import EXTRA_NAMES
 from tlx.models.detectors.ssd.ssd import SSD
 from tlx.training.run import run
@@ -51,7 +52,7 @@ def test_counts_of_mobilenet_v1(value: str) -> None:
     assert sum(p.numel() for p in detector.parameters()) == 6_579_096
     assert frozen == COUNTS[value]
     convolutions = {"none": 0, "4": 9, "8": 17, "all": 27, "heads": 35}
-    trunk = [block for _, block in detector.trunk()][: detector.frozen]
+    trunk = [block for _, block in detector.trunk()][: detector.prefix_length]
     assert sum(isinstance(m, nn.Conv2d) for b in trunk for m in b.modules()) == convolutions[value]
 
 
@@ -65,7 +66,7 @@ def test_shares_of_macs_and_bound() -> None:
     assert cost.step_share(0) == 1.0
     two = (Phase(0, 14, 14), Phase(3, 0, 14))
     expected = (3 * cost.step_share(14) + 1 * 1.0) / 4
-    assert cost.schedule_step_share(two, 4) == pytest.approx(expected)
+    assert schedule_step_share(detector, cost, two, 4) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))
@@ -73,7 +74,7 @@ def test_counts_grow_with_depth(name: str) -> None:
     spec = backbone_spec(name)
     cost = measure_cost(detector_of(name))
     values = ["none", *range(len(spec.blocks)), "heads"]
-    counts = [sum(cost.parameters[: frozen_blocks(v, spec, EXTRA_NAMES)]) for v in values]
+    counts = [cost.frozen_parameters(frozen_blocks(v, spec, EXTRA_NAMES)) for v in values]
     assert all(a < b for a, b in itertools.pairwise(counts))
     assert frozen_blocks("all", spec) == frozen_blocks(len(spec.blocks) - 1, spec)
 
@@ -91,7 +92,7 @@ def test_values_that_are_no_depth(value: Any) -> None:
 
 
 def test_spellings_of_one_depth() -> None:
-    assert {frozen_blocks(v, V1) for v in (4, "4", " 4 ", "Conv2d_4")} == {5}
+    assert {frozen_blocks(v, V1) for v in (4, "4", " 4 ", "Conv2d_4")} == {as_blocks(5)}
 
 
 @pytest.mark.parametrize("value", ["4", "8", "all", "heads"])
@@ -104,7 +105,7 @@ def test_prefix_builds_no_graph(value: str) -> None:
     detector.train()
     logits, offsets = detector(torch.randn(2, 3, 96, 96))
     assert [out.requires_grad for out in outputs] == [
-        i >= detector.frozen for i in range(len(trunk))
+        i >= detector.prefix_length for i in range(len(trunk))
     ]
     (logits.sum() + offsets.sum()).backward()
     with_grad = {n for n, p in detector.named_parameters() if p.grad is not None}
@@ -116,7 +117,7 @@ def test_prefix_builds_no_graph(value: str) -> None:
 def test_prefix_ignores_the_batch_and_the_mode(name: str) -> None:
     """The same picture gives the same prefix output alone, in a batch, in train and eval mode."""
     detector = frozen_at(name, 8)
-    blocks = [block for _, block in detector.trunk()][: detector.frozen]
+    blocks = [block for _, block in detector.trunk()][: detector.prefix_length]
     picture = torch.randn(1, 3, 96, 96)
     others = torch.randn(3, 3, 96, 96) * 5 + 2
 
@@ -180,20 +181,25 @@ def test_hash_sees_parameters_and_buffers() -> None:
 
 
 def test_two_phase_schedule() -> None:
-    blocks = {"none": 0, "4": 5}
-    phases = TwoPhase(unfreeze_at=0.5, then="4", lr_scale=0.01).phases(14, 10, blocks.__getitem__)
+    blocks = {"none": as_blocks(0), "4": as_blocks(5)}
+    phases = TwoPhase(unfreeze_at=0.5, then="4", lr_scale=0.01).phases(
+        as_blocks(14), 10, blocks.__getitem__
+    )
     assert phases == (Phase(0, 14, 14), Phase(5, 5, 14, 0.01))
-    assert [phase_at(phases, e).frozen for e in (0, 4, 5, 9)] == [14, 14, 5, 5]
-    assert TwoPhase(bn="train").phases(14, 10, blocks.__getitem__)[1].bn_inference == 0
+    assert [len(phase_at(phases, e).frozen) for e in (0, 4, 5, 9)] == [14, 14, 5, 5]
+    assert (
+        TwoPhase(bn="train").phases(as_blocks(14), 10, blocks.__getitem__)[1].bn_inference
+        == frozenset()
+    )
     for bad in (
         TwoPhase(then="none", unfreeze_at=1.0),
         TwoPhase(bn="frozen"),
         TwoPhase(lr_scale=0),
     ):
         with pytest.raises(ConfigError):
-            bad.phases(14, 10, blocks.__getitem__)
+            bad.phases(as_blocks(14), 10, blocks.__getitem__)
     with pytest.raises(ConfigError, match="deeper"):
-        TwoPhase(then="4").phases(5, 10, blocks.__getitem__)
+        TwoPhase(then="4").phases(as_blocks(5), 10, blocks.__getitem__)
 
 
 def test_batch_norm_stays_in_inference_mode_after_unfreezing() -> None:

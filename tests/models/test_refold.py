@@ -123,7 +123,7 @@ def test_blocks_are_not_folded_anew_without_a_change() -> None:
 def test_a_fused_optimizer_that_leaves_no_trace_is_noticed_after_training() -> None:
     """It writes weights without a new `Tensor._version`."""
     detector = detector_of("mobilenet_v1", frozen=4).eval()
-    detector.bn_inference = 99  # moving statistics would give the change away
+    detector.bn_inference = frozenset(range(99))  # moving statistics would give the change away
     with torch.no_grad():
         before = detector(pictures())[0]
     detector.train()

@@ -27,6 +27,7 @@ from tlx.models.backbones.base import SAME, SYMMETRIC, backbone_spec
 from tlx.models.backbones.numpy_weights import LARGEST
 from tlx.models.backbones.tf_anchor_order import in_order_of_today
 from tlx.models.backbones.weights import Pretrained, resolve
+from tlx.models.blocks import as_blocks
 from tlx.models.detector import Targets
 from tlx.models.detectors.ssd.scores import SIGMOID
 from tlx.models.detectors.ssd.ssd import SSD
@@ -237,11 +238,15 @@ def test_names_of_blocks() -> None:
     plain = backbone_spec("mobilenet_v2")
     spec = TFSSD.backbone_for(plain)
     assert plain.blocks == ("stem", *(f"bottleneck_{i}" for i in range(1, 18)))
-    assert frozen_blocks("bottleneck_13", plain) == frozen_blocks("bottleneck_13", spec) == 14
-    assert frozen_blocks("bottleneck_14_expand", spec) == 15
-    assert frozen_blocks("bottleneck_14", spec) == 16
-    assert frozen_blocks("all", spec) == 20
-    assert frozen_blocks("heads", spec, TFSSD.own_blocks) == 24
+    assert (
+        frozen_blocks("bottleneck_13", plain)
+        == frozen_blocks("bottleneck_13", spec)
+        == as_blocks(14)
+    )
+    assert frozen_blocks("bottleneck_14_expand", spec) == as_blocks(15)
+    assert frozen_blocks("bottleneck_14", spec) == as_blocks(16)
+    assert frozen_blocks("all", spec) == as_blocks(20)
+    assert frozen_blocks("heads", spec, TFSSD.own_blocks) == as_blocks(24)
     assert TFSSD.backbone_for(spec) is spec
 
 

@@ -22,13 +22,13 @@ def scored(monkeypatch: pytest.MonkeyPatch, scores: dict[str, list[float | None]
     """Let pilot runs end with these scores instead of training; returns the list of runs made."""
     made: list[str] = []
 
-    def fake(job: Any, folder: Path) -> Record:
+    def fake(job: Any, folder: Path, *_: Any) -> Record:
         made.append(f"{job.freeze} {job.seed} {job.trainer.epochs}")
         score = scores[str(job.freeze)][job.seed]
         error = {"type": "DivergenceError"} if score is None else None
         return {"error": error, "best": {"map": score}, "time": {"fit_s": 1.0}}
 
-    monkeypatch.setattr(tlx.study.pilot, "_run", fake)
+    monkeypatch.setattr(tlx.study.pilot, "short_run", fake)
     return made
 
 
@@ -58,13 +58,13 @@ def test_no_depth_is_put_out_while_nothing_has_learned(
     """Of zeros the deeper half would go on, and the best depth be out before it found anything."""
     made: list[int] = []
 
-    def late(job: Any, folder: Path) -> Record:
+    def late(job: Any, folder: Path, *_: Any) -> Record:
         made.append(job.trainer.epochs)
         score = {"none": 0.5, "4": 0.4, "8": 0.2, "all": 0.1}[str(job.freeze)]
         found = score + 0.01 * job.seed if job.trainer.epochs > 1 else 0.0
         return {"error": None, "best": {"map": found}, "time": {"fit_s": 1.0}}
 
-    monkeypatch.setattr(tlx.study.pilot, "_run", late)
+    monkeypatch.setattr(tlx.study.pilot, "short_run", late)
     decision = tlx.study.pilot.pilot(tiny_config("policy=auto", "trainer.epochs=10"), tmp_path)
     assert decision["choice"] == "none"
     assert made == [1] * 8 + [2] * 8 + [4] * 4

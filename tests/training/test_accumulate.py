@@ -18,7 +18,7 @@ from tests.classify.helpers_classify import tiny, write_set
 from tests.conftest import Compose
 from tests.training.helpers_stop import assert_equal_runs, rows, weights
 from tlx.classify import network
-from tlx.classify.network import Head
+from tlx.classify.heads import LinearHead
 from tlx.common.errors import ConfigError
 from tlx.config.check import check_config
 from tlx.data.dataset import EpochBatches
@@ -44,7 +44,9 @@ def test_the_update_is_that_of_one_large_batch(
     """
     root = write_set(tmp_path / "set", {"train": 4, "val": 1, "test": 1})
     # The head's own batch norm would see the batches.
-    monkeypatch.setattr(network, "Head", lambda *given: Head(*given[:3], normalize=False))
+    monkeypatch.setitem(
+        network.HEADS, "linear", lambda *given: LinearHead(*given[:3], normalize=False)
+    )
     common = [
         "trainer=sgd", "freeze=14", "trainer.freeze_bn=true", "classifier.dropout=0",
         "data.augment=off", "trainer.epochs=1", "trainer.warmup_steps=0", "trainer.timer_warmup=0",

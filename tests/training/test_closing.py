@@ -61,7 +61,8 @@ def test_a_run_that_diverged_is_said_so_in_block_line_and_report() -> None:
     record = with_losses(12, 14, 4e6, 5e7, 5e7)
     assert "diverged: its loss began at 12 and ended at 5e+07" in closing(record, Path("r"))
     assert "diverged" in one_line(record)
-    arm = type("Arm", (), {"records": [Record(Path("r"), record)]})
+    records = [Record(Path("r"), record)]
+    arm = type("Arm", (), {"records": records, "label": "a", "first": records[0]})
     assert any("diverged" in line for line in cautions([arm]))  # type: ignore[list-item]
 
 

@@ -15,7 +15,7 @@ from tlx.common.errors import ConfigError
 from tlx.config.check import check_config
 from tlx.report.comparison.cautions import cautions
 from tlx.report.comparison.records import Record
-from tlx.study.pilot import _pilot_config
+from tlx.study.short_run import shortened
 from tlx.training.closing import closing
 from tlx.training.detection import DetectionTask
 from tlx.training.interrupt import Interrupted
@@ -120,7 +120,7 @@ def test_a_report_warns_of_arms_of_different_lengths() -> None:
     def arm(label: str, *lasts: int | None) -> Any:
         stops = [last and {"epoch": last, "best": last - 2, "patience": 2} for last in lasts]
         records = [Record(Path("r"), RECORD | {"stopped_early": stop}) for stop in stops]
-        return type("Arm", (), {"records": records, "label": label})
+        return type("Arm", (), {"records": records, "label": label, "first": records[0]})
 
     def told(*arms: Any) -> list[str]:
         return [line for line in cautions(arms) if "stopped early" in line]
@@ -136,6 +136,6 @@ def test_a_report_warns_of_arms_of_different_lengths() -> None:
 
 def test_a_pilot_compares_depths_at_equal_epochs(compose_config: Compose) -> None:
     cfg = compose_config("policy=auto", "trainer.patience=3")
-    assert _pilot_config(cfg, "4", 0, 6).trainer.patience == 0
+    assert shortened(cfg, 0, 6).trainer.patience == 0
     with pytest.raises(ConfigError, match=r"trainer.patience=-1 must be at least 0"):
         check_config(compose_config("trainer.patience=-1"))

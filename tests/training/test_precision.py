@@ -74,5 +74,5 @@ def test_measuring_a_step_leaves_the_detector_as_it_is(dtype: torch.dtype) -> No
     assert precision.step_seconds(detector, Phase(0, 9, 9), 2, CPU, Detect().loss, dtype) > 0
     assert all(torch.equal(v, before[k]) for k, v in detector.state_dict().items())
     assert all(p.grad is None for p in detector.parameters())
-    assert (detector.frozen, detector.training) == (2, False)
+    assert (detector.prefix_length, detector.training) == (2, False)
     assert not any(isinstance(m, Float32Conv2d) for m in detector.modules())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,6 +32,14 @@ class PhaseCache:
             found.append((view + copy) % views * self.pictures + picture)
         return found
 
+    def holds(self, view: int, indices: list[int]) -> bool:
+        """Whether the activations of these pictures' view can be read."""
+        return self.store.filled(self.slots(view, indices))
+
+    def flush(self) -> None:
+        """Wait for what is being written."""
+        self.store.flush()
+
     @torch.no_grad()
     def outputs(self, batch: Batch, network: TrunkNetwork) -> list[Tensor]:
         """What `network.prefix` gives for the batch, read back or computed and stored.
@@ -46,21 +56,34 @@ class PhaseCache:
         return self.codec.decode(fields, network.mean.device)
 
 
+class Cache(Protocol):
+    """What the loader and the training step ask of a phase's cache (`PhaseCache`, `LateCache`)."""
+
+    def holds(self, view: int, indices: list[int]) -> bool:
+        """Whether the activations of these pictures' view can be read."""
+
+    def outputs(self, batch: Batch, network: TrunkNetwork) -> list[Tensor]:
+        """See `PhaseCache.outputs`."""
+
+    def flush(self) -> None:
+        """Wait for what is being written."""
+
+
 @dataclass
 class PhaseCaches:
     """The cache of every phase; None where it is computed anew."""
 
     first_epochs: list[int]
-    caches: list[PhaseCache | None]
+    caches: Sequence[Cache | None]
 
-    def at(self, epoch: int) -> PhaseCache | None:
+    def at(self, epoch: int) -> Cache | None:
         """The cache that holds in an epoch."""
         return [c for e, c in zip(self.first_epochs, self.caches, strict=True) if e <= epoch][-1]
 
     def holds(self, epoch: int, view: int, indices: list[int]) -> bool:
         """Whether the activations of these pictures' view can be read in this epoch."""
         cache = self.at(epoch)
-        return cache is not None and cache.store.filled(cache.slots(view, indices))
+        return cache is not None and cache.holds(view, indices)
 
     def __deepcopy__(self, memo: dict[int, object]) -> PhaseCaches:
         """Copies of a task (a weight average makes one) share the cache."""
@@ -70,4 +93,4 @@ class PhaseCaches:
         """Wait for what is being written."""
         for cache in self.caches:
             if cache is not None:
-                cache.store.flush()
+                cache.flush()

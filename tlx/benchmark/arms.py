@@ -15,6 +15,7 @@ from tlx.benchmark.config import TrainBenchmark
 from tlx.benchmark.networks import Arm, CachedArm, PlainArm, TlxArm, TorchvisionArm
 from tlx.data.dataset import Batch
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.blocks import Blocks, leading
 from tlx.models.detector import Detector, build_detector
 from tlx.training.precision import has_bfloat16
 
@@ -26,25 +27,30 @@ CACHE_DTYPE = "f16"
 
 @dataclass(frozen=True)
 class Slot:
-    """One arm under one policy, which freezes the first `frozen` trunk blocks."""
+    """One arm under one policy, which freezes `frozen` of the trunk."""
 
     policy: str
-    frozen: int
+    frozen: Blocks
     arm: str
 
 
 def plan(
-    policies: dict[str, int], backbone_blocks: int, device: torch.device
+    policies: dict[str, Blocks], backbone_blocks: int, device: torch.device
 ) -> tuple[list[Slot], list[dict[str, str]]]:
     """What is measured, and what is left out with its reason."""
     slots, left_out = [], []
     for policy, frozen in policies.items():
         for arm in ARMS:
             reason = None
-            if frozen == 0 and arm in ("lightning", *CACHED):
+            length = leading(frozen)
+            if not frozen and arm in ("lightning", *CACHED):
                 reason = "nothing is frozen"
-            elif arm == "torchvision" and frozen > backbone_blocks:
+            elif arm in CACHED and not length:
+                reason = "no block that leads the trunk is frozen"
+            elif arm == "torchvision" and length > backbone_blocks:
                 reason = "torchvision freezes no more than the backbone"
+            elif arm == "torchvision" and length < len(frozen):
+                reason = "torchvision freezes leading blocks only"
             elif arm.endswith("auto") and not has_bfloat16(device):
                 reason = f"this {device.type} has no bfloat16 arithmetic"
             if reason is None:
@@ -71,13 +77,13 @@ class Maker:
             cfg.detector, spec, spec.conventions, classes, cfg.input_size, vars(cfg)
         ).to(device)
         _settle_batch_norm(self.detector, batches[0].to(device))
-        self._caches: dict[int, PhaseCache] = {}
+        self._caches: dict[Blocks, PhaseCache] = {}
 
     def make(self, slot: Slot) -> Arm:
         """The arm, ready for its first step."""
         torch.manual_seed(self.cfg.seed)
         if slot.arm == "torchvision":
-            share = slot.frozen / len(self.detector.backbone.blocks)
+            share = len(slot.frozen) / len(self.detector.backbone.blocks)
             return TorchvisionArm(self.classes, self.cfg.input_size, share, self.device)
         detector = deepcopy(self.detector)
         if slot.arm in ("plain", "lightning"):
@@ -87,7 +93,7 @@ class Maker:
             return CachedArm(detector, slot.frozen, dtype, self._cache(detector, slot.frozen))
         return TlxArm(detector, slot.frozen, dtype)
 
-    def _cache(self, detector: Detector, frozen: int) -> PhaseCache:
+    def _cache(self, detector: Detector, frozen: Blocks) -> PhaseCache:
         """A filled cache, shared by the arms of a policy: it is filled in float32 for all."""
         if frozen not in self._caches:
             detector.freeze(frozen, frozen)

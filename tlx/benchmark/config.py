@@ -13,6 +13,7 @@ from tlx.common.errors import ConfigError
 from tlx.config.schema import DataConfig
 from tlx.freeze.depth import frozen_blocks
 from tlx.models.backbones.base import backbone_spec
+from tlx.models.blocks import Blocks
 from tlx.models.detector import detector_class
 
 LEAST_SIDE = 96  # px, as for training: below it the smallest maps vanish
@@ -51,8 +52,8 @@ class TrainBenchmark:
     output: str = "benchmark"
 
 
-def checked_policies(cfg: TrainBenchmark) -> dict[str, int]:
-    """Every policy with the number of trunk blocks it freezes, in the order asked for.
+def checked_policies(cfg: TrainBenchmark) -> dict[str, Blocks]:
+    """Every policy with the trunk blocks that it freezes, in the order asked for.
 
     Raises `ConfigError` for whatever in `cfg` cannot be measured.
     """

@@ -22,7 +22,8 @@ DEFINITIONS = {
     "ratio_to_plain_none": "step_s_median divided by that of plain none; the speed-up is its "
     "inverse.",
     "bound_step_share": "Least cost of a step relative to plain none by multiply-accumulates: "
-    "(1 + 2 (1 - f)) / 3 where f is the frozen share of the forward pass; 1 - f where the frozen "
+    "(1 + 2 (1 - f)) / 3 where f is the frozen share of the forward pass (blocks frozen behind one "
+    "that trains save only half of that); 1 - f where the frozen "
     "forward pass is read from a cache. Precision and memory traffic are not in it, so that a "
     "measured speed-up may exceed it.",
     "ratio_to_bound": "Measured speed-up over plain none divided by 1 / bound_step_share; above 1 "

@@ -38,7 +38,7 @@ from tlx.training.run import run
 from tlx.training.step_timer import StepTimer
 
 TLX_ARMS = ("tlx_fp32", "tlx_auto", *CACHED)
-SAME_LOADER = Slot("none", 0, "plain_tlx_loader")
+SAME_LOADER = Slot("none", frozenset(), "plain_tlx_loader")
 TIMED_STEPS = 30  # timed, at least
 WARMUP = 5
 

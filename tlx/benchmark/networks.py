@@ -17,6 +17,7 @@ from tlx.activations.phase import PhaseCache
 from tlx.data.dataset import Batch
 from tlx.freeze.apply import apply_phase
 from tlx.freeze.policies.base import Phase
+from tlx.models.blocks import Blocks
 from tlx.models.cpu_bfloat16 import keep_in_float32
 from tlx.models.detector import Detector, Targets
 
@@ -56,9 +57,10 @@ class PlainArm(Arm):
     Frozen by `requires_grad` alone, or by Lightning's `BaseFinetuning.freeze(train_bn=False)`.
     """
 
-    def __init__(self, detector: Detector, frozen: int, *, by_lightning: bool) -> None:
+    def __init__(self, detector: Detector, frozen: Blocks, *, by_lightning: bool) -> None:
         self.network = self.detector = detector.train()
-        blocks = [block for _, block in detector.trunk()[:frozen]]
+        trunk = detector.trunk()
+        blocks = [trunk[place][1] for place in sorted(frozen)]
         if by_lightning:
             BaseFinetuning.freeze(blocks, train_bn=False)
         else:
@@ -84,7 +86,7 @@ class PlainArm(Arm):
 class TlxArm(Arm):
     """The training step of `tlx.train`, the prefix and autocast of the tail in `dtype`."""
 
-    def __init__(self, detector: Detector, frozen: int, dtype: torch.dtype) -> None:
+    def __init__(self, detector: Detector, frozen: Blocks, dtype: torch.dtype) -> None:
         self.network = self.detector = detector.train()
         self.dtype = dtype
         if detector.priors.device.type == "cpu":
@@ -112,7 +114,7 @@ class CachedArm(TlxArm):
     """As `TlxArm`, but the prefix's outputs are read from a filled cache."""
 
     def __init__(
-        self, detector: Detector, frozen: int, dtype: torch.dtype, cache: PhaseCache
+        self, detector: Detector, frozen: Blocks, dtype: torch.dtype, cache: PhaseCache
     ) -> None:
         super().__init__(detector, frozen, dtype)
         self.cache = cache

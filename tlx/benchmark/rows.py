@@ -10,7 +10,7 @@ from tlx.benchmark.arms import CACHED, Slot
 from tlx.freeze.bound import Cost
 from tlx.training.step_timer import PARTS
 
-REFERENCE = Slot("none", 0, "plain")
+REFERENCE = Slot("none", frozenset(), "plain")
 
 
 def bound_share(cost: Cost, slot: Slot) -> float | None:
@@ -21,9 +21,7 @@ def bound_share(cost: Cost, slot: Slot) -> float | None:
     """
     if slot.arm == "torchvision":
         return None
-    if slot.arm in CACHED:
-        return 1 - cost.frozen_share(slot.frozen)
-    return cost.step_share(slot.frozen)
+    return cost.step_share(slot.frozen, cached=slot.arm in CACHED)
 
 
 def make_rows(

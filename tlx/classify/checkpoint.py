@@ -12,6 +12,7 @@ from tlx.common.version import __version__
 from tlx.data.membership import Membership
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
+from tlx.models.low_rank import fitted
 from tlx.records.record import CLASSIFICATION
 
 TASK = CLASSIFICATION
@@ -29,6 +30,7 @@ def classifier_meta(
         "classes": list(dataset.classes),
         "dataset": dataset.as_lists(),
         "input_size": classifier.input_size,
+        "head": classifier.head,
         "config": config,
     }
 
@@ -59,6 +61,7 @@ def load_classifier(path: Path) -> tuple[Classifier, dict[str, Any]]:
         classifier = Classifier(
             backbone_spec(meta["backbone"]), Conventions(**meta["conventions"]),
             len(meta["classes"]), meta["input_size"],
+            head=meta.get("head", "linear"),  # the only one, before there was a choice
         )  # fmt: skip
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{path} does not describe a classifier: {error}") from error
@@ -70,6 +73,6 @@ def fill(classifier: Classifier, checkpoint: dict[str, Any], path: Path) -> None
     """Fill a classifier with the tensors of a checkpoint that was read from `path`."""
     state = {k.removeprefix("classifier."): v for k, v in checkpoint["state_dict"].items()}
     try:
-        classifier.load_state_dict(state)
+        classifier.load_state_dict(fitted(state, classifier))
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit its own description: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tlx.data.colour import scaled
 from tlx.data.duplicates import near_duplicate_groups
 from tlx.data.faults import FaultReport
 from tlx.data.formats.annotations import Item
+from tlx.data.fraction import TrainPart
 from tlx.data.geometry import MIRROR, Window, whole
 from tlx.data.membership import Membership
 from tlx.data.module import DetectionData
@@ -34,12 +36,13 @@ TRIALS = 10
 
 
 def build_folders(
-    cfg: FoldersConfig, cache_dir: Path, stored: Membership | None = None
+    cfg: FoldersConfig, cache_dir: Path, stored: Membership | None = None, seed: int = 0
 ) -> DetectionData:
     """Read, check, cache and split a set; `DataError` or `ConfigError` that says what to do.
 
     Args:
         stored: the splits of an earlier run, which are then restored (`tlx.data.membership`).
+        seed: of the run, by which `data.train_draw=seed` draws.
     """
     own = cfg.root is None
     root = ensure_shapes(cache_dir) if cfg.root is None else Path(cfg.root).expanduser()
@@ -60,7 +63,7 @@ def build_folders(
         groups = near_duplicate_groups(cache[item.digest] for item in items)
     split = split_items(
         items, val_fraction=cfg.val_fraction, test_fraction=cfg.test_fraction,
-        seed=cfg.split_seed, groups=groups, classes=classes,
+        seed=cfg.split_seed, groups=groups, classes=classes, part=TrainPart.of(cfg, seed),
     )  # fmt: skip
     for warning in split.notes.warnings:
         log.warning("%s", warning.replace("box(es)", "picture(s)").replace("box", "picture"))
@@ -70,17 +73,17 @@ def build_folders(
             f"train has no picture of {', '.join(absent)}: add pictures, or leave the class out"
         )
     splits = {"train": split.train, "val": split.val, "test": split.test}
-    return _data(classes, splits, cache, root, faults, split.notes)
+    return _data(classes, splits, cache, root, faults, split.notes, split.spare)
 
 
 def _data(
     classes: list[str], splits: dict[str, list[Item]], cache: ImageCache, root: Path,
-    faults: FaultReport, notes: SplitNotes,
+    faults: FaultReport, notes: SplitNotes, spare: Sequence[Item] = (),
 ) -> DetectionData:  # fmt: skip
     told = {key: value for key, value in notes.to_dict().items() if key != "counts"}
     counts = {part: n["per_class"] for part, n in notes.counts.items()}
     report = {"root": str(root), "faults": faults.counts(), "pictures": counts, **told}
-    return DetectionData(classes, splits, cache, report, faults)
+    return DetectionData(classes, splits, cache, report, faults, spare=list(spare))
 
 
 class CropAugment(TrainAugment):

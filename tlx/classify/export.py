@@ -155,6 +155,7 @@ def describe(
         "precision": "fp32",
         "opset": opset,
         "backbone": classifier.spec.name,
+        "head": classifier.head,
         "classes": classes,
         "input_size": size,
         **describe_input(size, normalisation),

@@ -22,6 +22,7 @@ from tlx.export.onnx_file import load_onnx
 GENERAL_RAM = 6 * 2**20
 KPU_RAM = 2 * 2**20
 CLOSE = 0.85  # of the KPU's RAM: from here on nncase's allocator may find no room
+BEYOND = int(0.27 * 2**20)  # what nncase 1.9 takes at most beyond the estimate of general RAM
 MAIXPY_ROOM = int(3.5 * 2**20)  # what MaixPy's firmware leaves of the general RAM (Sipeed)
 WIDEST, HIGHEST, SMALLEST, CHANNELS = 320, 240, 4, 1024
 STRIDE = 32  # of the backbones: a side that is no multiple of it gives maps of odd sides
@@ -36,7 +37,7 @@ class Layer:
 
     Attributes:
         source, result: shapes (channels, height, width). reason: why the KPU does not take it, or
-            None.
+            None. dense: whether it is a matrix product, of the head.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Layer:
     stride: int
     weights: int
     reason: str | None
+    dense: bool = False
 
     @property
     def weight_bytes(self) -> int:
@@ -161,7 +163,7 @@ def _layer(onnx: Any, node: Any, shapes: dict[str, Any], sizes: dict[str, Any]) 
     source, result = shapes[node.input[0]], shapes[node.output[0]]
     name = node.name or node.output[0]
     if node.op_type != "Conv":
-        return Layer(name, (source[1], 1, 1), (result[1], 1, 1), 1, weights, None)
+        return Layer(name, (source[1], 1, 1), (result[1], 1, 1), 1, weights, None, dense=True)
     shape, out = tuple(source[1:]), tuple(result[1:])
     stride = max(options.get("strides", [1]))
     return Layer(name, shape, out, stride, weights, _not_for_kpu(options, shape, out))
@@ -212,15 +214,23 @@ def judge(shape: list[int], layers: list[Layer], others: list[str]) -> Fit:
             f"{_mb(fit.kpu_bytes)} of 2 MB of KPU RAM is close: the conversion may find no room"
         )
     parts = f"{_mb(fit.general_bytes)} of general RAM ({_mb(fit.weight_bytes)} of it weights)"
-    if fit.general_bytes > GENERAL_RAM:
+    dense = sum(layer.weight_bytes for layer in layers if layer.dense)
+    if fit.general_bytes + BEYOND > GENERAL_RAM:
         advice = "backbone=mobilenet_v1 runs wholly on the KPU"
+        if fit.general_bytes - dense + BEYOND <= GENERAL_RAM:
+            advice = (
+                f"{_mb(dense)} are of the head: train with classifier.head=linear, or with "
+                "backbone=mobilenet_v2"
+            )
         if any(_ASYMMETRIC in (layer.reason or "") for layer in layers):
             advice = (
                 "its weights want asymmetric padding (TensorFlow's SAME), which the KPU does not "
                 "take: train from weights with symmetric padding, as the other sources of "
                 "backbone.weights have it"
             )
-        fit.faults.append(f"it needs {parts}, there are 6; {advice}")
+        fit.faults.append(
+            f"it needs {parts} and nncase up to {_mb(BEYOND)} more, there are 6; {advice}"
+        )
     elif fit.general_bytes > MAIXPY_ROOM:
         fit.notes.append(
             f"it needs {parts}; MaixPy's full firmware leaves about 3.5: take a minimal one"

@@ -1,4 +1,4 @@
-"""A classifier: backbone, global average pool, dropout, one linear layer."""
+"""A classifier: a backbone, and a head behind its last map."""
 
 from __future__ import annotations
 
@@ -6,51 +6,38 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from tlx.classify.heads import HEADS, Head
+from tlx.common.errors import ConfigError
+from tlx.common.typos import unknown_choice
 from tlx.models.backbones.base import BackboneSpec, Conventions
 from tlx.models.backbones.weights import Pretrained
 from tlx.models.trunk import TrunkNetwork
 
 
-class Head(nn.Module):
-    """The backbone's last map -> one logit a class.
-
-    Args:
-        normalize: whether the map is normalised first. Linear bottlenecks end without an
-            activation, on scales that make a new layer start with useless logits (as in the
-            detection heads).
-    """
-
-    def __init__(self, channels: int, classes: int, dropout: float, normalize: bool) -> None:
-        super().__init__()
-        self.classes = classes
-        self.norm = nn.BatchNorm2d(channels) if normalize else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels, classes)
-        nn.init.normal_(self.linear.weight, std=0.01)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """[(N, channels, h, w)] -> logits (N, classes)."""
-        pooled = F.adaptive_avg_pool2d(self.norm(maps[-1]), 1).flatten(1)
-        return self.linear(self.dropout(pooled))
-
-
 class Classifier(TrunkNetwork):
-    """A classifier of square pictures of `input_size` pixels; its trunk is the backbone."""
+    """A classifier of square pictures of `input_size` pixels; its trunk is the backbone.
+
+    Attributes:
+        head: the name of its head in `HEADS`.
+
+    Raises `ConfigError` for a head that there is none of.
+    """
 
     heads: Head
 
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int,
-        dropout: float = 0.0,
+        dropout: float = 0.0, head: str = "linear",
     ) -> None:  # fmt: skip
         super().__init__(spec, conventions, input_size)
+        if head not in HEADS:
+            raise ConfigError(unknown_choice("classifier.head", head, HEADS))
+        self.head = head
         channels, linear = self.backbone.channels[-1], self.backbone.linear_taps
         self.taps = {len(self.backbone.blocks) - 1}
-        self.heads = Head(channels, classes, dropout, linear)
+        self.heads = HEADS[head](channels, classes, dropout, linear)
         self._complete()
 
     def load_pretrained(self, pretrained: Pretrained, classes: Sequence[str] = ()) -> None:

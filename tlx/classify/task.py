@@ -123,14 +123,16 @@ class Classify(TaskKind[ClassifyConfig, Classifier]):
 
     def read_data(self, cfg: ClassifyConfig) -> DetectionData:
         """Pictures in class folders."""
-        return build_folders(cfg.data, Path(cfg.cache_dir).expanduser())
+        return build_folders(cfg.data, Path(cfg.cache_dir).expanduser(), seed=cfg.seed)
 
     def build(
         self, cfg: ClassifyConfig, spec: BackboneSpec, conventions: Conventions, classes: list[str]
     ) -> Classifier:
-        """A linear layer behind the backbone."""
+        """The backbone with a new head."""
         settings = cfg.classifier
-        return Classifier(spec, conventions, len(classes), settings.input_size, settings.dropout)
+        return Classifier(
+            spec, conventions, len(classes), settings.input_size, settings.dropout, settings.head
+        )
 
     def loss(self, network: Classifier, maps: list[Tensor]) -> Tensor:
         """Every picture is of the first class."""

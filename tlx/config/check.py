@@ -18,9 +18,12 @@ from tlx.common.typos import unknown_choice
 from tlx.config.conventions import check_conventions
 from tlx.config.schema import (
     CACHE_DTYPES,
+    CLASSIFIER_DROPOUT,
     DATA_SOURCES,
+    DESIGNS,
     LEAST_TILE,
     MOST_OVERLAP,
+    TRAIN_DRAWS,
     ClassifyConfig,
     Config,
     DataConfig,
@@ -32,6 +35,7 @@ from tlx.freeze.depth import freeze_label, frozen_blocks
 from tlx.freeze.policies.base import Phase, Policy, policy_class
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.backbones.weights import AUTO, SCRATCH
+from tlx.models.blocks import Blocks
 from tlx.models.detector import Detector, detector_class
 from tlx.starts import published
 from tlx.starts.fetch import refuse_other_backbone
@@ -55,6 +59,8 @@ _CHOICES = {
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "cache.mode": ("auto", "off", "memory", "disk"),
     "cache.dtype": CACHE_DTYPES,
+    "data.train_draw": TRAIN_DRAWS,
+    "tune.design": DESIGNS,
 }
 # key -> (lowest, highest) legal value, both included; None is open
 _RANGES: _Ranges = {
@@ -78,11 +84,17 @@ _RANGES: _Ranges = {
     "trainer.timer_warmup": (0, None),
     "data.val_fraction": (0.001, 0.9),
     "data.test_fraction": (0.001, 0.9),
+    "data.train_fraction": (0.001, 1),
     "data.augment_strength": (0, 1),
     "logger.predictions": (0, None),
     "logger.upload_s": (1, None),
     "cache.views": (0, None),
     "cache.max_gb": (0, None),
+    "tune.trials": (1, None),
+    "tune.minutes": (1e-6, None),
+    "tune.epochs": (1, None),
+    "tune.factor": (1.1, 1e6),
+    "tune.seed": (0, 2**32 - 1),
 }
 _DETECT_CHOICES = {
     "trainer.select_by": ("map", "map_50", "map_75"),
@@ -108,7 +120,10 @@ _DETECT_RANGES: _Ranges = {
     "data.tile_empty": (0, 1),
     "data.max_images": (1, None),
 }
-_CLASSIFY_CHOICES = {"trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1")}
+_CLASSIFY_CHOICES = {
+    "trainer.select_by": ("accuracy", "macro_accuracy", "macro_f1"),
+    "classifier.head": tuple(CLASSIFIER_DROPOUT),
+}
 _CLASSIFY_RANGES: _Ranges = {
     "classifier.input_size": (32, None),  # below it the last map vanishes
     "classifier.dropout": (0, 0.9),
@@ -125,6 +140,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
     """
     _check_values(cfg, _CHOICES, _RANGES)
     _check_batch_size(cfg)
+    _check_tune(cfg)
     blocks_of = _check_detect(cfg) if isinstance(cfg, Config) else _check_classify(cfg)
     phases = _schedule(cfg, blocks_of)
     if cfg.cache.mode in ("memory", "disk") and not cfg.cache.views:
@@ -134,7 +150,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
     return phases
 
 
-def _check_detect(cfg: Config) -> Callable[[Any], int]:
+def _check_detect(cfg: Config) -> Callable[[Any], Blocks]:
     """Check what only a detection has; what turns a freeze value into blocks."""
     _check_values(cfg, _DETECT_CHOICES, _DETECT_RANGES)
     _check_fractions(cfg.data.val_fraction + cfg.data.test_fraction)
@@ -186,7 +202,7 @@ def _refuse_unread(cfg: DetectorConfig, detector: type[Detector]) -> None:
             )
 
 
-def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
+def _check_classify(cfg: RunConfig) -> Callable[[Any], Blocks]:
     """The same of a classification."""
     assert isinstance(cfg, ClassifyConfig)
     _check_values(cfg, _CLASSIFY_CHOICES, _CLASSIFY_RANGES)
@@ -198,7 +214,7 @@ def _check_classify(cfg: RunConfig) -> Callable[[Any], int]:
     spec = backbone_spec(cfg.backbone.name)
     check_conventions(cfg.backbone, spec)
 
-    def blocks_of(value: Any) -> int:
+    def blocks_of(value: Any) -> Blocks:
         if freeze_label(value) == "heads":
             raise ConfigError(
                 "freeze=neck is for detectors; freeze=all leaves a classifier its head"
@@ -218,6 +234,30 @@ def _check_batch_size(cfg: RunConfig) -> None:
     elif not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ConfigError(
             f"trainer.batch_size={size} must be a whole number of at least 1, or auto"
+        )
+
+
+def _check_tune(cfg: RunConfig) -> None:
+    """Refuse what the tuning of rates cannot go with."""
+    if not cfg.tune.asked:
+        if cfg.tune.design != DESIGNS[0]:
+            raise ConfigError(
+                f"tune.design={cfg.tune.design} needs the step times of trials: tune.trials=8, or "
+                "tune.minutes="
+            )
+        return
+    if cfg.policy.get("name") == AUTO:
+        raise ConfigError("tune.trials and tune.minutes are of known depths: leave policy=auto out")
+    if cfg.trainer.batch_size == AUTO:
+        raise ConfigError("tune.trials and tune.minutes need a trainer.batch_size that is a number")
+    if cfg.trainer.patience:
+        raise ConfigError(
+            f"tune.design={cfg.tune.design} says how long a run is, and "
+            f"trainer.patience={cfg.trainer.patience} would end it earlier: leave it at 0"
+        )
+    if cfg.tune.epochs is not None and cfg.tune.epochs > cfg.trainer.epochs:
+        raise ConfigError(
+            f"tune.epochs={cfg.tune.epochs} must be at most trainer.epochs={cfg.trainer.epochs}"
         )
 
 
@@ -248,7 +288,7 @@ def _value(cfg: RunConfig, key: str) -> Any:
     return reduce(getattr, key.split("."), cfg)
 
 
-def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, ...]:
+def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], Blocks]) -> tuple[Phase, ...]:
     """The phases of `freeze` and `policy`; `blocks_of` turns a freeze value into blocks."""
     # The from-scratch arm of a sweep is spelled `backbone.weights=scratch`, whatever its files say.
     if cfg.weights not in (AUTO, cfg.backbone.weights) and cfg.backbone.weights != SCRATCH:
@@ -259,8 +299,9 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, .
         )
     if published.is_name(cfg.backbone.weights):
         refuse_other_backbone(published.find(cfg.backbone.weights), cfg.backbone.name)
-    frozen = blocks_of(cfg.freeze)
-    if cfg.backbone.weights == SCRATCH and frozen:
+    policy = make_policy(cfg)
+    phases = policy.phases(blocks_of(cfg.freeze), cfg.trainer.epochs, blocks_of)
+    if cfg.backbone.weights == SCRATCH and phases[0].frozen:
         raise ConfigError(
             f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
             "weights; a baseline from scratch is freeze=none"
@@ -269,7 +310,12 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], int]) -> tuple[Phase, .
         raise ConfigError(
             "trainer.freeze_bn=true keeps the pretraining's statistics: it needs pretrained weights"
         )
-    return make_policy(cfg).phases(frozen, cfg.trainer.epochs, blocks_of)
+    if policy.freezes_trained and cfg.trainer.ema_decay:
+        raise ConfigError(
+            f"policy={policy.name} freezes what has trained, and the average of weights "
+            "(trainer.ema_decay) goes on moving behind a freeze: take one of the two"
+        )
+    return phases
 
 
 def make_policy(cfg: RunConfig) -> Policy:

@@ -28,7 +28,7 @@ from tlx.common.files import read_yaml
 from tlx.common.typos import unknown_choice, unknown_key
 from tlx.config.check import conf_dir
 from tlx.config.identity import as_written, flat, run_dir, run_subdir
-from tlx.config.schema import SCHEMAS, RunConfig
+from tlx.config.schema import CLASSIFIER_DROPOUT, SCHEMAS, ClassifierConfig, RunConfig
 from tlx.config.splits import splits_digest
 from tlx.config.typed import schema_of, typed
 from tlx.freeze.policies.base import POLICIES
@@ -46,11 +46,16 @@ def set_name(root: str | None) -> str:
     return SAMPLE_FOLDERS if root is None else Path(root).expanduser().absolute().name
 
 
+def head_dropout(head: str) -> float:
+    """The dropout that a classifier's head has unless it is said."""
+    return CLASSIFIER_DROPOUT.get(head, ClassifierConfig.dropout)
+
+
 for task, schema in SCHEMAS.items():
     ConfigStore.instance().store(name=f"{task}_schema", node=schema)
 for name, resolver in (
     ("run_dir", run_dir), ("run_subdir", run_subdir), ("set_name", set_name),
-    ("splits_digest", splits_digest),
+    ("splits_digest", splits_digest), ("head_dropout", head_dropout),
 ):  # fmt: skip
     OmegaConf.register_new_resolver(f"tlx.{name}", resolver, replace=True)
 
@@ -153,7 +158,8 @@ def _folder_alone(given: Sequence[str]) -> bool:
 
 
 def _chooses_data(experiment: str, given: Sequence[str]) -> bool:
-    """Whether the file of an experiment overrides the group `data`."""
+    """Whether the file of an experiment overrides the group `data`, or the task, which says what
+    data it has."""
     flags = [b for a, b in pairwise(given) if a == "--config-dir"]
     flags += [a.partition("=")[2] for a in given if a.startswith("--config-dir=")]
     searched = [text for text in given if text.startswith("hydra.searchpath=")]
@@ -167,7 +173,9 @@ def _chooses_data(experiment: str, given: Sequence[str]) -> bool:
                 chosen = [d for d in content["defaults"] if isinstance(d, dict)]
             except (OSError, ValueError, KeyError, TypeError):  # Hydra says what is wrong with it
                 return False
-            return any(re.fullmatch(r"(override\s+)?/?data", str(key)) for d in chosen for key in d)
+            return any(
+                re.fullmatch(r"(override\s+)?/?(data|task)", str(key)) for d in chosen for key in d
+            )
     return False
 
 
@@ -253,8 +261,9 @@ def _known_keys(schemas: Sequence[type]) -> list[str]:
     for schema in schemas:
         plain = OmegaConf.to_container(OmegaConf.structured(schema))
         assert isinstance(plain, dict)
-        # A task's own groups come first: `epochs` is rather `trainer.epochs` than `data.epochs`.
-        own = {f.name: f.name not in shared for f in fields(schema)}
+        # A task's own groups come first: `epochs` is rather `trainer.epochs` than `data.epochs`, or
+        # those of the short runs that tune.
+        own = {f.name: f.name not in shared or f.name == "tune" for f in fields(schema)}
         groups = sorted(plain.items(), key=lambda pair: not own[str(pair[0])])
         keys += [str(key) for key in flat({str(key): value for key, value in groups})]
     policies = {f"policy.{f.name}" for policy in POLICIES.values() for f in fields(policy)}  # type: ignore[arg-type]

@@ -176,7 +176,8 @@ def run_label(cfg: Mapping[Any, Any]) -> str:
     """The name of a run's folder: what a person wants to read, and digits that keep it unique."""
     policy = cfg["policy"].get("name")
     depth = "auto" if policy == "auto" else freeze_label(cfg["freeze"])
-    parts = [f"freeze={depth}", f"seed={cfg['seed']}"]
+    # A colon is no part of a folder's name on Windows, and means a machine to scp.
+    parts = [f"freeze={depth.replace(':', '')}", f"seed={cfg['seed']}"]
     if (fold := cfg["data"].get("fold")) is not None:
         parts.append(f"fold={fold}")
     if policy not in ("fixed", "auto"):

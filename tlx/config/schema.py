@@ -13,6 +13,10 @@ from omegaconf import MISSING
 
 CACHE_DTYPES = ("f32", "f16", "u8")
 LEAST_TILE, MOST_OVERLAP = 64, 0.9  # px; of a tile's side
+OF_SEED = "seed"
+TRAIN_DRAWS = ("paired", OF_SEED)  # the same pictures in every run, or others in each seed
+CLASSIFIER_DROPOUT = {"linear": 0.2, "mlp": 0.5}  # by classifier.head, unless it is said
+DESIGNS = ("epochs", "wall_clock")  # what the arms of a tuned study have alike
 DATA_SOURCES = ("guns", "ppe", "openimages")  # what tlx.data.prepare can fetch
 
 
@@ -47,6 +51,8 @@ class DataConfig:
     stratify: bool = False  # splits that are cut have nearly the classes' shares of the whole
     folds: int | None = None  # every picture is tested in one of so many runs
     fold: int | None = None  # which of them this is, from 0
+    train_fraction: float = 1.0  # part of the train pictures that is used
+    train_draw: str = "paired"  # of that part: paired (the same in every run), seed
     strict: bool = False  # every fault is an error
     bits: int | None = None  # that 16-bit picture files use, 8 to 16; default: all, or refused
     fixes: str | None = None  # a data-fix list, as `python -m tlx.inspect --fixes` writes it
@@ -129,6 +135,26 @@ class LoggerConfig:
 
 
 @dataclass
+class TuneConfig:
+    """Of a study whose arms get learning rates of their own (`tlx.study.fair`).
+
+    The budget is that of an arm, for all of its trials together; without one it is off.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None  # of training, validations included
+    epochs: int | None = None  # of a trial; None: a quarter of the run's
+    factor: float = 10.0  # rates are sought from the configured ones / factor to these x factor
+    seed: int = 1000  # of the trials: none of the seeds that are compared
+    design: str = "epochs"  # what the arms have alike: epochs, wall_clock
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is a budget."""
+        return self.trials is not None or self.minutes is not None
+
+
+@dataclass
 class RunConfig:
     """What the configurations of all tasks hold; each adds its network."""
 
@@ -141,6 +167,7 @@ class RunConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     name: str = MISSING
     runs_dir: str = "runs"
     cache_dir: str = "${oc.env:TLX_CACHE,'~/.cache/tlx'}"
@@ -170,6 +197,8 @@ class FoldersConfig:
     test_fraction: float = 0.15
     split_seed: int = 0
     group_near_duplicates: bool = True  # frames of one series stay in one split
+    train_fraction: float = 1.0  # part of the train pictures that is used
+    train_draw: str = "paired"  # of that part: paired (the same in every run), seed
     strict: bool = False  # every fault is an error
     augment: str = "crop"  # the training views: crop, light, off, or one of your own
     augment_strength: float = 1.0  # scales them; 0: as off
@@ -183,7 +212,8 @@ class FoldersConfig:
 @dataclass
 class ClassifierConfig:
     input_size: int = MISSING
-    dropout: float = 0.2  # before the linear layer
+    head: str = "linear"  # linear, mlp: 1024, 1024 and 512 wide before the classes
+    dropout: float = 0.2  # before the linear layer; of mlp: behind its first layer
     label_smoothing: float = 0.0
 
 

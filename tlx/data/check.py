@@ -212,7 +212,7 @@ def _check_one(
         image=image,
         boxes=boxes[kept],
         labels=np.array([labels[name] for name in names], np.int64),
-        difficult=annotation.difficult[kept],
+        difficult=annotation.difficult if kept.all() else annotation.difficult[kept],
         size=size,
         digest=found.digest,
         rotate=rotate,

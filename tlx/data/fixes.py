@@ -159,6 +159,7 @@ def _stays(
             continue
         box = _find_box(item, fix, classes)
         if fix.action == WRONG_BOX and split != "train":
+            item.difficult = item.difficult.copy()  # the annotation's, as it was written
             item.difficult[box] = True
             report("fix-ignored", fix)
         else:

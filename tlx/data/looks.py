@@ -16,7 +16,7 @@ from tlx.data.formats.pictures import Probe, UnreadablePicture, probe, probe_pix
 AT_ONCE = 64  # files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Look:
     """What one look at a picture tells, and, where asked, its hash as stored and upright."""
 

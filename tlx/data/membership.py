@@ -29,21 +29,29 @@ class Membership:
         splits: for each split a sorted entry a picture: 16 hex digits of the SHA-256 of the file,
             and 16 of its boxes with their classes.
         folded: whether the splits are those of one of several folds.
+        spare: entries of pictures that are left out of train (`data.train_fraction`).
     """
 
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[str, ...]]
     folded: bool = False
+    spare: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, classes: Sequence[str], splits: Mapping[str, Sequence[Item]], *, folded: bool = False
+        cls,
+        classes: Sequence[str],
+        splits: Mapping[str, Sequence[Item]],
+        *,
+        folded: bool = False,
+        spare: Sequence[Item] = (),
     ) -> Membership:
         """The members of splits as they are now."""
         entries = {
             s: tuple(sorted(entry(i, classes) for i in items)) for s, items in splits.items()
         }
-        return cls(tuple(classes), entries, folded)
+        left = tuple(sorted(entry(i, classes) for i in spare))
+        return cls(tuple(classes), entries, folded, left)
 
     @classmethod
     def read(
@@ -69,12 +77,14 @@ class Membership:
     def summary(self) -> Summary:
         """The classes, and of each split the number of pictures and two digests, for a record.
 
-        Of a fold also of all splits together, which are the same in every fold.
+        Of a fold, or a part of train, also of all pictures together, which are the same in every
+        one.
         """
         splits = {split: _summed(entries) for split, entries in self.splits.items()}
         found: Summary = {"classes": list(self.classes), "splits": splits}
-        if self.folded:
-            found["whole"] = _summed(sorted(e for part in self.splits.values() for e in part))
+        if self.folded or self.spare:
+            parts = (*self.splits.values(), self.spare)
+            found["whole"] = _summed(sorted(e for part in parts for e in part))
         return found
 
 

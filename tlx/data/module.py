@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from tlx.data.formats.annotations import Annotation, Item
 from tlx.data.formats.pictures import BITS
 from tlx.data.formats.registry import SIGNS
 from tlx.data.found import Found
+from tlx.data.fraction import TrainPart
 from tlx.data.framing import WHOLE, Framing
 from tlx.data.label_noise import label_noise
 from tlx.data.membership import UNSEEN, Membership
@@ -60,6 +61,7 @@ class DetectionData:
         tiles: those that training sees; None: it sees the pictures.
         factors: how often each of `train_items` comes up beside others; None: all alike.
         folded: whether this is one of several folds of the set.
+        spare: pictures of train that `data.train_fraction` leaves out.
     """
 
     classes: list[str]
@@ -71,6 +73,7 @@ class DetectionData:
     tiles: list[Item] | None = None
     factors: np.ndarray | None = None
     folded: bool = False
+    spare: list[Item] = field(default_factory=list)
 
     @property
     def train_items(self) -> list[Item]:
@@ -80,7 +83,7 @@ class DetectionData:
     @property
     def membership(self) -> Membership:
         """The pictures and boxes of each split, by digest."""
-        return Membership.of(self.classes, self.splits, folded=self.folded)
+        return Membership.of(self.classes, self.splits, folded=self.folded, spare=self.spare)
 
 
 def build_data(
@@ -89,6 +92,7 @@ def build_data(
     input_size: int | None = None,
     stored: Membership | None = None,
     found: Found | None = None,
+    seed: int = 0,
 ) -> DetectionData:
     """Read, check, cache and split a data set; a fault is reported and follows a stated rule.
 
@@ -98,6 +102,7 @@ def build_data(
             split "unseen". None keeps the set's own splits and cuts those that are missing.
         found: gets what is found on the way, also of a set that is refused. Nothing is decoded for
             training then: the cache of the answer is `Undecoded`.
+        seed: of the run, by which `data.train_draw=seed` draws.
 
     Raises `DataError` or `ConfigError` naming file, line or box, and what to do.
     """
@@ -135,6 +140,7 @@ def build_data(
     def amend(parts: dict[str, list[Item]]) -> None:
         apply_fixes(fixes, parts, known, root, checked.classes, checked.faults)
 
+    spare: list[Item] = []
     if stored is not None:
         splits, notes = restored_items(checked.items, stored, classes=checked.classes, amend=amend)
     else:
@@ -152,11 +158,12 @@ def build_data(
             classes=checked.classes,
             stratify=cfg.stratify,
             fold=fold,
+            part=TrainPart.of(cfg, seed),
             amend=amend,
         )
         split.notes.warnings[:0] = told
         splits = {"train": split.train, "val": split.val, "test": split.test}
-        notes = split.notes
+        notes, spare = split.notes, split.spare
     if fixes:
         log.info("%d data fixes of %s: see faults.json", len(fixes), cfg.fixes)
     notes.add_tiny_boxes({s: i for s, i in splits.items() if s != UNSEEN}, input_size, framing)
@@ -184,6 +191,7 @@ def build_data(
         },
         faults=checked.faults,
         folded=fold is not None,
+        spare=spare,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tlx.data.draws import draw, fill_empty, positions
 from tlx.data.duplicates import connected
 from tlx.data.folds import groups_of_fold, refuse_named
 from tlx.data.formats.annotations import Annotation, Item
+from tlx.data.fraction import TrainPart
 from tlx.data.membership import UNSEEN, Membership, restore
 from tlx.data.split_notes import SplitNotes
 
@@ -51,12 +52,13 @@ def refuse_copied_splits(annotations: Sequence[Annotation]) -> None:
 
 @dataclass
 class SplitResult:
-    """The items of each split, sorted by digest, and the notes."""
+    """The items of each split, sorted by digest, and the notes; `spare`: train ones left out."""
 
     train: list[Item]
     val: list[Item]
     test: list[Item]
     notes: SplitNotes
+    spare: list[Item] = field(default_factory=list)
 
 
 def split_items(
@@ -69,6 +71,7 @@ def split_items(
     classes: list[str] | None = None,
     stratify: bool = False,
     fold: Fold | None = None,
+    part: TrainPart | None = None,
     amend: Callable[[dict[str, list[Item]]], None] | None = None,
 ) -> SplitResult:
     """Keep the splits that the set names and cut val and test, where it names none, from train.
@@ -90,12 +93,14 @@ def split_items(
         stratify: bring the classes' shares of the splits that are cut nearer to those of the whole,
             for which a set that grows moves a few members (`tlx.data.draws`).
         fold: which pictures are tested, of a set that names no split; val is cut from the others.
+        part: which of the train pictures are used; None: all.
         amend: changes the items of each split once the cut is made (`tlx.data.fixes`).
 
     Raises:
         ConfigError: fractions that leave nothing for one of the splits; folds of a set that names
             its splits.
-        DataError: too few different pictures to fill each split.
+        DataError: too few different pictures to fill each split, or a part of train that lacks a
+            class.
     """
     if not (val_fraction > 0 and test_fraction > 0 and val_fraction + test_fraction < 1):
         raise ConfigError(
@@ -124,10 +129,11 @@ def split_items(
         _cut(parts, {"test": test_fraction, "val": val_fraction}, how, notes)
     if amend is not None:
         amend(parts)
+    spare = [] if part is None else _take_part(parts, part, how, notes)
     notes.add_near_leaks(parts, group_of)
     notes.add_counts(parts, classes)
     train, val, test = (sorted(parts[s], key=lambda i: (i.digest, str(i.image))) for s in TRUST)
-    return SplitResult(train, val, test, notes)
+    return SplitResult(train, val, test, notes, spare)
 
 
 def restored_items(
@@ -238,6 +244,26 @@ def _cut(
         for split, count in wanted.items()
         if not count / TOLERANCE <= len(parts[split]) <= count * TOLERANCE
     ]
+
+
+def _take_part(
+    parts: dict[str, list[Item]], part: TrainPart, how: _Cut, notes: SplitNotes
+) -> list[Item]:
+    """Leave the part in train; what is taken out of it."""
+    members = how.members(parts["train"])
+    chosen = part.chosen(members, how.classes)
+    spare = [item for key, group in members.items() if key not in chosen for item in group]
+    parts["train"] = [item for key, group in members.items() if key in chosen for item in group]
+    used, total = len(parts["train"]), len(parts["train"]) + len(spare)
+    notes.train_part = {"fraction": part.fraction, "images": used, "of": total}
+    wanted = part.fraction * total
+    if not wanted / TOLERANCE <= used <= wanted * TOLERANCE:
+        notes.warnings.append(
+            f"data.train_fraction={part.fraction:g} is {used} of {total} train images, and not "
+            f"about {wanted:.0f}: a large group of near-identical ones stays together "
+            "(data.group_near_duplicates)"
+        )
+    return spare
 
 
 def _interval(drawn: float, fractions: Mapping[str, float]) -> str:

@@ -28,6 +28,7 @@ class SplitNotes:
         duplicate_files: files in these sets.
         leaks: copies that were dropped: {"image", "split", "kept_in"}.
         near_leaks: pictures that stay although a near-identical one is in a more trusted split.
+        train_part: of `data.train_fraction`: {"fraction", "images", "of"}, pictures used and there.
         warnings: texts for the user.
     """
 
@@ -37,6 +38,7 @@ class SplitNotes:
     duplicate_files: int = 0
     leaks: list[dict[str, str]] = field(default_factory=list)
     near_leaks: list[dict[str, str]] = field(default_factory=list)
+    train_part: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:

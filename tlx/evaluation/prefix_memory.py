@@ -48,7 +48,7 @@ class PrefixMemory:
             return self._kept[key]
         outputs = network.eval_outputs(network.normalize(batch.images))
         size = sum(y.nbytes for y in outputs)
-        if network.frozen and self._bytes + size <= self.budget:
+        if network.prefix_length and self._bytes + size <= self.budget:
             self._kept[key] = outputs
             self._bytes += size
         return outputs

@@ -14,9 +14,10 @@ import torch
 from pytorch_lightning.tuner.tuning import Tuner
 
 from tlx.common.errors import ConfigError, DivergenceError
+from tlx.config.check import make_policy
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import batches_per_epoch, steps_per_epoch
-from tlx.freeze.apply import apply_phase, check_phases
+from tlx.freeze.apply import check_phases, prepare_network, trainable_parameters
 from tlx.training.batch_size import settled
 from tlx.training.check import check_run
 from tlx.training.fit import make_trainer, training_device
@@ -97,7 +98,7 @@ def range_test(cfg: RunConfig, steps: int, lowest: float, highest: float) -> Cur
     check_phases(network, phases)
     if cfg.trainer.freeze_bn:
         network.freeze_batch_norm()
-    apply_phase(network, phases[0])
+    prepare_network(network, make_policy(cfg), phases, cfg.seed)
     device = torch.device(training_device(cfg.trainer.accelerator))
     items = data.train_items
     cfg = settled(cfg, network, phases, len(items), device, kind.loss, None)
@@ -123,7 +124,7 @@ def range_test(cfg: RunConfig, steps: int, lowest: float, highest: float) -> Cur
     count = min(len(rates), count)
     if not count:
         raise DivergenceError("the loss is no number at the first step, whatever the rate")
-    backbone = phases[0].frozen < len(network.backbone.blocks)
+    backbone = any(trainable_parameters(network, phases)["base"])
     return Curve(rates[:count], losses[:count], backbone)
 
 

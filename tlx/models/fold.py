@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
@@ -64,4 +65,7 @@ def _is_plain(layer: nn.Module) -> bool:
     A subclass may do more (timm's `Conv2dSame` pads by the input's size), which folding would lose.
     Our own say of themselves that they do not.
     """
-    return type(layer) is nn.Conv2d or "folds" in vars(type(layer))
+    kind = type(layer)
+    if parametrize.is_parametrized(layer):  # a class made for the one layer (tlx.models.low_rank)
+        kind = kind.__bases__[0]
+    return kind is nn.Conv2d or "folds" in vars(kind)

@@ -1,14 +1,14 @@
-"""A network of named blocks with heads behind it, and a frozen prefix.
+"""A network of named blocks with heads behind it, any of the blocks frozen.
 
-The trunk is one ordered list of blocks. Freezing always takes a prefix of the trunk, so one number
-(`frozen`) says all, and the forward pass is a run over the prefix without autograd followed by a
-run over the rest.
+The trunk is one ordered list of blocks. Those that lead it and do not change are its *frozen
+prefix*: the forward pass is a run over that, folded and without autograd, followed by a run over
+the rest. A frozen block behind one that trains is computed as it is, and passes gradients on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,8 +18,11 @@ from torch import Tensor, nn
 from tlx.common.errors import WeightsError
 from tlx.models.backbones.base import BackboneSpec, Conventions, StateDict
 from tlx.models.backbones.weights import Pretrained
+from tlx.models.blocks import Blocks, as_blocks, leading
 from tlx.models.frozen_bn import fold_frozen_batch_norm
 from tlx.models.inference import InferenceBlocks, Neck, run_blocks
+from tlx.models.low_rank import merged
+from tlx.models.parameter_kinds import of_kind
 
 if TYPE_CHECKING:  # in `typing` from Python 3.11 on
     from typing_extensions import Self
@@ -36,7 +39,8 @@ class TrunkNetwork(nn.Module):
         head_groups: prefixes of heads' keys; of pretrained heads, each is taken whole or not.
         taps: positions of the trunk blocks whose outputs the heads read.
         loaded: names of the trunk blocks that hold pretrained weights.
-        frozen, bn_inference: leading blocks, see `freeze`.
+        frozen, bn_inference, trains: see `freeze`. prefix_length: how many blocks lead the trunk
+            that do not change.
     """
 
     head_groups: ClassVar[tuple[str, ...]] = ("heads.",)
@@ -77,40 +81,71 @@ class TrunkNetwork(nn.Module):
         """Freeze and fold every batch norm of the backbone, also in blocks that train."""
         self.bn_frozen = True
         fold_frozen_batch_norm(self.backbone)
-        self.freeze(self.frozen, self.bn_inference)
+        self.freeze(self.frozen, self.bn_inference, trains=self.trains)
 
     def freeze(
-        self, frozen: int, bn_inference: int, prefix_dtype: torch.dtype = torch.float32
+        self,
+        frozen: Iterable[int] | int,
+        bn_inference: Iterable[int] | int,
+        prefix_dtype: torch.dtype = torch.float32,
+        trains: str = "",
     ) -> None:
-        """Make the first `frozen` trunk blocks an inference artefact; let everything else train.
+        """Freeze trunk blocks, make those that lead it an inference artefact; let the rest train.
 
         Args:
-            bn_inference: leading blocks whose batch norm stays in inference mode.
-            prefix_dtype: in which the frozen blocks are computed while training.
+            frozen: positions of the blocks, or a number of leading ones.
+            bn_inference: likewise, of blocks whose batch norm stays in inference mode.
+            prefix_dtype: in which the frozen prefix is computed while training.
+            trains: the kind of the frozen blocks' parameters that train all the same
+                (`tlx.models.parameter_kinds`).
         """
         blocks = [block for _, block in self.trunk()]
+        frozen, bn_inference = as_blocks(frozen), as_blocks(bn_inference)
+        bn_inference |= frozenset() if trains else frozen
         for index, block in enumerate(blocks):
-            block.requires_grad_(index >= frozen)
+            block.requires_grad_(index not in frozen)
+            if index in frozen:
+                for parameter in self.still_training(block, trains):
+                    parameter.requires_grad_(True)
         self.heads.requires_grad_(True)
         if self.bn_frozen:
             # Of the blocks behind the backbone only those that came with their statistics: a batch
             # norm that keeps the ones it was made with normalises nothing.
             names = [name for name, _ in self.trunk()]
             behind = takewhile(self.loaded.__contains__, names[len(self.backbone.blocks) :])
-            bn_inference = len(self.backbone.blocks) + len(list(behind))
+            bn_inference |= as_blocks(len(self.backbone.blocks) + len(list(behind)))
             for parameter in self.batch_norm_parameters():
                 parameter.requires_grad_(False)
-        self.frozen, self.bn_inference = frozen, bn_inference
+        self.frozen, self.bn_inference, self.trains = frozen, bn_inference, trains
+        length = self.prefix_length = leading(self.unchanged(frozen, bn_inference, trains))
         # What the tail needs of the prefix: the tapped maps, and the output of its last block.
-        self.boundary = sorted({t for t in self.taps if t < frozen} | ({frozen - 1} - {-1}))
+        self.boundary = sorted({t for t in self.taps if t < length} | ({length - 1} - {-1}))
         # The same freeze is asserted in every epoch: what is folded already is kept.
-        if (frozen, prefix_dtype) != (len(self.train_prefix.originals), self.train_prefix.dtype):
-            self.train_prefix = InferenceBlocks(blocks[:frozen], self.boundary, prefix_dtype)
-        if frozen != len(self.eval_prefix.originals):
-            self.eval_prefix = InferenceBlocks(blocks[:frozen], self.boundary)
-            kept = [t - frozen for t in self.taps if t >= frozen]
-            self.eval_tail = InferenceBlocks(blocks[frozen:], kept)
+        if (length, prefix_dtype) != (len(self.train_prefix.originals), self.train_prefix.dtype):
+            self.train_prefix = InferenceBlocks(blocks[:length], self.boundary, prefix_dtype)
+        if length != len(self.eval_prefix.originals):
+            self.eval_prefix = InferenceBlocks(blocks[:length], self.boundary)
+            kept = [t - length for t in self.taps if t >= length]
+            self.eval_tail = InferenceBlocks(blocks[length:], kept)
         self.train(self.training)
+
+    def unchanged(self, frozen: Blocks, bn_inference: Blocks, trains: str = "") -> Blocks:
+        """The blocks of which nothing changes under this freeze."""
+        return frozenset(
+            place
+            for place, (_, block) in enumerate(self.trunk())
+            if place in frozen
+            and not self.still_training(block, trains)
+            and (place in bn_inference or self.bn_frozen or not batch_norms(block))
+        )
+
+    def still_training(self, block: nn.Module, trains: str) -> list[nn.Parameter]:
+        """The parameters of a frozen block that train: those of a kind."""
+        found = of_kind(block, trains)
+        if not (found and self.bn_frozen):
+            return found
+        fixed = {id(parameter) for parameter in self.batch_norm_parameters()}
+        return [parameter for parameter in found if id(parameter) not in fixed]
 
     def trunk(self) -> list[tuple[str, nn.Module]]:
         """Backbone blocks, then extra blocks, by name; a neck is the last of them."""
@@ -127,7 +162,7 @@ class TrunkNetwork(nn.Module):
         Raises `WeightsError` when a block is there only in part, or one of the backbone has another
         shape.
         """
-        own, state = self.state_dict(), dict(pretrained.state)
+        own, state = self.state_dict(), merged(pretrained.state)
         given = {key.partition(".")[0] for key in state}
         others = [key for key in state if not key.startswith(("extras.", "heads."))]
         if fault := self._misfit(others, state, own):
@@ -215,7 +250,7 @@ class TrunkNetwork(nn.Module):
 
     def eval_outputs(self, x: Tensor) -> list[Tensor]:
         """`prefix` as inference computes it: always in float32."""
-        return self.eval_prefix(x) if self.frozen else [x]
+        return self.eval_prefix(x) if self.prefix_length else [x]
 
     def eval_maps(self, outputs: list[Tensor]) -> list[Tensor]:
         """`tail` as inference computes it, from what `eval_outputs` returned."""
@@ -224,30 +259,30 @@ class TrunkNetwork(nn.Module):
         return self.eval_tail(outputs[-1], self._tapped(outputs))
 
     def prefix(self, x: Tensor) -> list[Tensor]:
-        """Normalised input -> the outputs of the blocks in `boundary`; [x] if nothing is frozen.
+        """Normalised input -> the outputs of the blocks in `boundary`; [x] without a prefix.
 
         With a frozen neck: its maps, which are all that the heads read.
         """
-        return self.train_prefix(x) if self.frozen else [x]
+        return self.train_prefix(x) if self.prefix_length else [x]
 
     def tail(self, outputs: list[Tensor]) -> list[Tensor]:
         """What `prefix` returned -> the feature maps for the heads."""
         if self._joined():
             return outputs
-        blocks = [block for _, block in self.trunk()[self.frozen :]]
-        keep = {t - self.frozen for t in self.taps}
+        blocks = [block for _, block in self.trunk()[self.prefix_length :]]
+        keep = {t - self.prefix_length for t in self.taps}
         return run_blocks(blocks, keep, outputs[-1], self._tapped(outputs))
 
     def _joined(self) -> bool:
         """Whether the prefix ends with a neck."""
         blocks = self.trunk()
-        return self.frozen == len(blocks) and isinstance(blocks[-1][1], Neck)
+        return self.prefix_length == len(blocks) and isinstance(blocks[-1][1], Neck)
 
     def _tapped(self, outputs: list[Tensor]) -> list[Tensor]:
         return [y for i, y in zip(self.boundary, outputs, strict=False) if i in self.taps]
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of what trains; the frozen prefix stays in inference mode whoever calls.
+        """Set the mode of what trains; frozen blocks stay in inference mode whoever calls.
 
         Lightning flips the whole module to `train()` around every validation, and a batch norm
         that is only switched off once would drift from then on.
@@ -255,14 +290,20 @@ class TrunkNetwork(nn.Module):
         super().train(mode)
         if mode:
             self.eval_tail.forget()
-        trunk = [block for _, block in self.trunk()]
-        for block in trunk[: self.frozen]:
-            block.eval()
-        for block in trunk[: self.bn_inference]:
-            for layer in block.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        for index, (_, block) in enumerate(self.trunk()):
+            if index in self.frozen:
+                block.eval()
+            for layer in batch_norms(block):
+                if index in self.bn_inference:
                     layer.eval()
+                elif index in self.frozen:
+                    layer.train(mode)
         return self
+
+
+def batch_norms(block: nn.Module) -> list[nn.Module]:
+    """The layers of a block that have statistics."""
+    return [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def _remove(state: StateDict, keys: list[str]) -> None:

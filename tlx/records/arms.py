@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tlx.config.identity import WHOLE, settings
+from tlx.records.tuning import BUDGET, found_by_tuning
 
 SCRATCH = "scratch"
 Settings = Mapping[str, Any]
@@ -41,6 +42,12 @@ def arm_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         left |= _OF_SSD
     if found.get("data.augment") in ("light", "off"):
         left.add("data.zoom_out")  # of the recipe `ssd` alone
+    if found.get("data.train_fraction", 1) == 1:
+        left.add("data.train_draw")  # there is nothing to draw
+    tuned = found_by_tuning(found)
+    left |= tuned  # an arm at its best is one arm, whatever rates that takes
+    if not tuned:
+        left |= {k for k in found if k.startswith("tune.") and k not in BUDGET}  # of no trials
     return {k: v for k, v in found.items() if k not in left}
 
 
@@ -52,6 +59,13 @@ def arm_key(arm: Settings) -> str:
 def is_scratch(arm: Settings) -> bool:
     """Whether this is a baseline that starts from random weights."""
     return bool(arm.get("backbone.weights") == SCRATCH)
+
+
+def train_fraction(arm: Settings) -> float:
+    """The part of the train pictures that runs had, in (0, 1]; 1 where nothing sensible is said."""
+    value = arm.get("data.train_fraction", 1)
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    return float(value) if known else 1.0
 
 
 def base_label(arm: Settings) -> str:

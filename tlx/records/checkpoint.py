@@ -17,6 +17,7 @@ from tlx.data.split_notes import NO_BEST, NO_FIGURE
 from tlx.models.backbones.base import Conventions, backbone_spec
 from tlx.models.backbones.weights import own_meta, read_torch
 from tlx.models.detector import Detector, build_detector
+from tlx.models.low_rank import fitted
 from tlx.records.digest import BEST, LAST
 from tlx.records.record import CLASSIFICATION, read_record
 
@@ -98,7 +99,7 @@ def load_weights(detector: Detector, checkpoint: dict[str, Any], path: Path) -> 
         key.removeprefix("detector."): value for key, value in checkpoint["state_dict"].items()
     }
     try:
-        detector.load_state_dict(state)
+        detector.load_state_dict(fitted(state, detector))
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit its own description: {error}") from error
     detector.to(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from tlx.common.errors import TlxError
 from tlx.common.files import read_json, write_json
 from tlx.config.identity import fingerprint, run_label
-from tlx.freeze.bound import Cost
+from tlx.freeze.apply import prefix_length
+from tlx.freeze.bound import Cost, fixed_parameters, schedule_step_share
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.base import Phase
+from tlx.models.trunk import TrunkNetwork
 from tlx.records.columns import CLASSIFY, DETECT
 from tlx.records.digest import ALTERED, SEAL, is_altered, sealed
 from tlx.records.environment import boot_id
@@ -87,6 +89,7 @@ def new_record(config: Mapping[str, Any]) -> Record:
         "time": None,
         "energy": None,
         "pilot": None,
+        "tuning": None,
         "loss": [],
         **{name: [] for name in columns.curves},
         "dataset": None,
@@ -154,30 +157,34 @@ def save_record(record: Record, run_dir: Path) -> None:
     write_json(run_dir / RECORD, sealed(record))
 
 
-def add_freeze(record: Record, cost: Cost, phases: tuple[Phase, ...]) -> None:
+def add_freeze(record: Record, network: TrunkNetwork, cost: Cost, phases: Sequence[Phase]) -> None:
     """What is frozen in the first phase, what trains, and the bound over the whole schedule."""
-    blocks = phases[0].frozen
-    share = cost.schedule_step_share(phases, record["epochs"])
+    frozen = phases[0].frozen
+    share = schedule_step_share(network, cost, phases, record["epochs"])
     record["bound"] = {
         "step_share": share,
         "speedup": 1 / share,
         "forward_macs": sum(cost.macs),
-        "frozen_macs_share": cost.frozen_share(blocks),
+        "frozen_macs_share": cost.frozen_share(frozen),
     }
-    frozen = sum(cost.parameters[:blocks])
+    parameters = fixed_parameters(network, cost, phases[0])
     record["frozen"] = {
-        "blocks": list(cost.parts[:blocks]),
-        "parameters": frozen,
+        "blocks": [cost.parts[place] for place in sorted(frozen)],
+        "parameters": parameters,
         "hash_before": None,
         "hash_after": None,
     }
-    record["trainable"] = {"parameters": sum(cost.parameters) - frozen}
+    record["trainable"] = {"parameters": sum(cost.parameters) - parameters}
     record["phases"] = [
         {
             "first_epoch": phase.first_epoch,
-            "frozen_blocks": phase.frozen,
-            "frozen_parameters": sum(cost.parameters[: phase.frozen]),
+            "frozen_blocks": len(phase.frozen),
+            "blocks": [cost.parts[place] for place in sorted(phase.frozen)],
+            "prefix_blocks": prefix_length(network, phase),
+            "trains": phase.trains or None,
+            "frozen_parameters": fixed_parameters(network, cost, phase),
             "lr_scale": phase.lr_scale,
+            "reason": phase.reason or None,
             "hash_before": None,
             "hash_after": None,
         }

@@ -13,6 +13,8 @@ runs have is compared.
   from_wandb       read the runs from Weights & Biases instead: a folder with files of offline runs,
                    ENTITY/PROJECT or ENTITY/PROJECT/GROUP; their folders are written to DIR/runs
   to_wandb         true: show the report in Weights & Biases too, in the group of the study
+  keep             true: what the report is made from is copied to output/runs too (some hundred kB
+                   a run, without paths of this machine), which makes the same report anywhere
   output           folder of the report (default: the folder `report` inside the first of RUNS)
   map_level        validation mAP@.5 (of classifiers: accuracy; 0 to 1) that arms are timed to
                    (default: the lowest best of the runs that learned from pretrained weights)
@@ -47,8 +49,8 @@ Written to the output folder (an earlier report there is replaced):
   report.json   the rows of the table, the tests, and the points of every plot, unrounded
   report.csv    one row a run, all scalar figures
   *.png, *.svg  loss and mAP against time, step time by parts, memory, test mAP against training
-                time (and latency), freeze=4 against freeze=8, best against worst arm, classes
-                (of classifiers: accuracy, F1 by class, confusion)
+                time (and latency), trials of tuned rates, freeze=4 against freeze=8, best
+                against worst arm, classes (of classifiers: accuracy, F1 by class, confusion)
 
 Exit code 0: a report was written; 2: there was nothing to report, an argument was wrong, or
 Weights & Biases did not take the report.
@@ -68,6 +70,7 @@ from tlx.common.errors import TlxError
 from tlx.report.build import PAGE, advise, read_comparison, write_report
 from tlx.report.comparison.candidates import Limits
 from tlx.report.from_wandb import fetch
+from tlx.report.keep import KEPT, keep_runs
 from tlx.report.show import show
 from tlx.report.to_wandb import mirror_report
 
@@ -78,6 +81,7 @@ def parser() -> Options:
     found.add_argument("runs", nargs="*", type=Path)
     found.add_argument("--from-wandb")
     found.add_argument("--to-wandb", action="store_true")
+    found.add_argument("--keep", action="store_true")
     found.add_argument("--output", type=Path)
     found.add_argument("--map-level", "--level", dest="main_level", type=float)
     found.add_argument("--loss-level", type=float)
@@ -106,6 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.from_wandb is not None:
             folder, left_out = fetch(given.from_wandb, output)
             given.runs = [folder]
+        elif given.keep:
+            left_out = keep_runs(given.runs, output)
+            given.runs = [output / KEPT]  # the report is of the copies, so that they make it again
         limits = Limits(given.train_minutes, given.memory_gb, given.latency_ms, given.accepted_loss)
         comparison = read_comparison(
             given.runs,

@@ -27,6 +27,7 @@ from tlx.report.comparison.recommend import Recommendation, recommend
 from tlx.report.comparison.records import load_records
 from tlx.report.comparison.verdict import verdict
 from tlx.report.csv_table import csv_text
+from tlx.report.factors import analyse
 from tlx.report.gallery import Gallery, Mistakes, make_gallery
 from tlx.report.markdown import report_text
 from tlx.report.page import page_text
@@ -139,18 +140,25 @@ def write_report(
     arms = [row.arm for row in comparison.rows]
     latencies = read_latencies(benchmark, arms) if benchmark else []
     advice = advise(comparison, benchmark, limits)
-    charts = make_charts(comparison, latencies)
+    analysis = analyse(comparison)
+    charts = make_charts(comparison, latencies, analysis)
     gallery = make_gallery(comparison)
     arguments = _arguments(comparison, run_dirs, output, benchmark)
     arguments += limits.as_arguments(comparison.quality) if limits else []
     try:
         output.mkdir(parents=True, exist_ok=True)
         plots = write_plots(charts, output)
-        write_text(output / FIGURES, _json(_figures(comparison, advice, plots, gallery, latencies)))
+        figures = _figures(comparison, advice, plots, gallery, latencies) | analysis.as_dict()
+        write_text(output / FIGURES, _json(figures))
         write_text(output / TABLE, csv_text(comparison, output))
         titles = {plot.file: plot.chart.title for plot in plots}
-        write_text(output / REPORT, report_text(comparison, advice, titles, output, arguments))
-        write_text(output / PAGE, page_text(comparison, advice, plots, gallery, output, arguments))
+        write_text(
+            output / REPORT, report_text(comparison, advice, titles, output, arguments, analysis)
+        )
+        write_text(
+            output / PAGE,
+            page_text(comparison, advice, plots, gallery, output, arguments, analysis),
+        )
     except OSError as error:
         raise DataError(
             f"the report cannot be written to {output}: {first_line(error)}: {remedy(error)}"
@@ -202,6 +210,7 @@ def _figures(
         "differences": [found.as_dict() for found in comparison.differences],
         "against_scratch": [found.as_dict() for found in comparison.against_scratch],
         "recommendation": advice.as_dict(),
+        "design": comparison.design,
         "unfinished": [
             {"run": record.name, "status": record.status, "reason": describe_unfinished(record)}
             for record in comparison.unfinished

@@ -23,6 +23,8 @@ _ABOUT: dict[str, tuple[str, ...]] = {
             "input_size", "precision", "fingerprint", "started", "finished", "resumes",
         )
     },
+    "base_lr": ("config", "trainer", "base_lr"),
+    "head_lr": ("config", "trainer", "head_lr"),
     "weights": ("weights", "source"),
     "weights_sha256": ("weights", "sha256"),
 }  # fmt: skip

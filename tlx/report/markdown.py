@@ -13,7 +13,11 @@ from tlx.report.comparison.figures import ABSENT, figure, relative, spread, thre
 from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.statistics import Estimate
+from tlx.report.comparison.tuning import sensitivity_lines
 from tlx.report.comparison.verdict import verdict
+from tlx.report.factors import Analysis
+from tlx.report.factors.words import about_answers, answers
+from tlx.report.page.factors import factor_groups
 from tlx.report.table import columns, level_notes
 
 Lines = list[list[str]]
@@ -96,6 +100,7 @@ def report_text(
     plots: Mapping[str, str],
     output: Path,
     arguments: Sequence[str],
+    analysis: Analysis,
 ) -> str:
     """The whole of `report.md`.
 
@@ -105,6 +110,7 @@ def report_text(
         plots: Titles of the plots by file name; the files lie beside the report.
         output: Folder of the report, which folders of runs are named relative to.
         arguments: Arguments of `python -m tlx.report` that make this report.
+        analysis: What the factors of the study show.
     """
     again = command("tlx.report", *arguments)
     heads = columns(comparison.levels)
@@ -115,10 +121,14 @@ def report_text(
     sections = {
         "Freezing compared": _bullets(verdict(comparison)),
         "Recommendation": _bullets(advice.words) + _command(advice.command),
+        "Does the answer change?": _factors(analysis),
         "Warnings": _bullets(comparison.warnings),
         "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
         "Means": _table_of(estimate_lines(comparison)),
         "Differences": _table_of(difference_lines(comparison)),
+        "Sensitivity to the learning rates": _table_of(
+            sensitivity_lines([row.arm for row in comparison.rows], comparison.quality)
+        ),
         "Plots": "\n\n".join(f"![{title}]({name})" for name, title in plots.items()),
         "Classes (test)": _classes(comparison),
         "Runs": _runs(comparison, output),
@@ -164,6 +174,22 @@ def _table_of(lines: Lines) -> str:
 
 def _shown(value: object) -> object:
     return ABSENT if value is None else value
+
+
+def _factors(analysis: Analysis) -> str:
+    """The answers, and below them what they rest on."""
+    told = answers(analysis)
+    parts = [_bullets(told), about_answers(analysis) if told else ""]
+    for group in factor_groups(analysis):
+        tables = [
+            _table(
+                [head.text for head in table.heads],
+                ([f"{c.text}\n{c.note}".strip() for c in row] for row in table.rows),
+            )
+            for table in group.tables
+        ]
+        parts += [f"### {group.title}", _bullets(group.lines), *tables]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _classes(comparison: Comparison) -> str:

@@ -21,6 +21,11 @@ _APART = re.compile(
 )
 
 
+def is_apart(key: str) -> bool:
+    """Whether runs that differ in this key are studies of their own."""
+    return _APART.fullmatch(key) is not None
+
+
 def key_of(override: str) -> str:
     """`KEY` of `KEY=VALUE`, without Hydra's `+` and `++`."""
     return override.partition("=")[0].lstrip("+")
@@ -59,7 +64,7 @@ def arrange(jobs: Sequence[Job]) -> list[Job]:
     """
     studies: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], Job]]] = {}
     for job in jobs:
-        apart = tuple(o for o in job if _APART.fullmatch(key_of(o)))
+        apart = tuple(o for o in job if is_apart(key_of(o)))
         seed = tuple(o for o in job if key_of(o) in BLOCK)
         arm = tuple(o for o in job if o not in apart and o not in seed)
         studies.setdefault(apart, {}).setdefault(seed, {})[arm] = job

@@ -7,32 +7,28 @@ Hydra's plugin for Optuna has no pruning and holds Optuna below 3.
 from __future__ import annotations
 
 import copy
-import functools
 import logging
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
-from tlx.common.errors import DataError, DivergenceError, TlxError
+from tlx.common.errors import DivergenceError
 from tlx.common.files import write_json, write_text
 from tlx.common.lock import run_lock
 from tlx.config.check import make_policy
 from tlx.config.identity import fingerprint, run_label
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain, to_yaml
-from tlx.data.membership import Summary, changes
 from tlx.freeze.depth import freeze_label
 from tlx.freeze.policies.auto import Auto
-from tlx.loggers.base import NONE
+from tlx.models.blocks import saved_passes
 from tlx.records.learned import floor
 from tlx.records.pilot import PILOT, read_decision
 from tlx.records.quality import quality_of
-from tlx.records.record import Record, read_record
-from tlx.study.attempt import attempt
+from tlx.records.record import Record, new_record
 from tlx.study.decision import Rung, decide
+from tlx.study.short_run import diverged, fit_seconds, shared_dataset, short_run, shortened
 from tlx.training.check import check_run
-from tlx.training.fit import CHECKPOINTS
 from tlx.training.run import run
 
 log = logging.getLogger(__name__)
@@ -73,7 +69,10 @@ def pilot(cfg: RunConfig, run_dir: Path) -> dict[str, Any]:
     policy = make_policy(cfg)
     assert isinstance(policy, Auto)
     seeds = [cfg.seed + i for i in range(policy.seeds)]
-    depths = sorted(policy.depths, key=lambda depth: check_run(at_depth(cfg, depth))[0].frozen)
+    # The deeper one is taken for its cheaper steps, so a set counts by what it saves.
+    depths = sorted(
+        policy.depths, key=lambda depth: saved_passes(check_run(at_depth(cfg, depth))[0].frozen)
+    )
     remaining = {freeze_label(depth): depth for depth in depths}
     with run_lock(run_dir):
         known = read_decision(run_dir)
@@ -100,29 +99,15 @@ def pilot(cfg: RunConfig, run_dir: Path) -> dict[str, Any]:
             "fingerprint": fingerprint(plain(cfg)),
             **decide(rungs).as_dict(),
             "seeds": seeds,
-            "seconds": sum(_seconds(record) for record in runs),
-            "dataset": _shared_dataset(runs, run_dir / FOLDER),
+            "seconds": sum(fit_seconds(record) for record in runs),
+            "dataset": shared_dataset(
+                [record.get("dataset") for record in runs], run_dir / FOLDER, "pilot"
+            ),
             "rungs": [{"epochs": rung.epochs, "scores": rung.scores} for rung in rungs],
         }
         write_json(run_dir / PILOT, decision)
     log.info("pilot: %s", decision["words"])
     return decision
-
-
-def _shared_dataset(runs: list[Record], folder: Path) -> Summary | None:
-    """The data that all pilot runs had; a pilot that was interrupted may have gone on with others.
-
-    Raises:
-        DataError: they differ.
-    """
-    first, *others = (record.get("dataset") for record in runs)
-    for other in others:
-        if other != first and (told := changes(first, other or {"classes": [], "splits": {}})):
-            raise DataError(
-                f"the runs in {folder} had different data: {'; '.join(told)}. Delete the folder to "
-                "run the pilot anew"
-            )
-    return first
 
 
 def _climb(
@@ -132,22 +117,23 @@ def _climb(
     scores: dict[str, list[float | None]] = {label: [] for label in depths}
     records: list[Record] = []
     count = 0
+    quality = quality_of(new_record(plain(cfg)))
     for seed in seeds:
         for label, depth in depths.items():
             count += 1
-            job = _pilot_config(cfg, depth, seed, epochs)
+            job = shortened(at_depth(cfg, depth), seed, epochs)
             target = folder / run_label(plain(job))
             log.info(
                 "pilot run %d of %d at %d epochs: freeze=%s seed=%d",
                 count, len(depths) * len(seeds), epochs, label, seed,
             )  # fmt: skip
-            record = _run(job, target)
+            record = short_run(job, target, quality.pilot, "pilot run")
             scores[label].append(
-                None if _diverged(record) else float(record["best"][quality_of(record).pilot.key])
+                None if diverged(record) else float(record["best"][quality.pilot.key])
             )
             records.append(record)
     known = {label: [s for s in row if s is not None] for label, row in scores.items()}
-    score = quality_of(records[0]).pilot.name
+    score = quality.pilot.name
     rung = Rung(
         epochs, {k: row if len(row) == len(seeds) else None for k, row in known.items()},
         floor(records[0]), score,
@@ -161,42 +147,3 @@ def _climb(
         told = "diverged" if row is None else " ".join(f"{score:.3f}" for score in row)
         log.info("pilot: freeze=%s val %s %s", label, score, told)
     return rung, records
-
-
-def _pilot_config(cfg: RunConfig, depth: Any, seed: int, epochs: int) -> RunConfig:
-    """An ordinary, short run; Weights & Biases is for the run that the pilot prepares."""
-    job = at_depth(cfg, depth)
-    job.seed = seed
-    job.trainer.epochs = epochs
-    job.trainer.val_every = min(job.trainer.val_every, epochs)
-    job.trainer.patience = 0  # depths are compared at equal epochs
-    job.logger.name = NONE
-    job.resume = None
-    return job
-
-
-def _run(job: RunConfig, folder: Path) -> Record:
-    """The record of a pilot run, which has the score of a validation or diverged."""
-    record = read_record(folder) or {}
-    if record.get("status") != "finished" and not _diverged(record):
-        attempt(functools.partial(run, test=False), job, folder)
-        record = read_record(folder) or {}
-    if _diverged(record):
-        return record
-    if record.get("status") != "finished":
-        error = record.get("error") or {}
-        reason = error.get("message") or f"its status is {record.get('status')}"
-        raise TlxError(f"pilot run {folder} did not finish: {reason}")
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished run needs none
-    if record["best"] is None or record["best"][quality_of(record).pilot.key] is None:
-        raise DataError(f"pilot run {folder}: val holds no object, so depths cannot be compared")
-    return record
-
-
-def _seconds(record: Record) -> float:
-    """Of training."""
-    return float((record.get("time") or {}).get("fit_s") or 0)
-
-
-def _diverged(record: Record) -> bool:
-    return (record.get("error") or {}).get("type") == DivergenceError.__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from tlx.study.progress import Planned, planned, progress_line, repeats
 
 if TYPE_CHECKING:
     from tlx.config.schema import RunConfig
+    from tlx.study.fair import Arm, Found
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +47,16 @@ class StudySweeper(BasicSweeper):
     Attributes:
         jobs: the configuration of each job and its folder, in the order in which they run.
         plan: the same as a study's runs.
+        asked: the overrides of each job, in the same order.
+        found: by the overrides of a job what the study has found for it (`tlx.study.fair`).
     """
 
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size, params)
         self.jobs: list[tuple[RunConfig, Path]] = []
         self.plan: list[Planned] = []
+        self.asked: list[list[str]] = []
+        self.found: dict[tuple[str, ...], Found] = {}
 
     def sweep(self, arguments: list[str]) -> Any:
         """Compose and check all jobs, then run them.
@@ -58,23 +64,62 @@ class StudySweeper(BasicSweeper):
         Raises:
             ConfigError: of the first job that could not begin.
             DataError: a set that prepares itself could not be fetched.
+            TlxError: what the tuning of rates raises, with `tune.trials` or `tune.minutes`.
         """
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         given = [*self._parse_config(), *arguments]
         overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
-        for job in itertools.chain(*self.split_arguments(overrides, self.max_batch_size)):
+        self.asked += itertools.chain(*self.split_arguments(overrides, self.max_batch_size))
+        for job in self.asked:
             self.jobs.append(self._checked(job))
         if len(self.jobs) > 1 and any(job.trainer.batch_size == "auto" for job, _ in self.jobs):
             raise ConfigError(
                 "trainer.batch_size=auto chooses for one run, and arms are compared at one batch "
                 "size: run the arm that freezes the least with it, and give its number to the sweep"
             )
+        arms = self._arms()
         self._prepare()
+        if arms:
+            self._tune(arms)
         self.plan = planned(self.jobs)
         for warning in repeats(self.plan):
             log.warning("%s", warning)
         return super().sweep(arguments)
+
+    def _arms(self) -> list[Arm]:
+        """The arms whose rates are to be tuned; mostly there are none."""
+        if not any(job.tune.asked for job, _ in self.jobs):
+            return []
+        from tlx.study.fair import arms_of
+
+        return arms_of(self.jobs)
+
+    def _tune(self, arms: list[Arm]) -> None:
+        """Tune the rates of all arms, and let the jobs have what was found."""
+        from tlx.study.fair import found, tune
+        from tlx.training.interrupt import Interrupted
+        from tlx.training.job import INTERRUPTED
+
+        for handler in logging.getLogger().handlers:  # as jobs speak, and not as Hydra does
+            handler.setFormatter(logging.Formatter("%(message)s"))
+        try:
+            tune(arms)
+        except Interrupted:
+            log.warning("tuning interrupted; start the study again to continue where it stopped")
+            sys.exit(INTERRUPTED)
+        self.found = {tuple(self.asked[place]): told for place, told in found(arms).items()}
+        self.jobs = []
+        for job in self.asked:
+            self.jobs.append(self._checked(self._with_found(job)))
+
+    def _with_found(self, job: Sequence[str]) -> list[str]:
+        told = self.found.get(tuple(job))
+        return [*job, *(told.overrides if told else ())]
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        """The next jobs, each with what the study has found for it."""
+        return [self._with_found(job) for job in super().get_job_batch()]
 
     def _prepare(self) -> None:
         """Fetch each set once, before the first run: a sweep without its data is one error."""
@@ -115,11 +160,21 @@ class StudySweeper(BasicSweeper):
 
         @functools.wraps(task_function)
         def announced(cfg: DictConfig) -> Any:
-            if line := progress_line(self.plan, HydraConfig.get().job.num):
+            number = HydraConfig.get().job.num
+            if line := progress_line(self.plan, number):
                 log.info(line)
+            self._tell(number)
             return task_function(cfg)
 
         super().setup(hydra_context=hydra_context, task_function=announced, config=config)
+
+    def _tell(self, number: int) -> None:
+        """Put what was found for a run into its folder, from where its record takes it."""
+        from tlx.common.files import write_json
+        from tlx.records.tuning import TUNING
+
+        if (told := self.found.get(tuple(self.asked[number]))) is not None:
+            write_json(self.jobs[number][1] / TUNING, told.tuning)
 
     @staticmethod
     def split_arguments(

@@ -14,7 +14,7 @@ from tlx.config.check import AUTO
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import batches_per_epoch, steps_per_epoch
 from tlx.freeze.apply import apply_phase, trainable_parameters
-from tlx.freeze.policies.base import Phase
+from tlx.freeze.policies.base import Phase, least_frozen
 from tlx.models.trunk import TrunkNetwork
 from tlx.records.environment import peak_rss_bytes, reset_peak_rss
 from tlx.training.closing import FEW_STEPS
@@ -131,7 +131,7 @@ def _step(
     """One step of a copy of the network, of blank pictures, where the least is frozen."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         trial = copy.deepcopy(network).to(device).train()
-        apply_phase(trial, min(phases, key=lambda phase: phase.frozen))
+        apply_phase(trial, least_frozen(phases))
         side = trial.input_size
         images = torch.zeros(size, 3, side, side, dtype=torch.uint8, device=device)
         loss(trial, trial.features(trial.normalize(images))).backward()

@@ -154,7 +154,9 @@ class Detect(TaskKind[Config, Detector]):
 
     def read_data(self, cfg: Config) -> DetectionData:
         """Any set in one of the formats of `tlx.data.formats`."""
-        return build_data(cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size)
+        return build_data(
+            cfg.data, Path(cfg.cache_dir).expanduser(), cfg.detector.input_size, seed=cfg.seed
+        )
 
     def backbone(self, cfg: Config) -> BackboneSpec:
         """In the blocks that the detector needs."""

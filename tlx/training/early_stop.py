@@ -6,21 +6,33 @@ trains an epoch more. Here the counter follows from the rows of the run, which i
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 
+from tlx.freeze.policies.base import Phase
 from tlx.training.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
 
+def last_unfreezing(phases: Sequence[Phase]) -> int | None:
+    """The epoch in which blocks are unfrozen for the last time, 0 where none are; None: a decision
+    may still unfreeze some."""
+    if phases[-1].frozen & phases[-1].undecided:
+        return None
+    pairs = itertools.pairwise(phases)
+    return max([0, *(b.first_epoch for a, b in pairs if a.frozen - b.frozen or b.restart)])
+
+
 class EarlyStop(pl.Callback):
     """End the training behind `patience` validations without a better `trainer.select_by`.
 
-    Validations of the last phase count, so that none is left out. Where val has no figure there is
-    no best validation, and nothing stops.
+    Only validations count that are behind the last phase which unfreezes a block, so that none is
+    left out. Where val has no figure there is no best validation, and nothing stops.
 
     Args:
         patience: at least 1.
@@ -32,8 +44,8 @@ class EarlyStop(pl.Callback):
     @property
     def due(self) -> bool:
         """Whether the rows so far end the training."""
-        best, first = self.recorder.best_epoch, self.recorder.phases[-1].first_epoch
-        if best is None:
+        best, first = self.recorder.best_epoch, last_unfreezing(self.recorder.phases)
+        if best is None or first is None:
             return False
         counted = [e for e in self.recorder.validated if e > best and e >= first]
         return len(counted) >= self.patience

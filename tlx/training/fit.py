@@ -12,12 +12,14 @@ import torch
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
+from tlx.config.check import make_policy
 from tlx.config.schema import RunConfig
 from tlx.data.dataset import EpochBatches
 from tlx.data.module import Loaders
+from tlx.freeze.bound import Cost
 from tlx.loggers.base import Loggers
 from tlx.records.columns import BY_TASK
-from tlx.records.record import Record, save_record
+from tlx.records.record import Record, add_freeze, save_record
 from tlx.training.checkpoints import Checkpoints
 from tlx.training.early_stop import EarlyStop
 from tlx.training.energy import EnergyMeter
@@ -27,6 +29,7 @@ from tlx.training.progress_bar import progress_bar
 from tlx.training.recorder import Recorder, add_course, add_proof
 from tlx.training.resume import ExpectedBatches, Restored, Resume
 from tlx.training.step_timer import StepTimer
+from tlx.training.switches import Switches
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
@@ -34,16 +37,19 @@ CHECKPOINTS = "checkpoints"
 
 def fit(
     cfg: RunConfig, task: FreezeTask, loaders: Loaders, run_dir: Path, record: Record,
-    resume: Resume | None, logger: Loggers | None,
+    resume: Resume | None, logger: Loggers | None, cost: Cost,
 ) -> StepTimer:  # fmt: skip
     """Train to the end; returns the step times.
 
     Args:
-        resume: the checkpoint to continue from.
+        resume: the checkpoint to continue from. cost: of the network, for the record.
     """
+    policy = make_policy(cfg)
 
     def on_progress(recorder: Recorder) -> None:
         add_course(record, recorder)
+        if policy.measures:
+            add_freeze(record, task.network, cost, recorder.phases)
         add_proof(record, recorder)
         save_record(record, run_dir)
 
@@ -68,7 +74,10 @@ def fit(
     }
     order = ExpectedBatches(train.batch_sampler)
     restored = Restored(resume)
-    callbacks: list[Callback] = [energy, timer, *average, recorder, checkpoints, stop, order]
+    # Before the recorder, which hashes what the phase of an epoch has frozen.
+    switches = [Switches(policy, task.plan.phases, recorder)] if policy.measures else []
+    callbacks: list[Callback] = [energy, timer, *average, *switches, recorder, checkpoints, stop]
+    callbacks.append(order)
     callbacks.append(restored)
     early = EarlyStop(recorder, cfg.trainer.patience) if cfg.trainer.patience else None
     if early:
@@ -93,6 +102,7 @@ def fit(
         if stop.asked:  # a loader process was told too, and has ended before the step had
             raise Interrupted from error
         raise
+    task.plan.discard_late()
     record["energy"] = energy.summary()
     record["gradients"] = recorder.gradients(cfg.trainer.clip_norm)
     record["stopped_early"] = early.summary(cfg.trainer.epochs) if early else None

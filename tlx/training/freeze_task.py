@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -70,8 +71,8 @@ class FreezeTask(pl.LightningModule):
         self.plan.caches.flush()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """A new phase starts with a fresh optimizer: old momentum belongs to another problem."""
-        starts = {phase.first_epoch for phase in self.plan.phases[1:]}
+        """A phase that restarts has a fresh optimizer: old momentum belongs to another problem."""
+        starts = {phase.first_epoch for phase in self.plan.phases[1:] if phase.restart}
         if batch_idx == 0 and self.current_epoch in starts:
             optimizer = self.optimizers(use_pl_optimizer=False)
             assert isinstance(optimizer, torch.optim.Optimizer)
@@ -101,10 +102,17 @@ class FreezeTask(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Groups that never change, under the pure schedule of `lr_factor`."""
         cfg, phases = self.trainer_cfg, self.plan.phases
-        optimizer = make_optimizer(cfg, trainable_parameters(self.network, phases))
+        optimizer = make_optimizer(
+            cfg, trainable_parameters(self.network, phases), by_block=bool(phases[0].rate_ends)
+        )
         steps = int(self.trainer.estimated_stepping_batches) // cfg.epochs
+
+        def factor_of(block: int | None) -> Callable[[int], float]:
+            # Of the list itself, to which decisions add.
+            return lambda step: lr_factor(step, steps, cfg.epochs, phases, cfg.warmup_steps, block)
+
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(step, steps, cfg.epochs, phases, cfg.warmup_steps)
+            optimizer, [factor_of(group.get("block")) for group in optimizer.param_groups]
         )
         return {
             "optimizer": optimizer,

@@ -105,6 +105,7 @@ class TaskKind(ABC, Generic[C, N]):
             "source": pretrained.source,
             "sha256": pretrained.sha256,
             "name": pretrained.name,
+            "holds": pretrained.holds,
             "conventions": {  # as JSON has them
                 key: list(value) if isinstance(value, tuple) else value
                 for key, value in asdict(conventions).items()

@@ -43,7 +43,9 @@ def rates_of_another(cfg: TrainerConfig) -> list[str]:
     return warnings
 
 
-def make_optimizer(cfg: TrainerConfig, parts: dict[str, Blocks]) -> Optimizer:
+def make_optimizer(
+    cfg: TrainerConfig, parts: dict[str, Blocks], *, by_block: bool = False
+) -> Optimizer:
     """The optimizer over the parameters of `base`, `neck` and `head`.
 
     With `decay=weights`, what has one dimension (batch norms, biases) is a group of its own under
@@ -57,33 +59,50 @@ def make_optimizer(cfg: TrainerConfig, parts: dict[str, Blocks]) -> Optimizer:
 
     Args:
         parts: see `tlx.freeze.apply.trainable_parameters`; what is empty has no group.
+        by_block: whether each block of backbone and neck has groups of its own, which name it
+            (`block`, its place in the trunk).
     """
     made: list[dict[str, Any]] = []
-    for name, rate, parameters in _by_rate(cfg, parts):
+    for name, rate, parameters, of in _by_rate(cfg, parts, by_block):
         for decay, members in _by_decay(cfg, parameters):
             if members:
-                made.append({"params": members, "lr": rate, "name": name, "weight_decay": decay})
+                made.append(
+                    {"params": members, "lr": rate, "name": name, "weight_decay": decay, **of}
+                )
     if cfg.optimizer == "adamw":
         return AdamW(made, lr=cfg.head_lr, betas=(cfg.momentum, 0.999))
     return SGD(made, lr=cfg.head_lr, momentum=cfg.momentum)
 
 
-def _by_rate(
-    cfg: TrainerConfig, parts: dict[str, Blocks]
-) -> list[tuple[str, float, list[nn.Parameter]]]:
-    """Name, peak rate and parameters of each group."""
+_Group = tuple[str, float, list[nn.Parameter], dict[str, int]]
+
+
+def _by_rate(cfg: TrainerConfig, parts: dict[str, Blocks], by_block: bool) -> list[_Group]:
+    """Name, peak rate and parameters of each group, and what else it says of itself."""
     backbone, neck, head = parts["base"], [*chain(*parts["neck"])], [*chain(*parts["head"])]
-    base = [("base", cfg.base_lr, [*chain(*backbone)])]
-    if cfg.layer_decay < 1:
+    base: list[_Group] = [("base", cfg.base_lr, [*chain(*backbone)], {})]
+    if cfg.layer_decay < 1 or by_block:
         behind = reversed(range(len(backbone)))  # blocks between one and the backbone's end
         base = [
-            ("base", cfg.base_lr * cfg.layer_decay**count, block)
-            for count, block in zip(behind, backbone, strict=True)
+            ("base", cfg.base_lr * cfg.layer_decay**count, block, _named(by_block, place))
+            for place, (count, block) in enumerate(zip(behind, backbone, strict=True))
         ]
+    neck_lr = cfg.head_lr if cfg.neck_lr is None else cfg.neck_lr
+    named = "head" if cfg.neck_lr is None else "neck"
+    if by_block:
+        necks: list[_Group] = [
+            (named, neck_lr, block, _named(by_block, len(backbone) + place))
+            for place, block in enumerate(parts["neck"])
+        ]
+        return [*base, *necks, ("head", cfg.head_lr, head, {})]
     if cfg.neck_lr is None:
         # One group, as before there was a rate of the neck: their checkpoints go on.
-        return [*base, ("head", cfg.head_lr, neck + head)]
-    return [*base, ("neck", cfg.neck_lr, neck), ("head", cfg.head_lr, head)]
+        return [*base, ("head", cfg.head_lr, neck + head, {})]
+    return [*base, ("neck", cfg.neck_lr, neck, {}), ("head", cfg.head_lr, head, {})]
+
+
+def _named(by_block: bool, place: int) -> dict[str, int]:
+    return {"block": place} if by_block else {}
 
 
 def _by_decay(

@@ -10,7 +10,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tlx.common.errors import DivergenceError
 from tlx.freeze.policies.base import Phase
-from tlx.freeze.proof import frozen_hash
+from tlx.freeze.proof import phase_hash
 from tlx.records.columns import GRADIENT, Columns
 from tlx.records.record import Record
 from tlx.training.freeze_task import FreezeTask
@@ -39,6 +39,7 @@ class Recorder(pl.Callback):
     """Collects rows, mirrors them to `metrics.csv`, keeps the best epoch and the freeze's hashes.
 
     Args:
+        phases: the freeze schedule, to which decisions may add (`tlx.training.switches`).
         on_progress: called after every validation with this recorder (the record is rewritten).
         mirror: gets every row once, those of a checkpoint included.
     """
@@ -47,7 +48,7 @@ class Recorder(pl.Callback):
         self,
         columns: Columns,
         csv_path: Path,
-        phases: tuple[Phase, ...],
+        phases: Sequence[Phase],
         select_by: str,
         on_progress: Callable[[Recorder], None],
         mirror: Loggers | None = None,
@@ -78,6 +79,11 @@ class Recorder(pl.Callback):
     def validated(self) -> list[int]:
         """Epochs, from 0, of the validations that have the figure which selects."""
         return [int(row["epoch"]) for row in self._judged]  # type: ignore[arg-type]
+
+    @property
+    def scores(self) -> list[tuple[int, float]]:
+        """The epochs, from 0, of those validations, and their figures."""
+        return [(int(row["epoch"]), row[f"val_{self.select_by}"]) for row in self._judged]  # type: ignore[arg-type,misc]
 
     @property
     def best_row(self) -> Row | None:
@@ -137,8 +143,8 @@ class Recorder(pl.Callback):
                 self._hash(pl_module, index, "before")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hash the last phase, stop the clock."""
-        self._hash(pl_module, len(self.phases) - 1, "after")
+        """Hash the last phase that was reached, stop the clock."""
+        self.prove_end(pl_module)
         self._flush_losses()
         self._write_csv()
         self.seconds_before, self._started = self.seconds, 0.0
@@ -189,8 +195,9 @@ class Recorder(pl.Callback):
         self.on_progress(self)
 
     def prove_end(self, pl_module: pl.LightningModule) -> None:
-        """Hash the last phase where training had ended before this process began."""
-        self._hash(pl_module, len(self.phases) - 1, "after")
+        """Hash the last phase that was reached; training may have ended before this process."""
+        begun = [int(key.partition(".")[0]) for key in self.hashes if key.endswith(".before")]
+        self._hash(pl_module, max(begun, default=0), "after")
 
     def _flush_losses(self) -> None:
         for row, batches, norm in self._pending:
@@ -224,9 +231,7 @@ class Recorder(pl.Callback):
     def _hash(self, pl_module: pl.LightningModule, phase: int, when: str) -> None:
         assert isinstance(pl_module, FreezeTask)
         # A resumed run keeps the hash of its true beginning.
-        self.hashes.setdefault(
-            f"{phase}.{when}", frozen_hash(pl_module.network, self.phases[phase].frozen)
-        )
+        self.hashes.setdefault(f"{phase}.{when}", phase_hash(pl_module.network, self.phases[phase]))
 
     def _tell(self, trainer: pl.Trainer, row: Row) -> None:
         losses = [r["loss"] for r in self.rows if r["epoch"] == row["epoch"] and "loss" in r]

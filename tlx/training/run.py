@@ -16,11 +16,12 @@ from tlx.common.console import PLAIN_WIDTH, stdout_console
 from tlx.common.errors import ConfigError
 from tlx.common.files import remove_partials, write_json, write_text
 from tlx.common.lock import run_lock
+from tlx.config.check import make_policy
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain, to_yaml
 from tlx.data.dataset import batches_per_epoch, steps_per_epoch
 from tlx.data.module import Loaders
-from tlx.freeze.apply import apply_phase, check_phases
+from tlx.freeze.apply import check_phases, prepare_network
 from tlx.freeze.bound import freeze_table, measure_cost
 from tlx.freeze.policies.base import Phase
 from tlx.loggers.base import Loggers, make_loggers
@@ -41,6 +42,7 @@ from tlx.records.record import (
     read_record,
     save_record,
 )
+from tlx.records.tuning import read_tuning
 from tlx.training.batch_size import settled
 from tlx.training.check import check_run
 from tlx.training.fit import CHECKPOINTS, fit, make_trainer, training_device
@@ -70,6 +72,10 @@ def run(cfg: RunConfig, run_dir: Path, *, test: bool = True) -> Record:
     phases = check_run(cfg)
     if cfg.policy["name"] == "auto":
         raise ConfigError("policy=auto needs its pilot first: start it with tlx.study.pilot.start")
+    if cfg.tune.asked and read_tuning(run_dir) is None:
+        raise ConfigError(
+            "tune.trials and tune.minutes are of a study, which tunes rates before its runs: add -m"
+        )
     if (read_record(run_dir) or {}).get("status") != "finished":
         kind_of(cfg).prepare(cfg)
     with run_lock(run_dir), interruptible():
@@ -81,6 +87,7 @@ def _run(cfg: RunConfig, phases: tuple[Phase, ...], run_dir: Path, test: bool) -
     kind = kind_of(cfg)
     record = new_record(plain(cfg))
     record["pilot"] = read_decision(run_dir)
+    record["tuning"] = read_tuning(run_dir) if cfg.tune.asked else None
     earlier = read_record(run_dir)
     if earlier is not None and earlier.get("fingerprint") != record["fingerprint"]:
         earlier = None  # of another run, whose folder this was
@@ -150,9 +157,9 @@ def _train_and_test(
     fold_check = FoldCheck(network)
     if cfg.trainer.freeze_bn:
         network.freeze_batch_norm()
-    apply_phase(network, phases[0])
+    prepare_network(network, make_policy(cfg), phases, cfg.seed)
     cost = measure_cost(network)
-    add_freeze(record, cost, phases)
+    add_freeze(record, network, cost, phases)
     record["classes"], record["data_report"] = data.classes, data.report
     device = torch.device(training_device(cfg.trainer.accelerator))
     pictures = len(data.train_items)
@@ -180,7 +187,7 @@ def _train_and_test(
     logger.summarize(record)
     loaders = kind.loaders(sized, data, plan.caches)
     task = kind.module(cfg, network, plan, data, members, device)
-    timer = fit(cfg, task, loaders, run_dir, record, resume, logger)
+    timer = fit(cfg, task, loaders, run_dir, record, resume, logger, cost)
     if test:
         _test(cfg, task, loaders, run_dir, record)
         logger.show(lambda: kind.pictures(data, run_dir, cfg.logger.predictions))

@@ -1,4 +1,4 @@
-"""A run's data must stay what it was: at a resume, when it is finished, after a pilot."""
+"""A run's data must stay what it was: at a resume, when it is finished, after what chose for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def settle_data(
     """Enter today's data in the record and return them, unless the run has begun on others.
 
     Raises:
-        DataError: the checkpoint to be continued, or the pilot that chose the depth, had others.
+        DataError: the checkpoint to be continued, the pilot that chose the depth, or the tuning,
+            had others.
     """
     members = data.membership
     today = members.summary()
@@ -37,6 +38,11 @@ def settle_data(
     if record.get("pilot"):
         then = record["pilot"].get("dataset")
         _refuse(f"the pilot of {run_dir} chose its depth on other data", then, today)
+    if tuning := record.get("tuning"):
+        # Val, by which they were chosen, and test, which they have not seen.
+        held_out = {split: today["splits"][split] for split in ("val", "test")}
+        told = f"the rates of {run_dir} were tuned on other data"
+        _refuse(told, tuning.get("dataset"), {**today, "splits": held_out})
     record["dataset"] = today
     return members
 

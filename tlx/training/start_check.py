@@ -191,11 +191,12 @@ def _of_all(median: float | None) -> list[str]:
 def _normalised_anew(network: TrunkNetwork, phases: Sequence[Phase]) -> list[str]:
     """The pretrained blocks with folded batch norms that some phase normalises by the batch; those
     behind the backbone, which come with a whole detector, among them."""
-    least = min(phase.bn_inference for phase in phases)
+    always = frozenset.intersection(*(phase.bn_inference for phase in phases))
     return [
         name
-        for name, block in network.trunk()[least:]
-        if name in network.loaded
+        for place, (name, block) in enumerate(network.trunk())
+        if place not in always
+        and name in network.loaded
         and any(isinstance(m, nn.BatchNorm2d) and is_folded(m) for m in block.modules())
     ]
 

@@ -13,6 +13,7 @@ from typing import Any
 from tlx.config.identity import run_label
 from tlx.config.schema import RunConfig
 from tlx.config.typed import plain
+from tlx.freeze.depth import freeze_label
 from tlx.loggers.base import RunLogger, register
 from tlx.records.arms import arm_settings, base_label
 from tlx.records.columns import AXES, BY_TASK, Columns
@@ -155,7 +156,7 @@ def make_mirror(
         return None
     config = plain(cfg)
     arm = base_label(arm_settings(config))
-    tags = [cfg.backbone.name, config["data"]["name"], f"freeze={cfg.freeze}"]
+    tags = [cfg.backbone.name, config["data"]["name"], f"freeze={freeze_label(cfg.freeze)}"]
     tags += [cfg.policy["name"], arm]
     try:
         run, mode = open_run(

@@ -62,7 +62,7 @@ def check_set(overrides: list[str], found: Found) -> tuple[Config, DetectionData
     found.strict, found.max_side = cfg.data.strict, cfg.data.max_side
     found.root = Path(cfg.data.root).expanduser() if cfg.data.root else None
     cache_dir = Path(cfg.cache_dir).expanduser()
-    return cfg, build_data(cfg.data, cache_dir, cfg.detector.input_size, found=found)
+    return cfg, build_data(cfg.data, cache_dir, cfg.detector.input_size, found=found, seed=cfg.seed)
 
 
 def and_output(arguments: list[str]) -> tuple[list[str], str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tlx.common.errors import ConfigError
 from tlx.freeze.policies.base import Phase, Policy, register
+from tlx.models.blocks import Blocks
 
 
 @register
@@ -27,7 +28,7 @@ class Auto(Policy):
     epochs: int | None = None
 
     def phases(
-        self, frozen: int, epochs: int, blocks_of: Callable[[Any], int]
+        self, frozen: Blocks, epochs: int, blocks_of: Callable[[Any], Blocks]
     ) -> tuple[Phase, ...]:
         """Check the candidates; the phase itself has no freeze, as there is no depth yet."""
         if frozen:

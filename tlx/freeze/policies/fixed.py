@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlx.freeze.policies.base import Phase, Policy, register
+from tlx.models.blocks import Blocks
 
 
 @register
@@ -17,7 +18,7 @@ class Fixed(Policy):
     name: str = "fixed"
 
     def phases(
-        self, frozen: int, epochs: int, blocks_of: Callable[[Any], int]
+        self, frozen: Blocks, epochs: int, blocks_of: Callable[[Any], Blocks]
     ) -> tuple[Phase, ...]:
         """One phase."""
         return (Phase(0, frozen, frozen),)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tlx.common.errors import ConfigError
 from tlx.freeze.policies.base import Phase, Policy, register
+from tlx.models.blocks import Blocks
 
 
 @register
@@ -35,14 +36,15 @@ class TwoPhase(Policy):
     bn: str = "inference"
 
     def phases(
-        self, frozen: int, epochs: int, blocks_of: Callable[[Any], int]
+        self, frozen: Blocks, epochs: int, blocks_of: Callable[[Any], Blocks]
     ) -> tuple[Phase, ...]:
         """The frozen phase and the fine-tuning phase."""
         second = blocks_of(self.then)
         start = round(self.unfreeze_at * epochs)
-        if second >= frozen:
+        if not second < frozen:
             raise ConfigError(
-                f"policy=two_phase unfreezes: freeze must be deeper than policy.then={self.then}"
+                f"policy=two_phase unfreezes: freeze must be deeper than policy.then={self.then}, "
+                "and name all of its blocks"
             )
         if not 0 < start < epochs:
             raise ConfigError(

@@ -58,6 +58,14 @@ class Pretrained:
     name: str | None = None
     classes: tuple[str, ...] | None = None
 
+    @property
+    def holds(self) -> str:
+        """What was trained before: `nothing`, a `backbone`, or a whole `detector`."""
+        if not self.state:
+            return "nothing"
+        behind = any(key.startswith(("extras.", "heads.")) for key in self.state)
+        return "detector" if behind else "backbone"
+
 
 def resolve(spec: BackboneSpec, weights: str) -> Pretrained:
     """Find, verify and convert the weights that a configuration asks for.

@@ -18,9 +18,13 @@ from tlx.report.charts.courses import (
     loss_vs_time,
     quality_vs_time,
 )
+from tlx.report.charts.factors import FACTOR, LEARNING, level_charts, size_charts
 from tlx.report.charts.fronts import pareto_latency, pareto_time
+from tlx.report.charts.tuning import NAME as RATE_SENSITIVITY
+from tlx.report.charts.tuning import rate_sensitivity
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.latency import Latency
+from tlx.report.factors import Analysis
 
 __all__ = ["NAMES", "Chart", "Plot", "make_charts", "write_plots"]
 
@@ -34,20 +38,25 @@ _MAKERS: tuple[Callable[[Comparison], Chart | None], ...] = (
     best_vs_worst,
     memory,
     by_class,
+    rate_sensitivity,
 )
 NAMES = (
     "pareto_time", "step_time", "loss_vs_time", "loss_vs_step", "4_vs_8", "best_vs_worst", "memory",
-    "pareto_latency",
+    "pareto_latency", RATE_SENSITIVITY,
     *(name for q in QUALITIES.values() for name in (f"{q.short}_vs_time", class_chart(q))),
-    f"{CONFUSION}[0-9]*",
+    f"{CONFUSION}[0-9]*", f"{FACTOR}*", f"{LEARNING}[0-9]*",
 )  # fmt: skip
 """Names of all charts that a report can have, as patterns of files."""
 
 
-def make_charts(comparison: Comparison, latencies: Sequence[Latency] = ()) -> list[Chart]:
-    """The charts that the runs (and the benchmark, where there is one) have data for."""
+def make_charts(
+    comparison: Comparison, latencies: Sequence[Latency] = (), analysis: Analysis | None = None
+) -> list[Chart]:
+    """The charts that the runs (the benchmark, the factors, where there are some) have data for."""
     charts = [*(make(comparison) for make in _MAKERS), *confusions(comparison)]
     charts.append(pareto_latency(comparison, latencies))
+    if analysis is not None:
+        charts += [*level_charts(analysis), *size_charts(analysis)]
     return [chart for chart in charts if chart is not None]
 
 

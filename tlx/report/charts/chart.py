@@ -8,6 +8,7 @@ such as colour-blind readers can tell apart, lines such as print in grey.
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -37,6 +38,7 @@ PART_LOOKS = {
 
 # A phone shows the narrow layout at nearly its own size, so that type stays legible there.
 WIDTH_INCHES, NARROW_INCHES, DPI = 8.0, 4.2, 150
+_LEGEND_LINES, _LINE_INCHES = 6, 0.24  # lines that a figure has room for; the height of one
 SETTINGS: Any = {
     "font.size": 11,
     "axes.grid": True,
@@ -111,11 +113,15 @@ def legend_below(figure: Figure, panels: Iterable[Axes]) -> None:
         handles, labels = axes.get_legend_handles_labels()
         for label, handle in zip(labels, handles, strict=True):
             entries.setdefault(label, handle)
+    columns = legend_columns(list(entries), narrow=figure.get_figwidth() < WIDTH_INCHES)
+    beyond = math.ceil(len(entries) / columns) - _LEGEND_LINES
+    if beyond > 0:  # dozens of arms must not take the room of what is drawn
+        figure.set_figheight(figure.get_figheight() + _LINE_INCHES * beyond)
     figure.legend(
         list(entries.values()),
         list(entries),
         loc="outside lower center",
-        ncols=legend_columns(list(entries), narrow=figure.get_figwidth() < WIDTH_INCHES),
+        ncols=columns,
         frameon=False,
         handlelength=3.5,
         columnspacing=1.5,

@@ -226,9 +226,10 @@ def _lines(
     for row in rows:
         # Against time only runs that were alone on their machine can be set side by side.
         shown = [record for record in row.arm.records if by_step or not record.beside]
-        # Folds train on unlike numbers of pictures: an epoch of each has other steps.
-        of_folds = not by_step and row.arm.folds is not None
-        curve = over_seeds([series_of(record) for record in shown], in_order=of_folds)
+        # On unlike numbers of pictures, as of folds, an epoch of each run has other steps.
+        unlike = row.arm.folds is not None or row.arm.first.draws_train
+        in_order = unlike and not by_step
+        curve = over_seeds([series_of(record) for record in shown], in_order=in_order)
         if curve is None:
             continue
         kept = thinned(len(curve.steps))

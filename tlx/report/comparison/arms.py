@@ -275,11 +275,20 @@ def _settled(record: Record, places: dict[tuple[str, str], str]) -> dict[str, An
 
 
 def _content(record: Record) -> Any:
-    """Which pictures with which boxes a run had in which split; of a fold all splits together."""
+    """Which pictures with which boxes a run had in which split.
+
+    What changes from run to run of an arm is left out: the splits of a fold, the pictures that a
+    seed draws.
+    """
     dataset = record.get("dataset")
-    if record.fold is None or not isinstance(dataset, Mapping):
+    if not isinstance(dataset, Mapping):
         return dataset
-    return {"classes": dataset.get("classes"), "whole": dataset.get("whole")}
+    if record.fold is not None:
+        return {"classes": dataset.get("classes"), "whole": dataset.get("whole")}
+    splits = dataset.get("splits")
+    if record.draws_train and isinstance(splits, Mapping):
+        return {**dataset, "splits": {k: v for k, v in splits.items() if k != "train"}}
+    return dataset
 
 
 def _tell_datasets_apart(records: Sequence[Record], settings: Sequence[dict[str, Any]]) -> None:

@@ -30,17 +30,31 @@ def fold_of_picture(record: Record, part: Part) -> NDArray[np.int64] | None:
     return np.repeat(np.arange(len(runs)), [len(run[0]) for run in runs if run is not None])
 
 
-def gaps_by_picture(one: Sequence[Record], other: Sequence[Record], part: Part) -> Values | None:
-    """Differences of the pictures' pseudo-values, [S, P], of runs that are pairs of a seed.
+def pictures_of(record: Record, part: Part) -> tuple[str, ...] | None:
+    """The test pictures of a run, by digest or path, in order; None without predictions."""
+    run = _of_run(record, part)
+    return None if run is None else run[0]
+
+
+def values_by_picture(records: Sequence[Record], part: Part) -> Values | None:
+    """What each test picture adds to the figures of runs, [S, P], on a scale whose mean they are.
 
     None where a run kept no predictions, or they are damaged or not of the same pictures.
     """
-    found = [_of_run(record, part) for record in (*one, *other)]
+    found = [_of_run(record, part) for record in records]
     known = [run for run in found if run is not None]
     if len(known) < len(found) or len({pictures for pictures, _ in known}) != 1:
         return None
-    values = np.stack([values for _, values in known])
-    return values[: len(one)] - values[len(one) :]
+    return np.stack([values for _, values in known])
+
+
+def gaps_by_picture(one: Sequence[Record], other: Sequence[Record], part: Part) -> Values | None:
+    """Differences of the pictures' pseudo-values, [S, P], of runs that are pairs of a seed.
+
+    None where `values_by_picture` is.
+    """
+    values = values_by_picture((*one, *other), part)
+    return None if values is None else values[: len(one)] - values[len(one) :]
 
 
 def _of_run(record: Record, part: Part) -> _Run | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from tlx.common.errors import ConfigError
+from tlx.records.arms import train_fraction
 from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.compare import Row
 from tlx.report.comparison.figures import significant
@@ -85,6 +86,20 @@ def why_unfit(row: Row) -> str | None:
     if row.fit_min is None and row.crowded:
         return f"{_CROWDED} ({not_alone(row.arm.records)})"
     return "its fit time is not known" if row.fit_min is None else None
+
+
+def trained_on_less(rows: Sequence[Row]) -> dict[str, str]:
+    """The arms that had a smaller part of the train pictures than others, and that as a reason.
+
+    They are there for a learning curve: nobody leaves labelled pictures out to train faster.
+    """
+    parts = {row.arm.label: train_fraction(row.arm.settings) for row in rows}
+    most = max(parts.values(), default=1)
+    return {
+        label: f"it was trained on {100 * part:g} % of the train pictures"
+        for label, part in parts.items()
+        if part < most
+    }
 
 
 def too_few(ranked: Sequence[Row]) -> str:

@@ -9,6 +9,7 @@ from tlx.records.learned import always_clipped, diverged
 from tlx.records.quality import CLASSIFICATION
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.records import Record
+from tlx.report.comparison.tuning import tuning_warnings
 
 
 def cautions(arms: Sequence[Arm]) -> list[str]:
@@ -17,7 +18,7 @@ def cautions(arms: Sequence[Arm]) -> list[str]:
     lines: list[str] = []
     for say in (_runs, _label_noise, _leaks, _faults, _notes, _resumes):
         lines += dict.fromkeys(line for record in records for line in say(record))
-    return lines + _lengths(arms)
+    return lines + tuning_warnings(arms) + _lengths(arms)
 
 
 def _lengths(arms: Sequence[Arm]) -> list[str]:

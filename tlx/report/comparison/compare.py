@@ -18,6 +18,7 @@ from tlx.report.comparison.overlap import beside_each_other, overlap_warnings
 from tlx.report.comparison.records import FILE_NAME, Record
 from tlx.report.comparison.rows import Row, make_rows, reference_row, row_warnings
 from tlx.report.comparison.statistics import Estimate, estimate
+from tlx.report.comparison.tuning import design_words
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Comparison:
         against_scratch: Each pretrained arm against the from-scratch arm of its setting, in the
             main test figure.
         baselines: Where freeze does not vary, which arm the others are compared with, and why.
+        design: Where rates were tuned, what the arms have alike and how their rates were found.
     """
 
     rows: list[Row]
@@ -47,6 +49,7 @@ class Comparison:
     differences: list[Difference]
     against_scratch: list[Difference]
     baselines: list[str] = field(default_factory=list)
+    design: list[str] = field(default_factory=list)
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -123,6 +126,7 @@ def compare(
         differences=against_references(arms, figures.values()),
         against_scratch=against_scratch(arms, figures[test_key(levels.quality.main)]),
         baselines=baseline_words(arms),
+        design=design_words(arms),
     )
 
 

@@ -39,7 +39,8 @@ def unlike(arms: Sequence[Arm]) -> list[Unlikeness]:
         holders: dict[str, list[str]] = defaultdict(list)
         for arm in arms:
             for record in arm.tested if check.what in _OF_SPLITS else arm.records:
-                value = check.value(record)
+                drawn = record.draws_train and check.what == "training set"
+                value = None if drawn else check.value(record)
                 if value is not None and arm.label not in holders[value]:
                     holders[value].append(arm.label)
         if len(holders) > 1:
@@ -66,6 +67,9 @@ def beside_the_freeze(arms: Sequence[Arm]) -> list[str]:
     return lines
 
 
+_MOST_NAMED, _NAMED = 8, 3  # arms of a value: so many by name, else only the first
+
+
 def obstacle(one: Record, other: Record, same: Sequence[str]) -> str | None:
     """The first of these checks, by name, in which two runs differ; None when there is none.
 
@@ -82,7 +86,10 @@ def _with_holders(value: str, labels: Sequence[str]) -> str:
     """The value and the arms that have it, unless their labels spell it out already."""
     if all(value in label for label in labels):
         return value
-    return f"{value} ({', '.join(labels)})"
+    shown = list(labels)
+    if len(labels) > _MOST_NAMED:  # a study of several factors has dozens
+        shown = [*labels[:_NAMED], f"and {len(labels) - _NAMED} more"]
+    return f"{value} ({', '.join(shown)})"
 
 
 def _joined(*values: str | None) -> str | None:
@@ -104,6 +111,13 @@ def _batch(record: Record) -> str | None:
     """Pictures of a step: as many as a batch has, times the batches of a step."""
     size, times = record.text("batch_size"), record.number("config", "trainer", "accumulate") or 1
     return f"{size} x {times:.0f}" if size and times != 1 else size
+
+
+def _length(record: Record) -> str | None:
+    """Epochs; of runs that are to take the time of a reference, that."""
+    if (reference := record.text("tuning", "length", "reference")) is not None:
+        return f"the time of {record.text('tuning', 'length', 'reference_epochs')} of {reference}"
+    return record.text("epochs")
 
 
 def _weights(record: Record) -> str | None:
@@ -166,7 +180,7 @@ _CHECKS = (
         _training_set,
         "The data changed between the runs: a difference may come from that. Train the earlier "
         "ones again.",
-        keys=("data.name", "data.root"),
+        keys=("data.name", "data.root", "data.train_fraction"),
         asked="A difference may come from the data.",
     ),
     _Check(
@@ -182,7 +196,7 @@ _CHECKS = (
     ),
     _Check(
         "epochs",
-        lambda record: record.text("epochs"),
+        _length,
         "The longer run had more training, whatever it froze.",
     ),
     _Check(

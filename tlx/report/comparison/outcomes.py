@@ -130,7 +130,7 @@ def _start(record: Record) -> float | None:
     return seconds_of(record.get("started"))
 
 
-_ROUNDING = 1 / math.sqrt(6)
+ROUNDING = 1 / math.sqrt(6)
 """Standard deviation of the difference of two figures that are rounded to a grain of 1."""
 
 
@@ -166,7 +166,7 @@ def drift_fit(arms: Sequence[Arm], measure: Measure) -> DriftFit | None:
         [label for label, _, _ in runs],
         [seed for _, seed, _ in runs],
         times,
-        least_sd=_ROUNDING * max(map(measure.grain, records)),
+        least_sd=ROUNDING * max(map(measure.grain, records)),
     )
 
 
@@ -185,11 +185,11 @@ def outcome_of(
     pictures = gaps_by_picture(pairs.one, pairs.other, part) if part else None
     if pictures is not None:
         folds = fold_of_picture(pairs.one[0], part) if part else None
-        both = crossed(gaps, pictures, _ROUNDING * grain, folds)
+        both = crossed(gaps, pictures, ROUNDING * grain, folds)
         method = CROSSED if len(pairs) > 1 else PICTURES if both.fold_part is None else FOLDED
         return Outcome(pairs, sign * both.mean, both, both.p, method)
     if len(pairs) == 1:
-        steps = _by_blocks(pairs, float(gaps[0]), _ROUNDING * grain) if measure.blocks else None
+        steps = _by_blocks(pairs, float(gaps[0]), ROUNDING * grain) if measure.blocks else None
         if steps is not None:
             return Outcome(pairs, sign * steps.mean, steps, steps.p, STEPS)
         return Outcome(pairs, contrast=Contrast(float(gaps[0]), 0.0, 0, 0.0, 1))
@@ -197,7 +197,7 @@ def outcome_of(
         contrast = fit.contrast(one.label, other.label, len(pairs))
         gain, drift = sign * contrast.mean, math.expm1(fit.slope)
         return Outcome(pairs, gain, contrast, contrast.p, fit.method, drift=drift)
-    test = paired(gaps, _ROUNDING * grain)
+    test = paired(gaps, ROUNDING * grain)
     assert test is not None
     doubt = _order_doubt(one, other, pairs, measure)
     return Outcome(pairs, sign * test.mean, test, test.p, PAIRED, doubt)

@@ -18,6 +18,7 @@ from tlx.report.comparison.candidates import (
     over_limits,
     remedies,
     too_few,
+    trained_on_less,
     why_unfit,
 )
 from tlx.report.comparison.compare import Comparison, Row
@@ -27,6 +28,10 @@ from tlx.report.comparison.figures import significant
 from tlx.report.comparison.settle import best_other, what_settles
 from tlx.report.comparison.verdict import nothing_has_learned
 
+_SEVERAL_SETS = (
+    "the runs are of several data sets; report them apart (what they say together stands under "
+    "“Does the answer change?”)"
+)
 TODAY = "If you have to choose today,"
 
 
@@ -77,10 +82,11 @@ def _advise(
 ) -> Recommendation:
     quality = comparison.quality
     if "data" in comparison.differs:
-        return _none(limits, {}, "the runs are of several data sets; report them apart")
+        return _none(limits, {}, _SEVERAL_SETS)
     if line := nothing_has_learned(comparison):
         return Recommendation(None, [line], limits, {})
     unfit = {row.arm.label: why for row in comparison.rows if (why := why_unfit(row))}
+    unfit |= trained_on_less(comparison.rows)
     ranked = sorted(
         (row for row in comparison.rows if row.arm.label not in unfit),
         key=lambda row: -row.test_main.mean if row.test_main else 0.0,

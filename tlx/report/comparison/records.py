@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlx.common.files import read_json, read_yaml
+from tlx.config.schema import OF_SEED
 from tlx.records.arms import SCRATCH, arm_settings
 from tlx.records.digest import ALTERED, describe_result, is_altered
 from tlx.records.quality import QUALITIES, Quality, quality_of
+from tlx.records.tuning import FOLDER, TUNING
 
 FILE_NAME = "record.json"
 CONFIG = "config.yaml"
@@ -110,6 +112,14 @@ class Record:
         """Which fold of its set the run tests, from 0; None where the set is not folded."""
         value = self.get("config", "data", "fold")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def draws_train(self) -> bool:
+        """Whether its part of the train pictures is drawn by its seed (`data.train_draw`)."""
+        data = self.get("config", "data")
+        if not isinstance(data, Mapping) or data.get("train_fraction", 1) == 1:
+            return False
+        return data.get("train_draw") == OF_SEED
 
     @property
     def quality(self) -> Quality:
@@ -245,7 +255,14 @@ def _point(point: object) -> list[float] | None:
 
 def _record_files(path: Path) -> list[Path]:
     found = (file for file in path.rglob(FILE_NAME) if file.is_file())
-    return sorted(file for file in found if not _of_pilot(file, path))
+    return sorted(f for f in found if not _of_pilot(f, path) and not _of_tuning(f, path))
+
+
+def _of_tuning(file: Path, asked: Path) -> bool:
+    """Whether this is a trial of a study's rates below the folder that was asked for."""
+    arm = file.parent.parent
+    inside = arm.parent != asked and arm.parent.is_relative_to(asked)
+    return inside and arm.parent.name == FOLDER and (arm / TUNING).is_file()
 
 
 def _of_pilot(file: Path, asked: Path) -> bool:

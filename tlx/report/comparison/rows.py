@@ -18,10 +18,19 @@ _WORST_FIRST = (CHANGED, NO_PROOF, UNCHANGED, NOTHING_FROZEN)
 
 
 def proof_of(record: Record) -> str:
-    """The word for one run; frozen tensors without both hashes are `no proof`."""
-    if not record.number("frozen", "parameters") and not record.get("frozen", "blocks"):
-        return NOTHING_FROZEN
-    before, after = record.text("frozen", "hash_before"), record.text("frozen", "hash_after")
+    """The word for one run, the worst of its phases'; frozen tensors without both hashes are
+    `no proof`. A later phase without any has not begun."""
+    words = {NOTHING_FROZEN}
+    if record.number("frozen", "parameters") or record.get("frozen", "blocks"):
+        words.add(_word(record.get("frozen")))
+    for phase in record.items("phases")[1:]:
+        if isinstance(phase, Mapping) and phase.get("hash_before") is not None:
+            words.add(_word(phase))
+    return next(word for word in _WORST_FIRST if word in words)
+
+
+def _word(hashed: Any) -> str:
+    before, after = (hashed.get(key) for key in ("hash_before", "hash_after"))
     if before is None or after is None:
         return NO_PROOF
     return UNCHANGED if before == after else CHANGED

@@ -8,6 +8,7 @@ from typing import Any
 
 from tlx.common.cli import command
 from tlx.common.files import read_yaml
+from tlx.freeze.depth import freeze_label
 from tlx.report.comparison.candidates import NEXT, Limits, fit_minutes
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference
@@ -52,7 +53,8 @@ def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
 
 def _names_all(records: Sequence[Record], values: dict[str, Any]) -> bool:
     """Whether the sweep makes the depth of every run; a folder can hold runs of several sweeps."""
-    named = {value.strip(" '\"") for value in str(values.get("freeze", "none")).split(",")}
+    asked = str(values.get("freeze", "none")).split(",")
+    named = {freeze_label(value.strip(" '\"")) for value in asked}
     weights = str(values.get("backbone.weights", values.get("weights")))
     return all(
         record.freeze in named or (record.scratch and "scratch" in named | set(weights.split(",")))

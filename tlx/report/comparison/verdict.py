@@ -40,6 +40,7 @@ def verdict(comparison: Comparison) -> list[str]:
     lines += _first_to_level(comparison)
     lines += _against_reference(comparison)
     lines += _against_scratch(comparison)
+    lines += comparison.design
     return lines + _grain(comparison.quality, comparison.rows)
 
 

@@ -17,8 +17,11 @@ from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommend import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
+from tlx.report.factors import Analysis
+from tlx.report.factors.words import about_answers, answers
 from tlx.report.gallery import Gallery, Mistakes
 from tlx.report.page.captions import caption_of, definitions
+from tlx.report.page.factors import factor_groups
 from tlx.report.page.facts import (
     answers_table,
     classes_table,
@@ -27,6 +30,7 @@ from tlx.report.page.facts import (
     differences_table,
     environment_table,
     pilots_table,
+    rates_table,
     runs_table,
     unfinished_table,
 )
@@ -42,6 +46,7 @@ def page_text(
     gallery: Gallery | Mistakes,
     output: Path,
     arguments: Sequence[str],
+    analysis: Analysis,
 ) -> str:
     """The whole of `index.html`.
 
@@ -52,9 +57,13 @@ def page_text(
         gallery: Pictures with detections, and what goes wrong on them.
         output: Folder of the report, which folders of runs are named relative to.
         arguments: Arguments of `python -m tlx.report` that make this report.
+        analysis: What the factors of the study show.
     """
     records = [record for row in comparison.rows for record in row.arm.records]
     answer = answer_of(comparison, recommendation)
+    groups = factor_groups(analysis)
+    shown = {plot.chart.name: _plot(plot, comparison.quality) for plot in plots}
+    of_groups = {name: shown.pop(name) for each in groups for name in each.charts}
     context = {
         "title": ", ".join(_distinct(records, "data")) or output.parent.name,
         "facts": _facts(comparison, records),
@@ -62,7 +71,11 @@ def page_text(
         "arms": arms_table(comparison),
         "warnings": comparison.warnings,
         "evidence": _evidence(comparison, recommendation, answer),
-        "plots": [_plot(plot, comparison.quality) for plot in plots],
+        "factors": groups,
+        "factor_answers": answers(analysis),
+        "factor_note": about_answers(analysis),
+        "factor_charts": of_groups,
+        "plots": list(shown.values()),
         "classes": classes_table(comparison),
         "gallery": _mistakes(gallery) if isinstance(gallery, Mistakes) else _gallery(gallery),
         "data": data_tables(comparison),
@@ -78,6 +91,7 @@ def page_text(
 
 def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
     names = {
+        "factors": "Does the answer change?",
         "warnings": "Warnings",
         "plots": "Figures",
         "evidence": "Evidence",
@@ -106,6 +120,10 @@ def _facts(comparison: Comparison, records: Sequence[Record]) -> list[str]:
         keys = ("environment", key) if not what else (key,)
         if found := _distinct(records, *keys):
             facts.append(f"{what} {', '.join(found)}".strip())
+    if comparison.design:
+        designs = {record.text("tuning", "design") for record in records} - {None}
+        alike = " or ".join(sorted(str(design).replace("_", "-") for design in designs))
+        facts.append(f"rates tuned for each arm, same {alike}")
     if days:
         facts.append(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")
     return facts
@@ -188,6 +206,8 @@ def _evidence(
 ) -> dict[str, Any]:
     """What the first screen has no room for; empty where there is nothing."""
     lines = [line for line in verdict(comparison) if line not in answer]
-    tables = [refused_table(recommendation), differences_table(comparison)]
+    tables = [
+        refused_table(recommendation), differences_table(comparison), rates_table(comparison)
+    ]  # fmt: skip
     known = [table for table in tables if table is not None]
     return {"lines": lines, "tables": known} if lines or known else {}

@@ -23,6 +23,17 @@ _CAPTIONS = {
     "arms looks better than it is.",
     "memory": "The largest over the run: of the GPU where one was used, otherwise resident memory "
     "of the main process (RSS), mapped pictures included.",
+    "factor": "The difference of each arm from its reference, with its 95 % interval; left of 0 is "
+    "a loss.",
+    "factor_data": "The difference of each arm from its reference, with its 95 % interval; left of "
+    "0 is a loss. Hollow: the mean of all sets like these. Dotted: where a new set lies, which may "
+    "go on beyond the figure.",
+    "learning": "Means over seeds with the smallest and the largest. Bands (of many curves: the "
+    "lines at the right end): 95 % of the power laws that seeds and test pictures leave open; "
+    "dashed: beyond what was measured.",
+    "rate_sensitivity": "Each point is a trial: a short run with the rates that the tuning asked "
+    "for, judged on val. Filled: the rates that the arm's runs have. An arm whose points lie level "
+    "does not care much. The other rate of a trial varied too.",
     "class": "One dot an arm. A class with few {counted} moves far by chance.",
     "confusion": "A row is a true class, a column what its test pictures were taken for: their "
     "number as a mean over seeds, and their share of the row, which the colour shows. What is "
@@ -43,7 +54,7 @@ _DEFINITIONS = [
     "their predictions; two single runs are compared by their pictures, and their steps by blocks. "
     "Such a verdict is about these two runs.",
     "Frozen: “unchanged” means that the hashes of all frozen tensors, batch-norm statistics "
-    "included, are equal before and after training.",
+    "included, are equal at the beginning and the end of every phase of the training.",
     "Charts of curves draw at most 400 evenly spaced points of each.",
 ]
 _OF_CLASSIFIERS = (
@@ -51,6 +62,7 @@ _OF_CLASSIFIERS = (
     "the mean over the classes that have test pictures of F1, which is 2 · right / (pictures of "
     "the class + pictures taken for it)."
 )
+_NUMBERED = ("class_", "confusion_", "factor_", "learning_")
 
 
 def caption_of(chart: str, quality: Quality) -> str:
@@ -58,7 +70,7 @@ def caption_of(chart: str, quality: Quality) -> str:
     name = chart
     if chart == f"{quality.short}_vs_time":
         name = "_vs_time"
-    elif chart.startswith(("class_", "confusion_")):
+    elif chart not in _CAPTIONS and chart.startswith(_NUMBERED):
         name = chart.partition("_")[0]
     return _worded(_CAPTIONS[name], quality)
 

@@ -21,6 +21,7 @@ from tlx.report.comparison.figures import (
 )
 from tlx.report.comparison.measures import Measure
 from tlx.report.comparison.records import Record
+from tlx.report.comparison.tuning import sensitivity_lines
 from tlx.report.gallery import Answers, Counts
 from tlx.report.page.tables import Cell, Table, interval, plain_table
 
@@ -168,6 +169,24 @@ def pilots_table(comparison: Comparison) -> Table | None:
     ]  # fmt: skip
     caption = "Depths that a pilot chose (policy=auto)."
     return plain_table("pilots", caption, ["arm", "run", "choice", "why"], rows)
+
+
+def rates_table(comparison: Comparison) -> Table | None:
+    """What the tuning of each arm's rates found, and what other rates would have cost."""
+    lines = sensitivity_lines([row.arm for row in comparison.rows], comparison.quality)
+    if not lines:
+        return None
+    heads, *rows = lines
+    caption = (
+        "Trials of each arm's learning rates, judged on val: what was chosen, the range that was "
+        "tried, and how the trials ended."
+    )
+    return plain_table("rates", caption, heads, [[_lined(cell) for cell in row] for row in rows])
+
+
+def _lined(text: str) -> Cell:
+    """A cell whose second line is its note."""
+    return Cell(*text.split("\n", 1))
 
 
 def data_tables(comparison: Comparison) -> list[Table]:

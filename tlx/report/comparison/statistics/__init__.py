@@ -19,6 +19,7 @@ from tlx.report.comparison.statistics.contrast import (
 )
 from tlx.report.comparison.statistics.drift import DriftFit, blocks, fit_drift
 from tlx.report.comparison.statistics.estimate import Estimate, estimate
+from tlx.report.comparison.statistics.pooling import Pooled, pooled
 from tlx.report.comparison.statistics.survival import LogRank, Times, log_rank, median_time
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "DriftFit",
     "Estimate",
     "LogRank",
+    "Pooled",
     "SeedCount",
     "Times",
     "blocks",
@@ -39,6 +41,7 @@ __all__ = [
     "log_rank",
     "median_time",
     "paired",
+    "pooled",
     "power",
     "seeds_needed",
 ]

@@ -37,6 +37,8 @@ from scipy.optimize import brentq
 from scipy.special import gammaln, stdtrit
 from scipy.stats import nct, t
 
+from tlx.report.comparison.statistics import mixture
+
 ALPHA = 0.05
 """Nominal rate of a verdict where there is no difference, over the family of arms of a figure."""
 POWER = 0.8
@@ -103,9 +105,6 @@ def seeds_needed(effect: float | None, alpha: float = ALPHA) -> SeedCount:
     return ">100"
 
 
-_LEAST_P = 1e-30
-
-
 @dataclass(frozen=True)
 class Contrast:
     """A mean difference, its standard error and degrees of freedom.
@@ -149,10 +148,7 @@ class Contrast:
         ratio = abs(self.mean) / self.se
         if not self.parts:
             return float(2 * t.sf(ratio, self.df))
-        low, high = math.log(_LEAST_P), 0.0
-        if ratio >= self.bound(_LEAST_P):
-            return _LEAST_P
-        return math.exp(brentq(lambda log_p: self.bound(math.exp(log_p)) - ratio, low, high))
+        return mixture.two_sided_p(ratio, self.parts)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -164,9 +160,7 @@ class Contrast:
         """The standard errors from 0 at which a difference is shown at the two-sided level."""
         if not self.parts:
             return float(t.isf(alpha / 2, self.df))
-        bounds = [(part, -float(stdtrit(df, alpha / 2))) for part, df in self.parts]
-        whole = sum(part for part, _ in self.parts)
-        return sum(part * bound for part, bound in bounds) / whole if whole else bounds[0][1]
+        return mixture.bound(self.parts, alpha)
 
     @property
     def effect(self) -> float | None:
