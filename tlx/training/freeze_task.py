@@ -72,8 +72,9 @@ class FreezeTask(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """A phase that restarts has a fresh optimizer: old momentum belongs to another problem."""
-        starts = {phase.first_epoch for phase in self.plan.phases[1:] if phase.restart}
-        if batch_idx == 0 and self.current_epoch in starts:
+        if batch_idx > 0:
+            return
+        if self.current_epoch in {p.first_epoch for p in self.plan.phases[1:] if p.restart}:
             optimizer = self.optimizers(use_pl_optimizer=False)
             assert isinstance(optimizer, torch.optim.Optimizer)
             optimizer.state.clear()
