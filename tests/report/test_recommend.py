@@ -14,7 +14,8 @@ from tlx.common.errors import ConfigError
 from tlx.report.__main__ import main, parser
 from tlx.report.comparison.candidates import Limits
 from tlx.report.comparison.compare import Comparison
-from tlx.report.comparison.recommend import Recommendation, recommend
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.verdict import verdict
 from tlx.report.page.first_screen import answer_of
 
@@ -55,7 +56,7 @@ def said(advice: Recommendation) -> str:
 def test_the_cheapest_arm_with_a_small_loss_is_taken(study: Comparison) -> None:
     advice = recommend(study, Limits(accepted_loss=0.02))
     assert advice.arm == "freeze=4"
-    assert "shortest fit (20.0 min)" in advice.words[0]
+    assert "shortest training (20.0 min)" in advice.words[0]
     assert "differs from that of freeze=none, the best arm, by −0.005 (95 % interval" in said(
         advice
     )

@@ -10,7 +10,7 @@ from tlx.records.quality import Quality
 from tlx.report.comparison.compare import Comparison, Row, describe_unfinished
 from tlx.report.comparison.difference import evidence_of_p, spelled
 from tlx.report.comparison.figures import ABSENT, figure, relative, spread, three
-from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.statistics import Estimate
 from tlx.report.comparison.tuning import sensitivity_lines

@@ -14,7 +14,7 @@ from tlx.records.predictions import SHOWN
 from tlx.records.quality import Quality
 from tlx.report.charts import Plot
 from tlx.report.comparison.compare import Comparison
-from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
 from tlx.report.factors import Analysis

@@ -12,7 +12,8 @@ from tlx.report.comparison.difference import change
 from tlx.report.comparison.figures import ABSENT, NOT_COMPARABLE, significant, three
 from tlx.report.comparison.measures import test_key
 from tlx.report.comparison.overlap import not_alone
-from tlx.report.comparison.recommend import TODAY, Recommendation
+from tlx.report.comparison.recommend import TODAY
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.rows import CHANGED
 from tlx.report.comparison.verdict import verdict
 from tlx.report.page.tables import Cell, Interval, Table, interval, plain_table
