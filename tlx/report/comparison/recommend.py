@@ -29,6 +29,7 @@ from tlx.report.comparison.recommendation import Outcome, Recommendation
 from tlx.report.comparison.settle import best_other, what_settles
 from tlx.report.comparison.verdict import nothing_has_learned
 
+DOUBT = "Doubt: "
 TODAY = "If you have to choose today,"
 
 
@@ -88,7 +89,7 @@ def _advise(
         label = lean.arm.label if lean else None
         return replace(
             found, command=settling.command, settling=settling, lean=label,
-            difference=differences[label] if label else None,
+            difference=differences[label] if label else None, bound=_lowest_bound(differences),
         )  # fmt: skip
     label = cheap.arm.label
     for other in (arm for arm in passed if arm != label):
@@ -195,6 +196,17 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
     return None
 
 
+def _lowest_bound(differences: Mapping[str, Difference]) -> tuple[str, float] | None:
+    """The arm whose loss is bounded lowest, with that bound; None where no loss is bounded."""
+    known = {
+        label: -found.low
+        for label, found in differences.items()
+        if found.low is not None and found.pairs >= 2
+    }
+    label = min(known, key=lambda each: known[each], default=None)
+    return None if label is None else (label, known[label])
+
+
 def _nothing_shown(ranked: Sequence[Row], limits: Limits, quality: Quality) -> str:
     counts = sorted({row.figures for row in ranked})
     several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
@@ -229,4 +241,4 @@ def _doubts(
     if limits.train_minutes is not None or limits.memory_gb is not None:
         doubts.append("time and memory are those of this machine")
     doubts.append("the best arm was found on the same test set, which flatters it a little")
-    return [f"Doubt: {'; '.join(doubts)}."]
+    return [f"{DOUBT}{'; '.join(doubts)}."]
