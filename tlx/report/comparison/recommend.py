@@ -196,15 +196,10 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
     return None
 
 
-def _lowest_bound(differences: Mapping[str, Difference]) -> tuple[str, float] | None:
-    """The arm whose loss is bounded lowest, with that bound; None where no loss is bounded."""
-    known = {
-        label: -found.low
-        for label, found in differences.items()
-        if found.low is not None and found.pairs >= 2
-    }
-    label = min(known, key=lambda each: known[each], default=None)
-    return None if label is None else (label, known[label])
+def _lowest_bound(differences: Mapping[str, Difference]) -> float | None:
+    """The least loss that some arm is shown not to exceed; None where no loss is bounded."""
+    known = (d.low for d in differences.values() if d.low is not None and d.pairs >= 2)
+    return min((-low for low in known), default=None)
 
 
 def _nothing_shown(ranked: Sequence[Row], limits: Limits, quality: Quality) -> str:

@@ -27,7 +27,7 @@ class Recommendation:
             none (`open`); or why there is no answer.
         lean: the arm to choose today where none is taken.
         difference: that arm's, or the taken one's, from the best of the others.
-        bound: where no arm is taken, the arm whose loss is bounded lowest, and that bound.
+        bound: where no arm is taken, the least loss that is shown not to be exceeded by one.
         settling: what would settle an open question.
         sets: of a study of several data sets the answer of each, by the name of the set.
     """
@@ -41,7 +41,7 @@ class Recommendation:
     outcome: Outcome = "open"
     lean: str | None = None
     difference: Difference | None = None
-    bound: tuple[str, float] | None = None
+    bound: float | None = None
     settling: Settling | None = None
     sets: dict[str, Recommendation] = field(default_factory=dict)
 

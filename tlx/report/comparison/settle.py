@@ -85,8 +85,7 @@ class Settling:
         seeds: all seeds that the study is to have.
         pictures: how many test pictures there are; None where they are not counted.
         picture_share: their share of the variance, as a part of 1.
-        loses: the arm with the best figure within the limits seems to lose more than is accepted,
-            so that more runs would hardly recommend it.
+        first: nothing is known of the spread over seeds, so that they give a first interval.
         command: a line to paste that adds the seeds, where no pictures are missing.
     """
 
@@ -96,7 +95,7 @@ class Settling:
     seeds: list[int] = field(default_factory=list)
     pictures: int | None = None
     picture_share: float | None = None
-    loses: bool = False
+    first: bool = False
     command: str | None = None
 
 
@@ -143,27 +142,27 @@ def what_settles(
         )  # fmt: skip
     if not need.seeds:
         seems = contrast.mean if contrast else 0.0
-        loses = row is not ranked[0] and seems <= -accepted
         why = (
             f"{row.arm.label} has the best figure within the limits and seems to lose "
             f"{-seems:.3f}, so more runs would hardly recommend it"
-            if loses
+            if row is not ranked[0] and seems <= -accepted
             else f"neither {MOST_SEEDS} more seeds nor a hundred times the test pictures would "
             f"settle {accepted:g}"
         )
         option = comparison.quality.accept
         told = f"{NEXT} {why}; a larger loss would have to be accepted ({option})."
-        return Settling(told, loses=loses)
+        return Settling(told)
     line = with_seeds(records, seeds)
     how = "" if line else f", by the command of the study with seed={','.join(map(str, seeds))}"
+    first = contrast is None or contrast.pairs < 2
     what = (
         f"{_counted(need.seeds, 'more seed')} would give a first interval"
-        if contrast is None or contrast.pairs < 2
+        if first
         else f"about {_counted(need.seeds, 'more seed')} would most likely settle {accepted:g}"
     )
     needs = need.seeds * minutes
     words = f"{NEXT} {what}: about {significant(needs)} min{how}."
-    return Settling(words, need, needs, seeds, command=line)
+    return Settling(words, need, needs, seeds, first=first, command=line)
 
 
 def _counted(number: int, what: str) -> str:

@@ -36,8 +36,9 @@ from tlx.report.page.facts import (
     unfinished_table,
 )
 from tlx.report.page.first_screen import answer_of
-from tlx.report.page.words import WORDS
+from tlx.report.page.words import words_of
 
+_TALL = 0.95  # height by width
 _PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
 
 
@@ -86,7 +87,7 @@ def page_text(
         "pilots": pilots_table(comparison),
         "unfinished": unfinished_table(comparison.unfinished, output),
         "environment": environment_table(comparison),
-        "words": WORDS,
+        "words": words_of(comparison.quality),
         "definitions": definitions(comparison.quality),
         "command": command("tlx.report", *arguments),
     }
@@ -143,16 +144,23 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _plot(plot: Plot, quality: Quality) -> dict[str, str]:
+def _plot(plot: Plot, quality: Quality) -> dict[str, Any]:
     chart = plot.chart
     return {
         "name": chart.name,
         "title": chart.title,
         "alt": chart.alt,
         "caption": caption_of(chart.name, quality),
+        "tall": _is_tall(plot.wide),
         "wide": _svg_uri(plot.wide),
         "narrow": _svg_uri(plot.narrow),
     }
+
+
+def _is_tall(svg: str) -> bool:
+    """Whether a chart is nearly as high as wide: two of these on a page cannot be read."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return box is not None and float(box[2]) > _TALL * float(box[1])
 
 
 def _svg_uri(svg: str) -> str:

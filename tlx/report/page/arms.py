@@ -16,7 +16,7 @@ from tlx.report.comparison.rows import CHANGED
 from tlx.report.page.tables import Cell, Interval, Table, interval, plain_table
 
 _WORDS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "= not shown"}
-_RECOMMENDED, _LEAN = "✓ recommended", "for today: not shown"
+_RECOMMENDED, _LEAN = "✓ recommended", "to choose today (not shown)"
 Badges = Mapping[str, str]
 """What marks the row of an arm, by its label."""
 

@@ -8,10 +8,10 @@ from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.recommend import DOUBT
 from tlx.report.comparison.recommendation import Recommendation
-from tlx.report.page.spoken import capital, counted, left_open, listed, lower_or_higher
+from tlx.report.page.spoken import capital, counted, left_open, listed, lower_or_higher, short
 
 _HALF = 0.5
-_ALL_SHOWN = ("better", "worse")
+_MARKS = {"better": "▲", "worse": "▼"}
 
 
 def how_sure(comparison: Comparison, advice: Recommendation) -> list[str]:
@@ -19,7 +19,7 @@ def how_sure(comparison: Comparison, advice: Recommendation) -> list[str]:
     if advice.outcome == "nothing learned":
         return ["No figure of this page says anything about freezing: nothing was learned."]
     lines = _of_choice(comparison, advice.difference) if advice.difference else _shown(comparison)
-    lines.append(_rests_on(comparison.rows))
+    lines.append(rests_on(comparison.rows))
     lines += _source(advice)
     lines += [_plain(line) for line in advice.words if line.startswith(DOUBT)]
     return lines
@@ -49,13 +49,25 @@ def _shown(comparison: Comparison) -> list[str]:
     references = {each.reference for each in known}
     against = references.pop() if len(references) == 1 else "the same without a freeze"
     lines = []
-    for verdict in _ALL_SHOWN:
+    for verdict, mark in _MARKS.items():
         if names := [each.arm for each in known if each.verdict == verdict]:
-            lines.append(f"Shown to be {verdict} than {against}: {listed(names)}.")
+            told = _told(names, len(known), mark)
+            lines.append(f"Shown to be {verdict} than {against}: {told}.")
+    if any(each.shown and each.pairs < 2 for each in known):
+        lines.append(
+            "What is shown with one seed is shown of these trainings alone: another seed may turn "
+            "it round."
+        )
     if rest := [each for each in known if not each.shown]:
-        lines.append(f"No difference from {against} shown: {listed([e.arm for e in rest])}.")
+        told = _told([each.arm for each in rest], len(known), "= not shown")
+        lines.append(f"No difference from {against} shown: {told}.")
         lines += _missed(comparison, rest)
     return lines
+
+
+def _told(names: Sequence[str], of: int, mark: str) -> str:
+    """The arms, or how many of all they are and how the table marks them."""
+    return listed(names) if short(names) else f"{len(names)} of {of} arms ({mark} in the table)"
 
 
 def _missed(comparison: Comparison, rest: Sequence[Difference]) -> list[str]:
@@ -73,8 +85,8 @@ def _missed(comparison: Comparison, rest: Sequence[Difference]) -> list[str]:
     ]
 
 
-def _rests_on(rows: Sequence[Row]) -> str:
-    """Seeds and test pictures."""
+def rests_on(rows: Sequence[Row]) -> str:
+    """On how many seeds and test pictures the figures of arms rest."""
     counts = sorted({row.figures for row in rows})
     each = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     trainings = "one training" if counts == [1] else f"{each} trainings"

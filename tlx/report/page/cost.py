@@ -8,7 +8,7 @@ from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.figures import significant
 from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.page.choice import row_of
-from tlx.report.page.spoken import duration, given_up, listed
+from tlx.report.page.spoken import duration, given_up, listed, short
 
 _LIKE = 0.005  # shares that are shown as 0 %
 
@@ -23,8 +23,8 @@ def cost_of(comparison: Comparison, advice: Recommendation) -> list[str]:
     other = None if reference is row else reference
     lines = [
         _time(comparison, row, other),
-        _amount(row, other, "Memory in training", lambda r: r.peak_memory_bytes, _mebibytes),
-        _amount(row, other, "Energy", lambda r: r.energy_kj, _kilojoules),
+        _amount(row, other, "Memory in training", mebibytes),
+        _amount(row, other, "Energy", _kilojoules),
     ]
     if advice.difference is not None:
         lost = given_up(advice.difference, comparison.main)
@@ -57,28 +57,25 @@ def _less(share: float) -> str:
     return f"{100 * abs(share):.0f} % {'less' if share < 0 else 'more'}"
 
 
-def _amount(
-    row: Row,
-    other: Row | None,
-    what: str,
-    figure: Callable[[Row], object],
-    show: Callable[[Row], str],
-) -> str:
-    if figure(row) is None:
+def _amount(row: Row, other: Row | None, what: str, show: Callable[[Row], str | None]) -> str:
+    if (own := show(row)) is None:
         return ""
-    text = f"{what}: {show(row)}"
-    if other is not None and figure(other) is not None:
-        text += f"; {other.arm.label} {show(other)}"
+    beside = show(other) if other is not None else None
+    text = f"{what}: {own}"
+    if other is not None and beside is not None:
+        text += f"; {other.arm.label} {beside}"
     return f"{text}."
 
 
-def _mebibytes(row: Row) -> str:
-    assert row.peak_memory_bytes is not None
-    return f"{row.peak_memory_bytes.mean / 2**20:.0f} MiB"
+def mebibytes(row: Row) -> str | None:
+    """Peak memory; None where it was not measured."""
+    found = row.peak_memory_bytes
+    return None if found is None else f"{found.mean / 2**20:.0f} MiB"
 
 
-def _kilojoules(row: Row) -> str:
-    assert row.energy_kj is not None
+def _kilojoules(row: Row) -> str | None:
+    if row.energy_kj is None:
+        return None
     estimated = "" if row.energy_measured else " (estimated)"
     return f"{significant(row.energy_kj.mean)} kJ{estimated}"
 
@@ -96,7 +93,8 @@ def _cheaper(comparison: Comparison, row: Row, advice: Recommendation) -> str:
     ]
     if not faster:
         return ""
-    return f"Faster, but not shown to be good enough: {listed(faster)}."
+    told = listed(faster) if short(faster) else f"{len(faster)} arms"
+    return f"Faster, but not shown to be good enough: {told}."
 
 
 def _range_of_all(comparison: Comparison) -> list[str]:
@@ -124,4 +122,6 @@ def _range(what: str, found: list[tuple[float, str]], show: Callable[[float], st
     (least, small), (most, large) = found[0], found[-1]
     if show(least) == show(most):
         return f"{what}: {show(least)}."
+    if not short([small, large]):
+        return f"{what}: from {show(least)} to {show(most)}."
     return f"{what}: from {show(least)} ({small}) to {show(most)} ({large})."

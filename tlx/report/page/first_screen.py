@@ -14,7 +14,7 @@ from tlx.report.page.cost import cost_of
 from tlx.report.page.next_step import next_step
 from tlx.report.page.parts import Answer, Part
 from tlx.report.page.several_sets import answer_of_sets
-from tlx.report.page.spoken import duration, listed
+from tlx.report.page.spoken import duration, listed, short
 
 DO, SURE, COST = "What to do", "How sure is this?", "What it costs"
 _UNFIT = "No arm can be recommended: "
@@ -84,13 +84,16 @@ def _open(comparison: Comparison, accepted: float) -> str:
     worse = [each.arm for each in shown if each.verdict == "worse"]
     told = [f"{_are(better)} shown to be better than without a freeze"] if better else []
     told += [f"{_are(worse)} shown to be worse"] if worse else []
+    if any(each.pairs < 2 for each in shown):
+        told[-1] += " (with one seed, so of these trainings alone)"
     rest = len(known) - len(shown)
     told += [f"for {rest} other{'s' if rest > 1 else ''} no difference is shown"] if rest else []
-    return f"{', '.join(told)}; {bound}."
+    return f"of {len(known)} arms {', '.join(told)}; {bound}."
 
 
 def _are(names: list[str]) -> str:
-    return f"{listed(names, 2)} {'is' if len(names) == 1 else 'are'}"
+    who = listed(names) if short(names) else str(len(names))
+    return f"{who} {'is' if len(names) == 1 else 'are'}"
 
 
 def _what_to_do(comparison: Comparison, advice: Recommendation) -> Part:

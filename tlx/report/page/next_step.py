@@ -17,6 +17,7 @@ from tlx.report.page.spoken import capital, counted, duration
 
 _TITLE = "What to do next"
 _FEW_SEEDS = 3
+_MOST_ACCEPTED = 0.5  # a larger loss is none that anybody accepts
 
 
 def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequence[str]) -> Part:
@@ -53,10 +54,10 @@ def missing(settling: Settling) -> list[str]:
             f"{duration(settling.minutes)} of training."
         ]
     if need.seeds:
+        then = "would give a first interval" if settling.first else "would most likely settle it"
         return [
             f"Train every arm with about {counted(need.seeds, 'more seed')}: about "
-            f"{duration(settling.minutes)}. That would most likely settle it; what is finished is "
-            "not trained again."
+            f"{duration(settling.minutes)}. That {then}; what is finished is not trained again."
         ]
     return [capital(settling.words.removeprefix(NEXT).strip())]
 
@@ -68,32 +69,33 @@ def _settle(
     if need.seeds or need.pictures:
         lines += _accept_more(advice)
         line = settling.command or with_seeds(records, settling.seeds)
-        if line is None:
+        if need.pictures and (line or not need.seeds):
+            lines += ["With the new pictures in place:"] if line else []
+        elif line is None:
             lines.append("To train more, give the command of the study these seeds:")
             line = f"seed={','.join(map(str, settling.seeds))}"
         else:
             lines.append("To train more:")
         return Part(_TITLE, lines, line)
-    if advice.bound is None:
+    if not _accept_more(advice):
         return Part(_TITLE, lines)
     return Part(_TITLE, [*lines, *_accept_more(advice)], _report(advice, arguments))
 
 
 def _accept_more(advice: Recommendation) -> list[str]:
-    if advice.bound is None:
+    """With which accepted loss there would be an answer, where one can be asked for."""
+    if advice.bound is None or advice.bound >= _MOST_ACCEPTED:
         return []
-    label, _ = advice.bound
-    name = advice.quality.word
     return [
-        f"Or accept a larger loss: with {_accepting(advice)} (a loss of {_enough(advice)} {name}) "
-        f"these runs are enough to take {label}."
+        f"Or accept a larger loss: with {_accepting(advice)} (a loss of {_enough(advice)} "
+        f"{advice.quality.word}) these runs are enough for an answer."
     ]
 
 
 def _enough(advice: Recommendation) -> str:
     """The bound, rounded up to a hundredth."""
     assert advice.bound is not None
-    return f"{int(advice.bound[1] * 100 + 1) / 100:g}"
+    return f"{int(advice.bound * 100 + 1) / 100:g}"
 
 
 def _accepting(advice: Recommendation) -> str:

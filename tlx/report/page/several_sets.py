@@ -17,12 +17,13 @@ from tlx.report.factors.analysis import OfFactor
 from tlx.report.factors.cells import Treatment
 from tlx.report.factors.levels import DATA
 from tlx.report.factors.words import answer
+from tlx.report.page.certainty import rests_on
 from tlx.report.page.choice import keys_of, row_of
-from tlx.report.page.cost import cost_of
+from tlx.report.page.cost import cost_of, mebibytes
 from tlx.report.page.next_step import missing, next_step
 from tlx.report.page.parts import Answer, Part
 from tlx.report.page.spoken import capital, duration, given_up, listed
-from tlx.report.page.tables import Cell, Table, plain_table
+from tlx.report.page.tables import ABSENT, Cell, Table, plain_table
 
 _MOST = 3  # arms that are told of over the sets; all stand further down
 _FEW_SETS = 5
@@ -43,7 +44,7 @@ def answer_of_sets(
         headline,
         [
             Part("What to do", _what_to_do(parts, recommendation)),
-            Part("How sure is this?", [*told[1:], *_how_sure(over, analysis.measure)]),
+            Part("How sure is this?", [*told[1:], *_how_sure(over, parts, analysis.measure)]),
             Part("What it costs", _costs(parts, recommendation)),
             _next(parts, recommendation, over, arguments),
         ],
@@ -114,8 +115,10 @@ def _signed(value: float, measure: Measure) -> str:
     return f"{'−' if value < 0 else '+'}{measure.show(abs(value))}"
 
 
-def _how_sure(over: OfFactor | None, measure: Measure) -> list[str]:
-    lines = ["Arms of two data sets are never ranked against one another: each set has its row."]
+def _how_sure(
+    over: OfFactor | None, parts: Mapping[str, Comparison], measure: Measure
+) -> list[str]:
+    lines = _together([(rests_on(part.rows), data) for data, part in parts.items()])
     if over is None:
         return lines
     lines.append(answer(over, measure))
@@ -193,17 +196,18 @@ def _table(parts: Mapping[str, Comparison], recommendation: Recommendation) -> T
     for data, advice in recommendation.sets.items():
         part, label = parts[data], advice.arm or advice.lean
         if label is None:
-            rows.append([data, Cell("nothing is settled", mark="words"), None, None])
+            rows.append([data, Cell("nothing is settled", mark="words"), None, None, None])
             continue
         row = row_of(part, label)
-        how = "shown" if advice.arm else "for today: not shown"
+        how = "shown" if advice.arm else "to choose today (not shown)"
         lost = given_up(advice.difference, part.main) if advice.difference else None
         time = duration(row.fit_min.mean) if row.fit_min else None
         use = Cell(_named(label, data), how, "words")
-        rows.append([data, use, time, Cell(lost or "–", mark="words")])
+        rows.append([data, use, time, Cell(lost or ABSENT, mark="words"), mebibytes(row)])
     name = recommendation.quality.main.name
     found = plain_table(
         "sets", "The answer of each data set for itself.",
-        ["data set", "use", "train time", f"{name} given up against the best of the others"], rows,
+        ["data set", "use", "train time", f"{name} given up against the best of the others",
+         "peak memory"], rows,
     )  # fmt: skip
     return found and replace(found, rows=[[replace(r[0], mark=""), *r[1:]] for r in found.rows])

@@ -9,6 +9,7 @@ from tlx.report.comparison.figures import significant
 from tlx.report.comparison.measures import Measure
 
 _HOURS = 120.0  # minutes from here on are said in hours
+_MOST_NAMES, _MOST_LETTERS = 5, 70
 _VAST = 1.0  # a difference of shares cannot be larger
 
 
@@ -51,6 +52,11 @@ def listed(names: Sequence[str], most: int = 5) -> str:
         rest = len(names) - most + 1
         return f"{', '.join(names[: most - 1])} and {rest} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def short(names: Sequence[str]) -> bool:
+    """Whether names can stand in a sentence; those of a study of many factors fill a screen."""
+    return len(names) <= _MOST_NAMES and sum(map(len, names)) <= _MOST_LETTERS
 
 
 def counted(number: int, what: str) -> str:
