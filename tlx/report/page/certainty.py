@@ -18,7 +18,11 @@ def how_sure(comparison: Comparison, advice: Recommendation) -> list[str]:
     """Sentences, the most telling first; nothing where nothing was learned."""
     if advice.outcome == "nothing learned":
         return ["No figure of this page says anything about freezing: nothing was learned."]
-    lines = _of_choice(comparison, advice.difference) if advice.difference else _shown(comparison)
+    if advice.difference is None:
+        lines = _shown(comparison)
+    else:
+        lines = _of_choice(comparison, advice.difference)
+        lines += _shown(comparison, briefly=True) if advice.arm is None else []
     lines.append(rests_on(comparison.rows))
     lines += _source(advice)
     lines += [_plain(line) for line in advice.words if line.startswith(DOUBT)]
@@ -40,7 +44,7 @@ def _of_choice(comparison: Comparison, found: Difference) -> list[str]:
     ]
 
 
-def _shown(comparison: Comparison) -> list[str]:
+def _shown(comparison: Comparison, *, briefly: bool = False) -> list[str]:
     """Which arms are shown to differ from what they are compared with, and which are not."""
     found = [each for each in comparison.differences if each.figure == comparison.main.key]
     known = [each for each in found if each.verdict != "not comparable"]
@@ -58,6 +62,8 @@ def _shown(comparison: Comparison) -> list[str]:
             "What is shown with one seed is shown of these trainings alone: another seed may turn "
             "it round."
         )
+    if briefly:
+        return lines
     if rest := [each for each in known if not each.shown]:
         told = _told([each.arm for each in rest], len(known), "= not shown")
         lines.append(f"No difference from {against} shown: {told}.")
