@@ -50,8 +50,7 @@ def _shown(comparison: Comparison, *, briefly: bool = False) -> list[str]:
     known = [each for each in found if each.verdict != "not comparable"]
     if not known:
         return ["No two arms could be compared."] if found else []
-    references = {each.reference for each in known}
-    against = references.pop() if len(references) == 1 else "the same without a freeze"
+    against = reference_words(comparison)
     lines = []
     for verdict, mark in _MARKS.items():
         if names := [each.arm for each in known if each.verdict == verdict]:
@@ -69,6 +68,16 @@ def _shown(comparison: Comparison, *, briefly: bool = False) -> list[str]:
         lines.append(f"No difference from {against} shown: {told}.")
         lines += _missed(comparison, rest)
     return lines
+
+
+def reference_words(comparison: Comparison) -> str:
+    """What arms are compared with: the one arm by its name, several by what they share."""
+    found = map(comparison.reference, comparison.rows)
+    references = {row.arm.label: row.arm.depth for row in found if row is not None}
+    if len(references) == 1:
+        return next(iter(references))
+    plain = all(depth == "none" for depth in references.values())
+    return "the same without a freeze" if plain else "what they are compared with"
 
 
 def _told(names: Sequence[str], of: int, mark: str) -> str:

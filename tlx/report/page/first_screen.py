@@ -8,7 +8,7 @@ from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.verdict import nothing_has_learned
 from tlx.report.factors import Analysis
-from tlx.report.page.certainty import how_sure
+from tlx.report.page.certainty import how_sure, reference_words
 from tlx.report.page.choice import keys_of, meaning, row_of, training_command
 from tlx.report.page.cost import cost_of
 from tlx.report.page.next_step import next_step
@@ -75,15 +75,16 @@ def _open(comparison: Comparison, accepted: float) -> str:
     known = [each for each in found if each.verdict != "not comparable"]
     shown = [each for each in known if each.shown]
     name = comparison.quality.main.name
-    bound = f"of none is it shown that it loses at most {accepted:g} {name}"
+    bound = f"none is shown to be within {accepted:g} {name} of the best"
     if not known:
         return f"no two arms can be compared, so {bound}."
     if not shown:
         return f"no difference is shown between the arms, and {bound}."
+    than = f" than {reference_words(comparison)}"
     better = [each.arm for each in shown if each.verdict == "better"]
     worse = [each.arm for each in shown if each.verdict == "worse"]
-    told = [f"{_are(better)} shown to be better than without a freeze"] if better else []
-    told += [f"{_are(worse)} shown to be worse"] if worse else []
+    told = [f"{_are(better)} shown to be better{than}"] if better else []
+    told += [f"{_are(worse)} shown to be worse{'' if better else than}"] if worse else []
     if any(each.pairs < 2 for each in shown):
         told[-1] += " (with one seed, so of these trainings alone)"
     rest = len(known) - len(shown)
