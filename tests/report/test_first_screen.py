@@ -96,7 +96,7 @@ def test_an_answer_has_its_key_its_interval_its_cost_and_what_to_do_next(clear: 
 def test_the_recommended_row_is_marked_in_words(clear: Comparison, tmp_path: Path) -> None:
     advice = recommend(clear)
     table = summary_table(clear, badges_of(advice))
-    assert [row[0].badge for row in table.rows] == ["", "✓ recommended", ""]
+    assert [row[0].badge for row in table.rows] == ["", "✓\u00a0recommended", ""]
     assert [head.text for head in table.heads][:3] == ["arm", "train time", "test mAP@.5"]
     records = [record.data for row in clear.rows for record in row.arm.records]
     report = make_report([write_runs(tmp_path / "runs", *map(dict, records))], tmp_path / "out")
@@ -222,7 +222,7 @@ def test_each_of_several_sets_has_the_answer_that_it_has_alone(tmp_path: Path) -
         ["guns", "freeze=4", "20.0 min"], ["plates", "freeze=all", "10.0 min"]
     ]  # fmt: skip
     assert badges_of(advice) == {
-        "freeze=4 guns": "✓ recommended on guns", "freeze=all plates": "✓ recommended on plates"
+        "freeze=4 guns": "✓\u00a0recommended on guns", "freeze=all plates": "✓\u00a0recommended on plates"
     }  # fmt: skip
     assert advice.as_dict()["sets"]["guns"]["arm"] == "freeze=4 guns"
     assert "add data sets and not seeds" in said(answer, NEXT)

@@ -16,7 +16,7 @@ from tlx.report.comparison.rows import CHANGED
 from tlx.report.page.tables import Cell, Interval, Table, interval, plain_table
 
 _WORDS = {"better": "▲ better", "worse": "▼ worse", "no difference shown": "= not shown"}
-_RECOMMENDED, _LEAN = "✓ recommended", "to choose today (not shown)"
+_RECOMMENDED, _LEAN = "✓\u00a0recommended", "to choose today (not shown)"
 Badges = Mapping[str, str]
 """What marks the row of an arm, by its label."""
 
@@ -147,7 +147,7 @@ def _figure(
     """A figure with its interval, or that times of runs that were not alone say nothing."""
     found = _estimate(comparison, row, key)
     if found is None and row.crowded and comparison.measures[key].timed:
-        return Cell(NOT_COMPARABLE, not_alone(row.arm.records) or "")
+        return Cell(NOT_COMPARABLE, not_alone(row.arm.records) or "", "long")
     return interval(found, show, unit)
 
 
