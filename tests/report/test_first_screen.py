@@ -171,6 +171,14 @@ def test_where_nothing_has_learned_no_part_says_more(tmp_path: Path) -> None:
     assert answer.parts[NEXT].command == "trainer.epochs=8", "twice the 4 of the records"
 
 
+def test_a_study_without_freeze_none_is_told_to_train_it(tmp_path: Path) -> None:
+    noisy = [*arm("4", 20, 0.70, 0.05), *arm("all", 10, 0.69, -0.05)]
+    answer = answered(compared(tmp_path, *noisy))
+    assert "there is no freeze=none to compare with" in answer.headline
+    assert "what freezing costs is not known" in said(answer, SURE)
+    assert answer.parts[NEXT].lines[0].startswith("Train freeze=none with the same seeds too")
+
+
 def test_limits_that_no_arm_keeps_are_named(clear: Comparison) -> None:
     answer = answered(clear, Limits(train_minutes=1))
     assert answer.headline == "No answer yet: no arm keeps the limits."
@@ -222,8 +230,9 @@ def test_each_of_several_sets_has_the_answer_that_it_has_alone(tmp_path: Path) -
         ["guns", "freeze=4", "20.0 min"], ["plates", "freeze=all", "10.0 min"]
     ]  # fmt: skip
     assert badges_of(advice) == {
-        "freeze=4 guns": "✓\u00a0recommended on guns", "freeze=all plates": "✓\u00a0recommended on plates"
-    }  # fmt: skip
+        "freeze=4 guns": "✓\u00a0recommended on guns",
+        "freeze=all plates": "✓\u00a0recommended on plates",
+    }
     assert advice.as_dict()["sets"]["guns"]["arm"] == "freeze=4 guns"
     assert "add data sets and not seeds" in said(answer, NEXT)
     over = next(f for f in analyse(found).factors if f.factor is DATA).pooled

@@ -76,6 +76,8 @@ def _open(comparison: Comparison, accepted: float) -> str:
     shown = [each for each in known if each.shown]
     name = comparison.quality.main.name
     bound = f"none is shown to be within {accepted:g} {name} of the best"
+    if not found:
+        return f"there is no freeze=none to compare with, and {bound}."
     if not known:
         return f"no two arms can be compared, so {bound}."
     if not shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tlx.common.cli import command
 from tlx.report.comparison.candidates import NEXT
@@ -40,7 +41,11 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
         told = [capital(w.removeprefix(NEXT).strip()) for w in advice.words if w.startswith(NEXT)]
         other = "Train at least one other arm with the same seeds, so that there is a comparison."
         return Part(_TITLE, told or [other])
-    return _settle(advice, advice.settling, arguments, records)
+    part = _settle(advice, advice.settling, arguments, records)
+    if any(comparison.reference(row) for row in comparison.rows):
+        return part
+    told = "Train freeze=none with the same seeds too: it is what freezing is measured against."
+    return replace(part, lines=[told, *part.lines])
 
 
 def missing(settling: Settling) -> list[str]:
