@@ -51,9 +51,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     many = [
         make_record(
             freeze, seed, backbone=backbone, name=f"{freeze}-{backbone}-{weights}-{seed}",
-            weights={"source": f"/w/{weights}", "sha256": weights}, step=0.1 + 0.01 * place,
+            weights={"source": f"/w/{weights}", "sha256": weights}, step=0.1 + 0.01 * place + 0.001 * seed,
             test_map_50=0.7 - 0.02 * place + 0.001 * seed,
-            time={"fit_s": 900.0 - 50 * place, "test_s": 1.0},
+            time={"fit_s": 900.0 - 50 * place + 9 * seed, "test_s": 1.0},
+            energy={"joules": 123456.0 - 9999 * seed, "measured": False, "method": "example"},
+            memory={"peak_rss_bytes": (1 + seed) * 2**30, "peak_device_bytes": None},
             config={
                 "freeze": freeze, "seed": seed, "policy": {"name": "fixed"},
                 "backbone": {"name": backbone, "weights": f"/w/{weights}"},
@@ -188,7 +190,10 @@ def test_in_print_the_wide_layout_of_a_chart_is_drawn(
     shown = "document.querySelector('#map_vs_time img').currentSrc.length"
     narrow = page.evaluate(shown)
     page.emulate_media(media="print")
-    page.wait_for_function(f"{shown} !== {narrow}")
+    for _ in range(100):  # the other layout is read first
+        if page.evaluate(shown) != narrow:
+            break
+        page.wait_for_timeout(50)
     sources = re.findall(r'id="map_vs_time".*?srcset="(.*?)".*?src="(.*?)"',
                          reports["few"].read_text(), re.DOTALL)[0]  # fmt: skip
     assert page.evaluate(shown) == len(sources[1])
