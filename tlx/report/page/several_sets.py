@@ -179,11 +179,9 @@ def _next(
                 most = advice.settling
         elif advice.arm is None:
             told += [(line, data) for line in next_step(parts[data], advice, arguments).lines]
-    lines = _together(told)
+    lines = _together(told) or ["Nothing more has to be trained to answer for these sets."]
     if over is not None and over.pooled:
         lines.append("To narrow what holds over the sets together, add data sets and not seeds.")
-    if not lines:
-        return Part("What to do next", ["Nothing more has to be trained to answer this."])
     line = None
     if most is not None and most.seeds:
         line = most.command or f"seed={','.join(map(str, most.seeds))}"
