@@ -51,7 +51,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     many = [
         make_record(
             freeze, seed, backbone=backbone, name=f"{freeze}-{backbone}-{weights}-{seed}",
-            weights={"source": f"/w/{weights}", "sha256": weights}, step=0.1 + 0.01 * place + 0.001 * seed,
+            weights={"source": f"/w/{weights}", "sha256": weights},
+            step=0.1 + 0.01 * place + 0.001 * seed,
             test_map_50=0.7 - 0.02 * place + 0.001 * seed,
             time={"fit_s": 900.0 - 50 * place + 9 * seed, "test_s": 1.0},
             energy={"joules": 123456.0 - 9999 * seed, "measured": False, "method": "example"},

@@ -44,8 +44,8 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
     part = _settle(advice, advice.settling, arguments, records)
     if any(comparison.reference(row) for row in comparison.rows):
         return part
-    told = "Train freeze=none with the same seeds too: it is what freezing is measured against."
-    return replace(part, lines=[told, *part.lines])
+    first = "Train freeze=none with the same seeds too: it is what freezing is measured against."
+    return replace(part, lines=[first, *part.lines])
 
 
 def missing(settling: Settling) -> list[str]:

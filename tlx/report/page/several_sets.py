@@ -185,7 +185,7 @@ def _next(
     line = None
     if most is not None and most.seeds:
         line = most.command or f"seed={','.join(map(str, most.seeds))}"
-        lines.append("The command of the study, with the most seeds that a set needs:")
+        lines.append("Give the command of the study the most seeds that a set needs:")
     return Part("What to do next", lines, line)
 
 
