@@ -41,7 +41,7 @@ def _of_freeze(record: Record) -> str:
     blocks = [str(block) for block in record.items("frozen", "blocks")]
     rest = "This is called freezing; the rest is trained."
     if record.scratch and record.freeze == "none":
-        return "Start from random weights and train the whole network: pretrained ones do not help."
+        return "Start from random weights and train the whole network."
     if record.freeze == "none":
         return "Freeze nothing: the whole network is trained, from its pretrained weights."
     if record.freeze == "all":
