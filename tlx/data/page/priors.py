@@ -167,7 +167,8 @@ def _iou(sides: np.ndarray, shape: np.ndarray, off: np.ndarray) -> np.ndarray:
 def _priors(cfg: Config, sizes: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """(size, priors) of the configured detector, as far as it can be built."""
     spec = detector_class(cfg.detector.name).backbone_for(backbone_spec(cfg.backbone.name))
-    built = spec.build(spec.conventions)  # once: the priors ask for its strides only
+    # Once, and without layers where that is known: the priors ask for its strides only.
+    built = spec.outline() if spec.outline else spec.build(spec.conventions)
     spec = replace(spec, build=lambda _: built)
     options = asdict(cfg.detector)
     for size in sizes:
