@@ -15,6 +15,7 @@ from PIL import Image
 
 BITS = 64
 DISTANCE = 4  # bits in which two pictures of a group may differ
+HASHED = (72, 64)  # px, of a picture that may be decoded smaller than it is to be hashed
 COMPARED = 2**24  # hashes that are compared at a time: bounds the memory to 64 MiB
 FEW = 1 / 8  # of all pairs: more candidates are not worth to be picked out
 
@@ -25,7 +26,7 @@ def difference_hash(pixels: np.ndarray) -> np.ndarray:
 
 
 def packed_hash(image: Image.Image) -> bytes:
-    """The same of an RGB picture in 8 bytes."""
+    """The same of an RGB or gray picture, in 8 bytes; transparency does not count."""
     return np.packbits(_bits(image)).tobytes()
 
 
