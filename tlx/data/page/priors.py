@@ -70,8 +70,8 @@ def prior_fit(
     cfg: Config, items: Sequence[Item], classes: Sequence[str], choice: str = "", *,
     framing: Framing = WHOLE, only: bool = False,
 ) -> PriorFit | None:  # fmt: skip
-    """The fit at the configured size, at `USUAL` where that is smaller and, where a class is lost at
-    the configured one, at the larger `SIZES`.
+    """The fit at the configured size, at `USUAL` where that is smaller, and at the larger `SIZES`
+    where a class is lost at the configured one.
 
     Args:
         choice: see `PriorFit`. framing: how the network sees the pictures. only: at the configured
