@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +14,10 @@ import torch
 from PIL import Image
 
 from tests.data.helpers_check import annotated, picture
+from tlx.common.errors import DataError
 from tlx.data import looks
 from tlx.data.duplicates import DISTANCE
-from tlx.data.formats.pictures import UnreadablePicture, probe
+from tlx.data.formats.pictures import Probe, UnreadablePicture, decode, probe
 
 Copy = Callable[[Image.Image], tuple[Image.Image, str, dict[str, int]]]
 
@@ -78,3 +82,50 @@ def test_processes_see_what_threads_see(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(isinstance(look, UnreadablePicture) for look in broken)
     assert [(vars(look), str(look)) for look in broken[:1]] == [(vars(broken[1]), str(broken[1]))]
     assert by_processes == by_threads
+
+
+def test_a_killed_process_is_an_error_that_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = [annotated(picture(tmp_path / f"{i}.png")) for i in range(3)]
+
+    def killed(path: Path, bits: int | None) -> Probe:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    monkeypatch.setattr(looks, "MANY", 1)
+    monkeypatch.setattr(looks, "probe", killed)
+    with pytest.raises(DataError, match=r"ended at picture 1 of 3 \(.*0\.png\).*start again"):
+        looks.look_at_all(annotations, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are not limited here")
+def test_no_more_processes_than_cores_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotations = [annotated(picture(tmp_path / f"{i}.png")) for i in range(3)]
+    monkeypatch.setattr(looks, "MANY", 1)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # torch warns of more
+            looks.look_at_all(annotations, None)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.parametrize("sampling", [(0x11, 0x21, 0x31), (0x31, 0x21, 0x11), (0x13, 0x12, 0x11)])
+def test_a_look_refuses_the_jpegs_that_training_cannot_decode(
+    tmp_path: Path, sampling: tuple[int, int, int]
+) -> None:
+    """libjpeg reads colours sampled in odd ratios (2 of 3) in gray alone."""
+    photograph((200, 150)).save(tmp_path / "a.jpg")
+    data = bytearray((tmp_path / "a.jpg").read_bytes())
+    frame = data.find(b"\xff\xc0")
+    data[frame + 11 : frame + 19 : 3] = bytes(sampling)
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(DataError):
+        decode(tmp_path / "a.jpg", rotate=False, max_side=640)
+    with pytest.raises(UnreadablePicture):
+        probe(tmp_path / "a.jpg")

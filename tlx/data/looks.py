@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,12 +12,15 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from tlx.common.cores import usable_cores
+from tlx.common.errors import DataError
 from tlx.common.progress import progress
 from tlx.data.formats.annotations import Annotation
 from tlx.data.formats.pictures import Probe, UnreadablePicture, probe
 
 AT_ONCE = 64  # files: a future for each of 100,000 takes more than the rest
 MANY = 4096  # files from which on processes are worth to be started
+PROCESSES = 16  # at most: each takes memory of its own, and what they find comes together in one
 
 Look = Probe | UnreadablePicture
 
@@ -47,17 +49,30 @@ def look_at_all(annotations: Sequence[Annotation], bits: int | None) -> dict[Pat
 
     Args:
         bits: that 16-bit files use, 8..16; None: all.
+
+    Raises:
+        DataError: a process that looked at pictures was killed.
     """
     paths = list(dict.fromkeys(a.image for a in annotations if not a.unused))
     rest = iter(paths)
     looks: dict[Path, Look] = {}
-    with (
-        _in_parallel(_Parts(paths, bits)) as parts,
-        progress("reading pictures", len(paths)) as done,
-    ):
-        for part in parts:
-            looks.update(zip(islice(rest, len(part)), part, strict=True))
-            done(len(looks))
+    try:
+        with (
+            _in_parallel(_Parts(paths, bits)) as parts,
+            progress("reading pictures", len(paths)) as done,
+        ):
+            for part in parts:
+                looks.update(zip(islice(rest, len(part)), part, strict=True))
+                done(len(looks))
+    except RuntimeError as error:
+        if not _process_ended(error):
+            raise
+        raise DataError(
+            f"a process that reads pictures was ended at picture {len(looks) + 1} of {len(paths)} "
+            f"({paths[min(len(looks), len(paths) - 1)]}) or soon after it, by a lack of memory, by "
+            "somebody, or by a picture that crashes its decoder: start again, and where it ends at "
+            "the same place, take that picture out"
+        ) from error
     return looks
 
 
@@ -70,14 +85,19 @@ def _in_parallel(parts: _Parts) -> Iterator[Iterable[list[Look]]]:
     """
     forks = "fork" in multiprocessing.get_all_start_methods()
     if len(parts.paths) < MANY or not forks or multiprocessing.current_process().daemon:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             yield pool.map(parts.__getitem__, range(len(parts)))
         return
     yield DataLoader(
         parts,
         batch_size=None,
-        num_workers=os.cpu_count() or 1,
+        num_workers=min(usable_cores(), PROCESSES),
         collate_fn=lambda part: part,
         multiprocessing_context="fork",
         generator=torch.Generator(),  # of its own: nothing is drawn from the run's
     )
+
+
+def _process_ended(error: RuntimeError) -> bool:
+    """Whether it is the one by which a `DataLoader` tells, anywhere, that a process of it died."""
+    return any(words in str(error) for words in ("exited unexpectedly", "is killed by signal"))

@@ -94,7 +94,8 @@ def probe(path: Path, bits: int | None = None) -> Probe:
     data = _read(path)
     image = _open_named(data, path)
     size = image.size
-    image.draft("L", HASHED)
+    if _even_sampling(image):
+        image.draft("L", HASHED)
     pixels = _eight_bit(image, data, bits)
     if pixels.mode not in ("L", "LA", "RGBA"):  # whose gray is that of the same in RGB
         pixels = _to_rgb(pixels)
@@ -103,6 +104,16 @@ def probe(path: Path, bits: int | None = None) -> Probe:
     upright = turned(pixels, orientation)
     hashes = stored, stored if upright is pixels else packed_hash(upright)
     return Probe(size, orientation, hashlib.sha256(data).hexdigest(), hashes)
+
+
+def _even_sampling(image: ImageFile.ImageFile) -> bool:
+    """Whether each colour of a JPEG has a whole part of the samples of the finest.
+
+    libjpeg refuses others, but not in gray: it would read one that training cannot.
+    """
+    layers = getattr(image, "layer", [])  # (name, across, down, table) of each colour
+    across, down = ([layer[axis] for layer in layers] for axis in (1, 2))
+    return not any(n and max(axis) % n for axis in (across, down) for n in axis)
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
