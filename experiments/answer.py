@@ -76,7 +76,8 @@ def _difference(
         (
             one
             for one in report["differences"]
-            if (one["figure"], one["arm"]) == (FIGURE, row["arm"]) and one["reference"] in references
+            if (one["figure"], one["arm"]) == (FIGURE, row["arm"])
+            and one["reference"] in references
         ),
         None,
     )

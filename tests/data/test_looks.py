@@ -34,7 +34,7 @@ def photograph(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray((pixels + draw.integers(-6, 7, pixels.shape)).clip(0, 255).astype("u1"))
 
 
-@pytest.mark.parametrize("size", [(1600, 1200), (640, 427), (150, 100), (80, 60)])
+@pytest.mark.parametrize("size", [(800, 600), (640, 427), (150, 100), (80, 60)])
 @pytest.mark.parametrize(
     "copy",
     [
