@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 _ADVICE = (
     "Bring the data back as they were (if nothing of them changed, go on with the version of tlx "
-    "that began it, which cut them otherwise), or train on today's under another name (name=…), or delete "
-    "the folder to train it anew"
+    "that began it, which cut them otherwise), or train on today's under another name (name=…), or "
+    "delete the folder to train it anew"
 )
 
 
