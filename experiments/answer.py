@@ -45,10 +45,8 @@ def table(study: str, part: str, beside: Path) -> str:
             f"[{figure(value)}]({to}/{record})" for record, value in _runs(folder, row["runs"])
         )
         difference = _difference(report, row, arms)
-        lines.append(
-            f"| {row['freeze']} | {figure(row[FIGURE]['mean'])} | {seeds} | {_interval(difference)} "
-            f"| [{_verdict(difference)}]({to}/report.md) |"
-        )
+        mean, shown = figure(row[FIGURE]["mean"]), f"[{_verdict(difference)}]({to}/report.md)"
+        lines.append(f"| {row['freeze']} | {mean} | {seeds} | {_interval(difference)} | {shown} |")
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from tlx.common.errors import DataError
-from tlx.data.duplicates import HASHED, packed_hash
+from tlx.data.formats.difference_hash import HASHED, packed_hash
 
 # Told by content, not by ending: sets hold JPEGs named .png. The list keeps out formats that a
 # picture set does not need and that start other programs to decode (EPS) or are rarely exercised.
@@ -63,7 +63,7 @@ class Probe:
         size: (width, height) as stored, before any EXIF rotation.
         orientation: EXIF orientation, 1..8; 1 where the file has none or an invalid one.
         digest: SHA-256 of the file's bytes, in hex.
-        hashes: the difference hash (`tlx.data.duplicates`) as stored, and of the upright picture.
+        hashes: the difference hash (`difference_hash`) as stored, and of the upright picture.
     """
 
     size: tuple[int, int]
