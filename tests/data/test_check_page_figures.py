@@ -81,6 +81,19 @@ def test_priors_at_300_px_lose_small_boxes() -> None:
     assert prior_fit(cfg, [item()], ["large"]) is None
 
 
+def test_what_a_larger_input_is_for_is_shown_beside_it() -> None:
+    cfg = composed(["data=ppe", "data.root=nowhere"])
+    assert isinstance(cfg, Config)
+    assert cfg.detector.input_size == 512
+    centre, half = 100 * (15 + 0.5) * 16 / 512, 100 * 51 / 512 / 2
+    box = (centre - half, centre - half, centre + half, centre + half)
+    fit = prior_fit(cfg, [item(box)], ["mask"])
+    assert fit is not None
+    assert fit.recall == {300: {"mask": 0.0}, 512: {"mask": 1.0}}
+    assert fit.mends == {"mask": 512}
+    assert prior_notes(fit)[1] == "At 300 px it would be 0 % of mask."
+
+
 def test_the_interval_of_a_map() -> None:
     z = 1.959964
     assert half_interval(100) == pytest.approx(z / 2 / math.sqrt(100 + z**2))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tlx.data.duplicates import connected, difference_hash, near_duplicate_groups
+from tlx.data.duplicates import connected, near_duplicate_groups
+from tlx.data.formats.difference_hash import difference_hash
 
 
 def scene(seed: int, size: int = 64) -> np.ndarray:

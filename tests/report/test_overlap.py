@@ -175,3 +175,13 @@ def test_a_record_notes_when_processes_worked_on_it(tmp_path: Path) -> None:
     assert old["segments"][0] == {
         "started": "2025-01-01T00:00:00", "until": "2025-01-01T00:01:00", "boot": None,
     }  # fmt: skip
+
+
+def test_a_run_that_other_programs_held_up_is_named(tmp_path: Path) -> None:
+    """Its step was measured, and is not that of the freeze: nothing else would tell."""
+    busy = make_record("4", name="busy", time={"fit_s": 100.0, "waited_s": 45.0, "test_s": 1.0})
+    calm = make_record("8", name="calm", time={"fit_s": 100.0, "waited_s": 3.0, "test_s": 1.0})
+    old = make_record("all", name="old", time={"fit_s": 100.0, "test_s": 1.0})
+    (told,) = [w for w in compared(tmp_path, busy, calm, old).warnings if "waited for a core" in w]
+    assert told.startswith("1 of 3 runs waited for a core for more than 20 % of their time")
+    assert "busy 45 %." in told

@@ -9,7 +9,6 @@ detectors serve here too.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlx.common.cores import usable_cores
 from tlx.common.errors import ConfigError, DataError
 from tlx.data.check import MIN_SIDE
 from tlx.data.faults import FaultReport
@@ -53,7 +53,7 @@ def read_folders(
     """
     pictures = list_pictures(root, faults)
     classes = _class_names(pictures, classes, root)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing and decoding release the GIL
+    with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and decoding release the GIL
         probes = list(pool.map(_attempt, pictures))
     labels = {name: number for number, name in enumerate(classes, start=1)}
     found = [

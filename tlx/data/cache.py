@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tlx.common.cores import usable_cores
 from tlx.common.errors import DataError, first_line, remedy
 from tlx.common.files import read_json
 from tlx.data.formats.annotations import Item
@@ -161,7 +162,7 @@ class ImageCache:
         digests = list(self._places)
         if digests:
             self[digests[0]]  # mapped once, before the threads
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(workers or usable_cores()) as pool:
             return [
                 d for d, good in zip(digests, pool.map(sound, digests), strict=True) if not good
             ]
@@ -286,7 +287,7 @@ def _write(
 ) -> None:
     images, offset = {}, 0
     with (folder / PIXELS).open("wb") as file:
-        for digest, pixels in _decoded(unique, max_side, workers or os.cpu_count()):
+        for digest, pixels in _decoded(unique, max_side, workers or usable_cores()):
             file.write(pixels.data)
             images[digest] = (offset, *pixels.shape[:2], _checksum(digest, pixels))
             offset += pixels.size

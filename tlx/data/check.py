@@ -34,11 +34,19 @@ LISTED = 20  # faults that a strict check names
 
 @dataclass
 class CheckResult:
-    """Attributes: the usable `items`, the `classes` (label k is classes[k - 1]), the `faults`."""
+    """What is left of annotations.
+
+    Attributes:
+        items: the usable ones.
+        classes: label k is classes[k - 1].
+        faults: that were found.
+        hashes: the difference hash of each usable picture by its digest.
+    """
 
     items: list[Item]
     classes: list[str]
     faults: FaultReport
+    hashes: dict[str, bytes]
 
 
 def check(
@@ -49,7 +57,6 @@ def check(
     input_size: int | None = None,
     bits: int | None = None,
     framing: Framing = WHOLE,
-    max_side: int = 640,
     found: Found | None = None,
 ) -> CheckResult:
     """Read each picture once and apply `tlx.data.faults.RULES`.
@@ -61,7 +68,6 @@ def check(
         input_size: of the network, px; boxes that would be under a pixel there are a fault.
         bits: that 16-bit files use, 8..16; None: all.
         framing: how the network sees the pictures.
-        max_side: of the decoded pictures, px, whose hashes `found` gets.
         found: gets what is found, and the pictures' hashes.
 
     Raises:
@@ -76,10 +82,11 @@ def check(
     labels = {name: label for label, name in enumerate(classes, start=1)}
     for annotation in annotations:
         _check_names(annotation, classes)
-    probes = look_at_all(annotations, bits, max_side if found is not None else None)
-    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), Look)])
+    probes = look_at_all(annotations, bits)
+    refuse_fractions([a for a in annotations if isinstance(probes.get(a.image), Probe)])
     faults, edges = found.faults if found is not None else FaultReport(), EdgeTally()
     items = found.items if found is not None else []
+    hashes = found.hashes if found is not None else {}
     lost: list[Fault] = []  # why a picture with an annotation is not used
     for annotation in annotations:
         look = probes.get(annotation.image)
@@ -92,8 +99,8 @@ def check(
         item = _check_one(annotation, look, labels, faults, edges, input_size, framing)
         if item:
             items.append(replace(item, bits=bits))
-            if found is not None and isinstance(look, Look):
-                found.hashes[item.digest] = look.hashes[item.rotate]
+            if isinstance(look, Probe):
+                hashes[item.digest] = look.hashes[item.rotate]
         else:
             lost.append(faults.faults[-1])
     refuse_losses(lost, len(items))
@@ -103,7 +110,7 @@ def check(
     refuse_percent(items)
     if not items:
         raise DataError(f"no image of the data set is usable:\n{faults.summary()}")
-    return CheckResult(items, classes, faults)
+    return CheckResult(items, classes, faults, hashes)
 
 
 def _class_names(annotations: Sequence[Annotation], classes: list[str] | None) -> list[str]:
@@ -175,7 +182,7 @@ def _note_unused(annotation: Annotation, used_otherwise: bool, faults: FaultRepo
 
 def _check_one(
     annotation: Annotation,
-    look: Look | UnreadablePicture,
+    look: Look,
     labels: dict[str, int],
     faults: FaultReport,
     edges: EdgeTally,
@@ -188,16 +195,15 @@ def _check_one(
     if isinstance(look, UnreadablePicture):
         faults.add(look.kind, image, where, str(look))
         return None
-    found = look.probe
-    if min(found.size) < MIN_SIDE:
-        faults.add("tiny-image", image, where, f"{found.size[0]}x{found.size[1]} px")
+    if min(look.size) < MIN_SIDE:
+        faults.add("tiny-image", image, where, f"{look.size[0]}x{look.size[1]} px")
         return None
-    scaled = _scaled(annotation, found, faults)
+    scaled = _scaled(annotation, look, faults)
     if scaled is None:
         return None
     annotation = scaled
-    rotate = _orient(annotation, found, faults)
-    size = found.upright_size if rotate else found.size
+    rotate = _orient(annotation, look, faults)
+    size = look.upright_size if rotate else look.size
     boxes, kept = check_boxes(annotation, size, faults, edges)
     emptied = len(kept) or any(kind in NO_BOX for kind, _ in annotation.remarks)
     if emptied and not kept.any():
@@ -214,7 +220,7 @@ def _check_one(
         labels=np.array([labels[name] for name in names], np.int64),
         difficult=annotation.difficult if kept.all() else annotation.difficult[kept],
         size=size,
-        digest=found.digest,
+        digest=look.digest,
         rotate=rotate,
         split=annotation.split,
     )

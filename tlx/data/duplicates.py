@@ -1,9 +1,4 @@
-"""Near-identical pictures (frames of a series, re-encoded copies) by a difference hash.
-
-dHash: each of 64 bits says whether a cell of the 9 x 8 gray thumbnail is darker than its right
-neighbour (Krawetz, "Kind of Like That", hackerfactor.com, 2013). It survives scaling, re-encoding
-and brightness; it does not see mirroring or crops, and tells pictures with little in them badly.
-"""
+"""Groups of near-identical pictures (frames of a series, re-encoded copies) by their hashes."""
 
 from __future__ import annotations
 
@@ -13,25 +8,11 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-BITS = 64
+from tlx.data.formats.difference_hash import BITS, packed_hash
+
 DISTANCE = 4  # bits in which two pictures of a group may differ
 COMPARED = 2**24  # hashes that are compared at a time: bounds the memory to 64 MiB
 FEW = 1 / 8  # of all pairs: more candidates are not worth to be picked out
-
-
-def difference_hash(pixels: np.ndarray) -> np.ndarray:
-    """The 64 bits of one picture, bool (64,), from uint8 RGB (H, W, 3)."""
-    return _bits(Image.fromarray(pixels))
-
-
-def packed_hash(image: Image.Image) -> bytes:
-    """The same of an RGB picture in 8 bytes."""
-    return np.packbits(_bits(image)).tobytes()
-
-
-def _bits(image: Image.Image) -> np.ndarray:
-    cells = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR))
-    return (cells[:, :-1] < cells[:, 1:]).ravel()
 
 
 def near_duplicate_groups(pictures: Iterable[np.ndarray], distance: int = DISTANCE) -> list[int]:

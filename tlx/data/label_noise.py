@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchvision.ops import box_iou
 
 from tlx.data.formats.annotations import Item
 
@@ -55,7 +54,9 @@ def label_noise(items: Sequence[Item]) -> dict[str, Any] | None:
 
 def _overlaps(one: Item, other: Item) -> np.ndarray:
     """IoU of the matched boxes of two annotations, (k,); pairs that do not touch are none."""
-    from scipy.optimize import linear_sum_assignment  # a third of a second, which few sets need
+    # A third of a second, and a whole one, which few sets need.
+    from scipy.optimize import linear_sum_assignment
+    from torchvision.ops import box_iou
 
     same = one.labels[:, None] == other.labels[None, :]
     iou = box_iou(torch.from_numpy(one.boxes), torch.from_numpy(other.boxes)).numpy() * same

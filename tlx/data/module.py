@@ -24,7 +24,7 @@ from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache, Undecoded
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
-from tlx.data.duplicates import near_duplicate_groups
+from tlx.data.duplicates import groups_of
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
@@ -148,7 +148,8 @@ def build_data(
         if not cfg.group_near_duplicates:
             groups = None
         elif groups is None:
-            groups = near_duplicate_groups(cache[item.digest] for item in checked.items)
+            numbers = dict(zip(checked.hashes, groups_of([*checked.hashes.values()]), strict=True))
+            groups = [numbers[item.digest] for item in checked.items]
         split = split_items(
             checked.items,
             val_fraction=cfg.val_fraction,
@@ -230,7 +231,7 @@ def read_checked(
     refuse_copied_splits(annotations)
     checked = check(
         annotations, classes, strict=cfg.strict, input_size=input_size, bits=cfg.bits,
-        framing=Framing.of({"data": vars(cfg)}), max_side=cfg.max_side, found=found,
+        framing=Framing.of({"data": vars(cfg)}), found=found,
     )  # fmt: skip
     for split in dict.fromkeys(a.split for a in annotations if a.split):
         if not any(item.split == split for item in checked.items):

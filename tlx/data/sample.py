@@ -30,6 +30,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import numpy as np
 
+from tlx.common.cores import usable_cores
 from tlx.common.errors import ConfigError, DataError
 from tlx.common.files import read_json
 from tlx.data.scene import Points, render_scene
@@ -77,7 +78,7 @@ def ensure_sample(
     # Beside its destination, because a folder can be renamed only within one file system.
     draft = root.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        _render(draft, seed, counts, workers or min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS))
+        _render(draft, seed, counts, workers or min(usable_cores(), MAX_DEFAULT_WORKERS))
         _publish(draft, root, seed, counts)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

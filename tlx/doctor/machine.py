@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tlx.common.cores import usable_cores
 from tlx.common.version import __version__
 from tlx.doctor.findings import Section, Todo, size
 
@@ -22,7 +23,7 @@ def machine(folders: dict[str, Path]) -> Section:
     """This machine, and the room in the folders that tlx writes to."""
     section = Section("machine", "Machine")
     cpu, flags = _processor()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     bfloat16 = [flag for flag in BFLOAT16 if flag in flags]
     total, available = _memory()
     section.facts = {

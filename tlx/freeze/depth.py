@@ -24,12 +24,15 @@ SPELLINGS = (
 )
 _WORDS = ("none", "all", "neck", "heads", "scratch")
 _RANGE, _SUM = "..", "+"
+_NUMBERS = re.compile(r"[0-9]+(\.\.[0-9]+)?( *\+ *[0-9]+(\.\.[0-9]+)?)*")
+_MOST = 10_000  # blocks
 _FROM_THE_FIRST = re.compile(r"0*\.\.([^.+]+)")
 
 
 def freeze_label(value: Any) -> str:
     """One spelling per meaning: ``4``, ``'4'`` and ``0..4`` are the same run, ``neck`` and
-    ``heads`` too, and a list is the sum of its parts."""
+    ``heads`` too, and a list is the sum of its parts. Numbers are put in order and joined:
+    ``4+3+2`` is ``2..4``; names are left as they are written."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         parts = [str(part).strip() for part in value]
         alone = len(parts) == 1 and _RANGE not in parts[0] and parts[0] not in _WORDS
@@ -38,7 +41,29 @@ def freeze_label(value: Any) -> str:
         label = str(value).strip()
     if found := _FROM_THE_FIRST.fullmatch(label):
         label = found[1]
+    elif _NUMBERS.fullmatch(label) and (_SUM in label or _RANGE in label):
+        label = _in_order(label)
     return {"neck": "heads", "0..": "all"}.get(label, label)
+
+
+def _in_order(label: str) -> str:
+    """A set of numbered blocks as the ranges that it consists of."""
+    found: set[int] = set()
+    for part in label.split(_SUM):
+        first, _, last = part.partition(_RANGE)
+        start, stop = int(first), int(last or first)
+        if stop < start or stop >= _MOST:  # of no network: what it is instead is said elsewhere
+            return label
+        found |= set(range(start, stop + 1))
+    starts = sorted(i for i in found if i - 1 not in found)
+    stops = sorted(i for i in found if i + 1 not in found)
+    if starts == [0] and len(stops) == 1:
+        return str(stops[0])
+    if len(starts) == 1:
+        return f"{starts[0]}{_RANGE}{stops[0]}"
+    return _SUM.join(
+        f"{a}{_RANGE}{b}" if b > a else str(a) for a, b in zip(starts, stops, strict=True)
+    )
 
 
 def frozen_blocks(value: Any, spec: BackboneSpec, own_blocks: Sequence[str] = ()) -> Blocks:

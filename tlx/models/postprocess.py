@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 CANDIDATES = 400  # pairs of prior and class that NMS looks at, for each class there is
 
@@ -47,6 +46,8 @@ def select(
     scores: Tensor, boxes: Tensor, threshold: float, nms_iou: float, limit: int, candidates: int
 ) -> Detections:
     """Best `candidates` (prior, class) pairs above the threshold, then NMS within each class."""
+    from torchvision.ops import batched_nms  # a second to import, which many commands need not
+
     flat = scores.flatten()
     top, index = flat.topk(min(candidates * scores.shape[1], flat.numel()))
     index = index[top > threshold]

@@ -23,6 +23,7 @@ from tlx.freeze.policies.base import Phase
 from tlx.freeze.proof import phase_hash
 from tlx.records.columns import GRADIENT, Columns
 from tlx.records.record import Record
+from tlx.training.contention import waited_seconds
 from tlx.training.freeze_task import FreezeTask
 from tlx.training.steps import step_is_done
 
@@ -59,6 +60,8 @@ class Recorder(pl.Callback):
         self.rows: list[Row] = []
         self.hashes: dict[str, str | None] = {}  # "<phase>.before" / "<phase>.after" -> sha256
         self.seconds_before = 0.0  # of fit, in processes before this one
+        self.waited_before: float | None = 0.0  # of them, for a core; None: not told
+        self._waited_at_start: float | None = None
         self._batches: list[dict[str, Tensor]] = []  # losses of the step's so far
         self._pending: list[tuple[Row, list[dict[str, Tensor]], Tensor]] = []
         self._started = 0.0
@@ -69,6 +72,16 @@ class Recorder(pl.Callback):
     def seconds(self) -> float:
         """Seconds of fit so far, the pauses between resumed processes left out."""
         return self.seconds_before + (time.monotonic() - self._started if self._started else 0.0)
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds of fit in which the process waited for a core; None where that is not known."""
+        if self.waited_before is None or not self._started:
+            return self.waited_before
+        now = waited_seconds()
+        if now is None or self._waited_at_start is None:
+            return None
+        return self.waited_before + now - self._waited_at_start
 
     @property
     def _judged(self) -> list[Row]:
@@ -118,17 +131,23 @@ class Recorder(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs to continue the course without a seam."""
         self._flush_losses()
-        return {"rows": self.rows, "hashes": self.hashes, "seconds": self.seconds}
+        return {
+            "rows": self.rows,
+            "hashes": self.hashes,
+            "seconds": self.seconds,
+            "waited": self.waited,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the course of a checkpoint over; later rows of the killed process are gone."""
         self.rows = list(state_dict["rows"])
         self.hashes = dict(state_dict["hashes"])
         self.seconds_before = state_dict["seconds"]
+        self.waited_before = state_dict.get("waited")  # noted since version 0.4.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, hash the frozen tensors, lay the CSV anew from the rows."""
-        self._started = time.monotonic()
+        self._started, self._waited_at_start = time.monotonic(), waited_seconds()
         self._written = 0
         self.csv_path.unlink(missing_ok=True)
         self._hash(pl_module, 0, "before")
@@ -147,7 +166,8 @@ class Recorder(pl.Callback):
         self.prove_end(pl_module)
         self._flush_losses()
         self._write_csv()
-        self.seconds_before, self._started = self.seconds, 0.0
+        self.seconds_before, self.waited_before = self.seconds, self.waited
+        self._started = 0.0
 
     def on_train_batch_end(
         self,
@@ -262,7 +282,7 @@ def add_course(record: Record, recorder: Recorder) -> None:
         record[name] = recorder.series(names[name])
     if row := recorder.best_row:
         record["best"] = {name: row[column] for name, column in names.items()}
-    record["time"] = {"fit_s": recorder.seconds}
+    record["time"] = {"fit_s": recorder.seconds, "waited_s": recorder.waited}
 
 
 def add_proof(record: Record, recorder: Recorder) -> None:

@@ -15,8 +15,9 @@ from tlx.training.resume import Resume
 log = logging.getLogger(__name__)
 
 _ADVICE = (
-    "Bring the data back as they were, or train on today's under another name (name=…), or delete "
-    "the folder to train it anew"
+    "Bring the data back as they were (if nothing of them changed, go on with the version of tlx "
+    "that began it, which cut them otherwise), or train on today's under another name (name=…), or "
+    "delete the folder to train it anew"
 )
 
 

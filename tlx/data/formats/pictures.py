@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from tlx.common.errors import DataError
+from tlx.data.formats.difference_hash import HASHED, packed_hash
 
 # Told by content, not by ending: sets hold JPEGs named .png. The list keeps out formats that a
 # picture set does not need and that start other programs to decode (EPS) or are rarely exercised.
@@ -50,6 +51,9 @@ class UnreadablePicture(Exception):
         super().__init__(detail)
         self.kind = kind
 
+    def __reduce__(self) -> tuple[type[UnreadablePicture], tuple[str, str]]:
+        return UnreadablePicture, (self.kind, str(self))  # it may come from another process
+
 
 @dataclass(frozen=True, slots=True)  # there may be 100,000 of them
 class Probe:
@@ -59,11 +63,13 @@ class Probe:
         size: (width, height) as stored, before any EXIF rotation.
         orientation: EXIF orientation, 1..8; 1 where the file has none or an invalid one.
         digest: SHA-256 of the file's bytes, in hex.
+        hashes: the difference hash (`difference_hash`) as stored, and of the upright picture.
     """
 
     size: tuple[int, int]
     orientation: int
     digest: str
+    hashes: tuple[bytes, bytes] = (b"", b"")
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -75,8 +81,8 @@ class Probe:
 def probe(path: Path, bits: int | None = None) -> Probe:
     """Read, hash and decode a file once.
 
-    JPEGs are decoded at an eighth of their size: all the data is parsed, so that a truncated file
-    is found, at a fraction of the time.
+    JPEGs are decoded in gray, at down to an eighth of their size as far as their hash needs no
+    more: all the data is parsed, so that a truncated file is found, at a fraction of the time.
 
     Args:
         bits: that 16-bit files use, 8..16; None: all, and a file that does not is refused.
@@ -88,25 +94,26 @@ def probe(path: Path, bits: int | None = None) -> Probe:
     data = _read(path)
     image = _open_named(data, path)
     size = image.size
-    image.draft(None, (1, 1))
-    _load(image, bits)
-    return Probe(size, _orientation(image), hashlib.sha256(data).hexdigest())
+    if _even_sampling(image):
+        image.draft("L", HASHED)
+    pixels = _eight_bit(image, data, bits)
+    if pixels.mode not in ("L", "LA", "RGBA"):  # whose gray is that of the same in RGB
+        pixels = _to_rgb(pixels)
+    orientation = _orientation(image)
+    stored = packed_hash(pixels)
+    upright = turned(pixels, orientation)
+    hashes = stored, stored if upright is pixels else packed_hash(upright)
+    return Probe(size, orientation, hashlib.sha256(data).hexdigest(), hashes)
 
 
-def probe_pixels(path: Path, bits: int | None, max_side: int) -> tuple[Probe, Image.Image]:
-    """`probe`, and the pixels that `decode` gives without rotation, from one read of the file.
+def _even_sampling(image: ImageFile.ImageFile) -> bool:
+    """Whether each colour of a JPEG has a whole part of the samples of the finest.
 
-    Args:
-        max_side: see `decode`.
-
-    Raises:
-        UnreadablePicture: see `probe`.
+    libjpeg refuses others, but not in gray: it would read one that training cannot.
     """
-    data = _read(path)
-    image = _open_named(data, path)
-    size = image.size
-    pixels = _scaled_rgb(image, data, max_side, bits)
-    return Probe(size, _orientation(image), hashlib.sha256(data).hexdigest()), pixels
+    layers = getattr(image, "layer", [])  # (name, across, down, table) of each colour
+    across, down = ([layer[axis] for layer in layers] for axis in (1, 2))
+    return not any(n and max(axis) % n for axis in (across, down) for n in axis)
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
@@ -162,10 +169,15 @@ def _scaled_rgb(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # JPEG only: the decoder may halve down to twice the size; the resize below does the rest.
     image.draft(None, (2 * size[0], 2 * size[1]))
+    rgb = _to_rgb(_eight_bit(image, data, bits))
+    return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
+
+
+def _eight_bit(image: ImageFile.ImageFile, data: bytes, bits: int | None) -> Image.Image:
+    """An opened file (`data`), loaded, with 8 bits a colour."""
     raw = _raw_mode(image)
     _load(image, bits)
-    rgb = _to_rgb(image if raw is None else _eight_bits(image, data, raw, bits or 16))
-    return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
+    return image if raw is None else _eight_bits(image, data, raw, bits or 16)
 
 
 def stated_bits(config: Mapping[str, Any]) -> int | None:

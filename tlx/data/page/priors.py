@@ -21,7 +21,8 @@ from tlx.data.framing import WHOLE, Framing
 from tlx.models.backbones.base import backbone_spec
 from tlx.models.detector import build_detector, detector_class
 
-SIZES = (300, 320, 512, 640, 800)  # px, that are tried
+USUAL = 300  # px, SSD's: shown beside a larger input, for what the larger one is worth
+SIZES = (USUAL, 320, 512, 640, 800)  # px, that are tried
 REACHED = 0.5  # IoU, as `tlx.models.detectors.ssd.matcher`
 MENDED = 0.9  # of a class's boxes must be reached
 MOST = 20_000  # boxes of a class that are looked at; of more, evenly spaced ones
@@ -41,8 +42,8 @@ class PriorFit:
             none.
         boxes: {class: boxes looked at}.
         smallest: {size: side of the smallest prior, root of its area, px}.
-        mends: {class: the smallest size at which `MENDED` of its boxes are reached}; None: no size
-            that was tried does it.
+        mends: {class: the smallest size, from that asked for on, at which `MENDED` of its boxes are
+            reached}; None: none that was tried does it.
         choice: what a command line says for this detector.
     """
 
@@ -69,7 +70,8 @@ def prior_fit(
     cfg: Config, items: Sequence[Item], classes: Sequence[str], choice: str = "", *,
     framing: Framing = WHOLE, only: bool = False,
 ) -> PriorFit | None:  # fmt: skip
-    """The fit at the configured size and, where a class is lost there, at the larger `SIZES`.
+    """The fit at the configured size, at `USUAL` where that is smaller, and at the larger `SIZES`
+    where a class is lost at the configured one.
 
     Args:
         choice: see `PriorFit`. framing: how the network sees the pictures. only: at the configured
@@ -79,10 +81,11 @@ def prior_fit(
     """
     asked, detector = cfg.detector.input_size, cfg.detector.name
     boxes = boxes_by_class(items, classes, framing, asked)
+    usual = [] if only or asked <= USUAL else [USUAL]
     larger = [] if only else [size for size in SIZES if size > asked]
     recall: dict[int, Recall] = {}
     smallest: dict[int, float] = {}
-    for size, priors in _priors(cfg, [asked, *larger]):
+    for size, priors in _priors(cfg, [*usual, asked, *larger]):
         recall[size] = {
             name: float((best_iou(boxes[name], priors) >= REACHED).mean()) for name in boxes
         }
@@ -92,7 +95,7 @@ def prior_fit(
     if asked not in recall or not boxes:
         return None
     mends = {
-        name: next((size for size in recall if recall[size][name] >= MENDED), None)
+        name: next((s for s in recall if s >= asked and recall[s][name] >= MENDED), None)
         for name in boxes
     }
     counts = {name: len(own) for name, own in boxes.items()}
@@ -167,7 +170,8 @@ def _iou(sides: np.ndarray, shape: np.ndarray, off: np.ndarray) -> np.ndarray:
 def _priors(cfg: Config, sizes: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """(size, priors) of the configured detector, as far as it can be built."""
     spec = detector_class(cfg.detector.name).backbone_for(backbone_spec(cfg.backbone.name))
-    built = spec.build(spec.conventions)  # once: the priors ask for its strides only
+    # Once, and without layers where that is known: the priors ask for its strides only.
+    built = spec.outline() if spec.outline else spec.build(spec.conventions)
     spec = replace(spec, build=lambda _: built)
     options = asdict(cfg.detector)
     for size in sizes:

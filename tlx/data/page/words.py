@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tlx.data.page.near import NearGroup
-from tlx.data.page.priors import MENDED, PriorFit
+from tlx.data.page.priors import MENDED, USUAL, PriorFit
 from tlx.data.page.test_error import TestError
 
 
@@ -19,17 +19,19 @@ def prior_notes(fit: PriorFit | None, other: PriorFit | None = None) -> list[str
     if fit is None:
         return []
     if not fit.lost:
-        return [f"At {fit.size} px the priors reach {_share(MENDED)} and more of every class."]
+        fits = f"At {fit.size} px the priors reach {_share(MENDED)} and more of every class."
+        return [fits, *_usual_note(fit)]
     notes = [
         f"At {fit.size} px the priors reach only {_shares(fit.recall[fit.size], fit.lost)} (IoU .5 "
-        "or more). A box that none reaches trains a single prior, which hardly fits it."
+        "or more). A box that none reaches trains a single prior, which hardly fits it.",
+        *_usual_note(fit),
     ]
     if mended := [name for name in fit.lost if fit.mends[name]]:
         sizes = ", ".join(f"{name} {fit.mends[name]} px" for name in mended)
         notes.append(f"The smallest input sizes tried that reach {_share(MENDED)}: {sizes}.")
     if fit.never:
         best = {name: max(recall[name] for recall in fit.recall.values()) for name in fit.never}
-        low, high = min(fit.recall), max(fit.recall)
+        low, high = fit.size, max(fit.recall)
         notes.append(
             f"No size tried reaches {_share(MENDED)} of {', '.join(fit.never)} (at best "
             f"{_shares(best, fit.never)}): the smallest prior has {fit.smallest[low]:.0f} px at "
@@ -41,6 +43,14 @@ def prior_notes(fit: PriorFit | None, other: PriorFit | None = None) -> list[str
                 f"smallest prior has {other.smallest[other.size]:.0f} px."
             )
     return notes
+
+
+def _usual_note(fit: PriorFit) -> list[str]:
+    """What a larger input than the usual one is for."""
+    if fit.size <= USUAL or USUAL not in fit.recall:
+        return []
+    lost = [name for name, share in fit.recall[USUAL].items() if share < MENDED]
+    return [f"At {USUAL} px it would be {_shares(fit.recall[USUAL], lost)}."] if lost else []
 
 
 def _share(value: float) -> str:

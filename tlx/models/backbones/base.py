@@ -119,6 +119,8 @@ class BackboneSpec:
         paddings, activations: the conventions of these that `build` knows; no activation: it has
             its own, whatever the conventions say.
         adopt: renames tensors of the same network in other blocks, as another detector has it.
+        outline: the network with nothing in its blocks, for who asks for strides and channels only;
+            None: `build` takes no longer.
     """
 
     name: str
@@ -130,6 +132,7 @@ class BackboneSpec:
     paddings: tuple[str, ...] = (SYMMETRIC,)
     activations: tuple[str, ...] = ()
     adopt: Callable[[StateDict], StateDict] | None = None
+    outline: Callable[[], Backbone] | None = None
 
 
 BACKBONES: Registry[BackboneSpec] = Registry("backbone.name")

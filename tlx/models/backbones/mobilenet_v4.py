@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 from torch import nn
 
 from tlx.models.backbones.base import (
@@ -44,6 +43,8 @@ TIMM = Conventions(
 
 def build(conventions: Conventions) -> Backbone:
     """MobileNetV4-Conv-S up to its last convolution, random weights."""
+    import timm  # here, for only what builds it needs it
+
     net: Any = timm.create_model(_MODEL, pretrained=False)
     set_bn_eps(net, conventions.bn_eps)
     stem = nn.Sequential(net.conv_stem, net.bn1)  # timm's bn1 applies the activation

@@ -7,11 +7,7 @@ tensors under the same names, and the same conventions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import nn
-from torchvision.models import ResNet18_Weights, ResNet50_Weights, resnet18, resnet50
 
 from tlx.models.backbones.base import (
     Backbone,
@@ -31,7 +27,7 @@ _STRIDES, _CHANNELS = (4, 8, 16, 32), (64, 128, 256, 512)  # of the four stages
 
 
 def _register(
-    network: Callable[..., Any], depths: tuple[int, ...], expansion: int, urls: tuple[str, ...]
+    network: str, depths: tuple[int, ...], expansion: int, files: tuple[str, ...]
 ) -> BackboneSpec:
     """One of the networks: residual blocks a stage, and how much wider they end."""
     stages = [(s, i) for s, depth in enumerate(depths) for i in range(depth)]
@@ -42,7 +38,9 @@ def _register(
 
     def build(conventions: Conventions) -> Backbone:
         """Without its classifier, random weights."""
-        net = network(weights=None)
+        from torchvision import models  # here, for only what builds it needs it
+
+        net = models.get_model(network, weights=None)
         set_bn_eps(net, conventions.bn_eps)
         stem = nn.Sequential(*(getattr(net, name) for name in _STEM))
         residual = [getattr(net, f"layer{s + 1}")[i] for s, i in stages]
@@ -65,21 +63,18 @@ def _register(
 
     return register(
         BackboneSpec(
-            name=network.__name__,
+            name=network,
             blocks=blocks,
             build=build,
             conventions=IMAGENET,
-            sources=tuple(map(torch_hub, urls)),
+            sources=tuple(map(torch_hub, files)),
             converters=(from_torchvision,),
         )
     )
 
 
-RESNET18 = _register(resnet18, (2, 2, 2, 2), 1, (ResNet18_Weights.IMAGENET1K_V1.url,))
+RESNET18 = _register("resnet18", (2, 2, 2, 2), 1, ("resnet18-f37072fd.pth",))
 # V1 first, as in `mobilenet_v3`.
 RESNET50 = _register(
-    resnet50,
-    (3, 4, 6, 3),
-    4,
-    (ResNet50_Weights.IMAGENET1K_V1.url, ResNet50_Weights.IMAGENET1K_V2.url),
+    "resnet50", (3, 4, 6, 3), 4, ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth")
 )

@@ -12,6 +12,8 @@ from tlx.models.backbones.base import Source
 from tlx.starts.fetch import found
 from tlx.starts.published import PUBLISHED
 
+HUB = "https://download.pytorch.org/models"
+
 
 def package_file(distribution: str, locate: Callable[[], Path]) -> Source:
     """Weights inside an installed Python package (imported only when asked for)."""
@@ -22,14 +24,16 @@ def package_file(distribution: str, locate: Callable[[], Path]) -> Source:
     )
 
 
-def torch_hub(url: str) -> Source:
-    """A file of torch's hub; the name ends in the first digits of its sha256."""
-    target = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+def torch_hub(name: str) -> Source:
+    """A file of torch's hub; its name ends in the first digits of its sha256."""
+    target = Path(torch.hub.get_dir()) / "checkpoints" / name
 
     def download() -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         prefix = target.stem.rsplit("-", 1)[-1]
-        torch.hub.download_url_to_file(url, str(target), hash_prefix=prefix, progress=False)
+        torch.hub.download_url_to_file(
+            f"{HUB}/{name}", str(target), hash_prefix=prefix, progress=False
+        )
         return target
 
     return Source(

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import timm
 import torch
-from timm.models import FeatureListNet
 from torch import nn
 
 from tlx.common.errors import ConfigError, first_line
@@ -30,6 +28,9 @@ from tlx.models.backbones.base import (
 )
 from tlx.models.backbones.sources import hugging_face
 
+if TYPE_CHECKING:  # timm takes long to import, and only what asks for a network of it needs it
+    from timm.models import FeatureListNet
+
 FAMILY = "timm"
 _SIDE = 256  # of the blank picture that strides and channels are read from
 _TAPPED = (16, 32)  # the strides whose last blocks feed the first two heads
@@ -44,9 +45,11 @@ def spec_of(model: str) -> BackboneSpec:
         ConfigError: timm has none of this name, or it is no chain of blocks with maps at strides 16
             and 32.
     """
+    from timm import get_pretrained_cfg
+
     chain = _chain(model)
     _prove(model, chain)
-    config = timm.get_pretrained_cfg(model)
+    config = get_pretrained_cfg(model)
     eps = next((m.eps for m in chain.net.modules() if isinstance(m, nn.BatchNorm2d)), 1e-5)
     conventions = Conventions(
         mean=tuple(config.mean) if config else (0.485, 0.456, 0.406),  # type: ignore[arg-type]
@@ -144,6 +147,9 @@ class _Chain:
 
 
 def _chain(model: str) -> _Chain:
+    import timm
+    from timm.models import FeatureListNet
+
     if not timm.is_model(model):
         near = nearest(model.partition(".")[0], timm.list_models())
         meant = f": did you mean {near}?" if near else "; timm.list_models() has them all"

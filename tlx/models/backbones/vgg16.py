@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights
 
 from tlx.common.errors import WeightsError
 from tlx.models.backbones import torchvision_detection
@@ -178,8 +177,8 @@ SPEC = register(
         build=build,
         conventions=TORCHVISION,
         sources=(
-            torch_hub(VGG16_Weights.IMAGENET1K_V1.url),
-            torch_hub(VGG16_Weights.IMAGENET1K_FEATURES.url),
+            torch_hub("vgg16-397923af.pth"),
+            torch_hub("vgg16_features-amdegroot-88682ab5.pth"),
         ),
         converters=(from_torchvision_detection, from_torchvision, from_ssd_pytorch),
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import partial
 
 from torch import nn
-from torchvision.models.mobilenetv2 import InvertedResidual
 
 from tlx.common.errors import ConfigError
 from tlx.models.backbones import mobilenet_v2
@@ -43,6 +42,8 @@ class MB2SSDLite(MultiBox):
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
+        from torchvision.models.mobilenetv2 import InvertedResidual  # only what builds it needs it
+
         super().__init__(spec, conventions, classes, input_size)
         extras, cin = nn.ModuleDict(), self.backbone.channels[-1]
         for name, (cout, share) in zip(EXTRA_NAMES, _EXTRAS, strict=True):

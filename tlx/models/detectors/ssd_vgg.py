@@ -7,7 +7,6 @@ the last two of the four extra maps lose their border instead of being halved.
 from __future__ import annotations
 
 from torch import nn
-from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 
 from tlx.common.errors import ConfigError
 from tlx.models.backbones import vgg16
@@ -41,6 +40,8 @@ class SSDVGG(MultiBox):
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
+        from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+
         super().__init__(spec, conventions, classes, input_size)
         if input_size < _LEAST_SIZE:
             raise ConfigError(

@@ -11,8 +11,6 @@ from __future__ import annotations
 from functools import partial
 
 from torch import nn
-from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
-from torchvision.ops.misc import Conv2dNormActivation
 
 from tlx.models.backbones import mobilenet_v2, mobilenet_v3
 from tlx.models.backbones.base import BackboneSpec, Conventions
@@ -41,6 +39,8 @@ _EXPANDED = {
 
 def _extra_block(cin: int, cout: int) -> nn.Sequential:
     """1x1 to half of `cout`, 3x3 depthwise of stride 2, 1x1; each with batch norm and ReLU6."""
+    from torchvision.ops.misc import Conv2dNormActivation
+
     layer = partial(
         Conv2dNormActivation,
         norm_layer=partial(MapNorm, eps=0.001, momentum=0.03), activation_layer=nn.ReLU6,
@@ -69,6 +69,8 @@ class SSDLite(MultiBox):
     def __init__(
         self, spec: BackboneSpec, conventions: Conventions, classes: int, input_size: int
     ) -> None:
+        from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+
         super().__init__(spec, conventions, classes, input_size)
         extras, cin = nn.ModuleDict(), self.backbone.channels[-1]
         for name, cout in zip(EXTRA_NAMES, _CHANNELS, strict=True):

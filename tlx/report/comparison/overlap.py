@@ -10,6 +10,7 @@ from tlx.report.comparison.records import Record, seconds_of
 
 _MACHINE = ("cpu", "cores", "gpu", "memory_bytes", "platform")
 _LEAST = 1.0  # seconds: records know whole ones
+HELD_UP = 0.2  # of its training a run may wait for a core before it is said
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def beside_each_other(records: Sequence[Record]) -> list[Record]:
     ]
 
 
+def waited_share(record: Record) -> float | None:
+    """The share of its training, 0..1, in which a run waited for a core; None: not recorded."""
+    waited, whole = record.number("time", "waited_s"), record.number("time", "fit_s")
+    return waited / whole if waited is not None and whole else None
+
+
 def overlap_warnings(records: Sequence[Record]) -> list[str]:
     """Which runs' times are not compared, and of which it is not known whether they can be."""
     crowded = [record for record in records if record.beside]
@@ -68,6 +75,13 @@ def overlap_warnings(records: Sequence[Record]) -> list[str]:
         lines.append(
             f"Times and energy of {len(crowded)} of {len(records)} runs are not comparable, "
             f"because they ran at the same time as others on one machine: {told}."
+        )
+    if held_up := [(r.name, share) for r in records if (share := waited_share(r) or 0) > HELD_UP]:
+        told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in held_up)
+        lines.append(
+            f"{len(held_up)} of {len(records)} runs waited for a core for more than "
+            f"{100 * HELD_UP:.0f} % of their time, because other programs had it: {told}. Their "
+            "times and energy hold that wait, and are no measure of what was frozen."
         )
     if unknown := [record.name for record in records if _unknown(record)]:
         lines.append(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert
 
 CENTER_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
@@ -32,4 +31,5 @@ def decode(offsets: Tensor, priors: Tensor) -> Tensor:
 
 def corner_form(priors: Tensor) -> Tensor:
     """Centre-form (cx, cy, w, h) -> corner form (x1, y1, x2, y2)."""
-    return box_convert(priors, "cxcywh", "xyxy")
+    centres, sizes = priors[..., :2], priors[..., 2:]
+    return torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)

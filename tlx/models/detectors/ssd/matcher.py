@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
 IOU_THRESHOLD = 0.5
 
@@ -22,6 +21,8 @@ def match(boxes: Tensor, mask: Tensor, priors: Tensor) -> Tensor:
         claims the prior that overlaps it most (Liu et al. 2016, "Matching strategy"); when two
         claim the same one the later object wins, as in the reference implementation.
     """
+    from torchvision.ops import box_iou  # a second to import, which a network's priors need not
+
     batch, objects = mask.shape
     count = len(priors)
     if objects == 0:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
 
 
 class Scores(ABC):
@@ -85,6 +84,8 @@ class Focal(Scores):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Focal loss, summed over the classes."""
+        from torchvision.ops import sigmoid_focal_loss
+
         wanted = F.one_hot(labels, logits.shape[2] + 1)[..., 1:].to(logits.dtype)
         each: Tensor = sigmoid_focal_loss(logits, wanted, self.ALPHA, self.GAMMA)
         return each.sum(2)

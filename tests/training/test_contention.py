@@ -1,0 +1,41 @@
+"""How long a run waited for a core is measured, and goes on where a run goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Compose
+from tlx.training.contention import waited_seconds
+from tlx.training.run import run
+
+ON_LINUX = pytest.mark.skipif(waited_seconds() is None, reason="this system does not tell")
+
+
+def spin(seconds: float) -> float:
+    """How long this process waited while it shared a core with whoever is there."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    before, end = waited_seconds(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    after = waited_seconds()
+    assert before is not None
+    assert after is not None
+    return after - before
+
+
+@ON_LINUX
+def test_two_that_share_a_core_wait_for_each_other() -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        waited = pool.map(spin, [1.5, 1.5], chunksize=1)
+    assert max(waited) > 0.3
+
+
+@ON_LINUX
+def test_a_run_records_it_and_goes_on_with_it(tiny_config: Compose, tmp_path: Path) -> None:
+    record = run(tiny_config("trainer.epochs=1"), tmp_path / "run")
+    assert 0 <= record["time"]["waited_s"] <= record["time"]["fit_s"]
