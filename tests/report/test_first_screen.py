@@ -244,6 +244,19 @@ def test_each_of_several_sets_has_the_answer_that_it_has_alone(tmp_path: Path) -
     assert f"(95 % interval {low} to {high}: no difference shown)" in answer.headline
 
 
+def test_what_is_shown_of_a_set_without_an_answer_is_in_the_headline(tmp_path: Path) -> None:
+    records = [
+        *arm("none", 30, 0.7, 0.03, data="guns"), *arm("4", 20, 0.7, 0.03, data="guns"),
+        *arm("all", 10, 0.1, 0.002, data="guns"),
+        *arm("none", 30, 0.9, 0.04, data="ppe"), *arm("4", 20, 0.9, 0.04, data="ppe"),
+    ]  # fmt: skip
+    headline = answered(compared(tmp_path, *records)).headline
+    assert headline.startswith(
+        "No answer yet on any of the 2 data sets (guns and ppe); on guns freeze=all is shown to be "
+        "worse."
+    )
+
+
 def test_a_classifier_is_spoken_of_by_its_accuracy(tmp_path: Path) -> None:
     folder = classifiers(tmp_path)
     answer = answered(compare(load_records([folder]).records))

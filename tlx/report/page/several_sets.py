@@ -22,7 +22,7 @@ from tlx.report.page.choice import keys_of, row_of
 from tlx.report.page.cost import cost_of, mebibytes
 from tlx.report.page.next_step import missing, next_step
 from tlx.report.page.parts import Answer, Part
-from tlx.report.page.spoken import capital, duration, given_up, listed
+from tlx.report.page.spoken import capital, duration, given_up, listed, short
 from tlx.report.page.tables import ABSENT, Cell, Table, plain_table
 
 _MOST = 3  # arms that are told of over the sets; all stand further down
@@ -39,7 +39,7 @@ def answer_of_sets(
     parts = of_each_set(comparison)
     over = next((found for found in analysis.factors if found.factor is DATA), None)
     told = _over_sets(over, recommendation, analysis.measure)
-    headline = " ".join([_headline(recommendation.sets), *told[:1]])
+    headline = " ".join([_headline(parts, recommendation.sets), *told[:1]])
     return Answer(
         headline,
         [
@@ -57,7 +57,7 @@ def _named(label: str, data: str) -> str:
     return re.sub(rf"(?<= ){re.escape(data)}(?: |$)", "", label).strip()
 
 
-def _headline(sets: Mapping[str, Recommendation]) -> str:
+def _headline(parts: Mapping[str, Comparison], sets: Mapping[str, Recommendation]) -> str:
     taken: dict[str, list[str]] = {}
     lean: dict[str, list[str]] = {}
     open_: list[str] = []
@@ -76,9 +76,28 @@ def _headline(sets: Mapping[str, Recommendation]) -> str:
         for arm, where in lean.items()
     ]
     if len(open_) == len(sets):
-        return f"No answer yet on any of the {len(sets)} data sets ({listed(open_)})."
-    told += [f"no answer yet on {listed(open_)}"] if open_ else []
+        told = [f"no answer yet on any of the {len(sets)} data sets ({listed(open_)})"]
+    elif open_:
+        told.append(f"no answer yet on {listed(open_)}")
+    told += [f"on {data} {line}" for data in open_ for line in _shown(parts[data], data)]
     return f"{capital('; '.join(told))}."
+
+
+def _shown(part: Comparison, data: str) -> list[str]:
+    """What is shown of arms of a set of which none can be taken, as parts of a sentence."""
+    found = [each for each in part.differences if each.figure == part.main.key and each.shown]
+    own = {row.arm.label for row in part.rows}
+    lines = []
+    for verdict in ("better", "worse"):
+        these = [each for each in found if each.verdict == verdict and each.arm in own]
+        names = [_named(each.arm, data) for each in these]
+        if names:
+            who = listed(names) if short(names) else f"{len(names)} arms"
+            single = " (with one seed)" if any(each.pairs < 2 for each in these) else ""
+            lines.append(
+                f"{who} {'is' if len(names) == 1 else 'are'} shown to be {verdict}{single}"
+            )
+    return lines
 
 
 def _over_sets(
