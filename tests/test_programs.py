@@ -17,7 +17,7 @@ from tests.helpers_process import run_program
 from tlx.records.digest import file_sha256
 from tlx.records.predictions import read_predictions
 from tlx.report.comparison.records import load_records
-from tlx.report.comparison.settle import with_seeds
+from tlx.report.comparison.sweep import with_seeds
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
 

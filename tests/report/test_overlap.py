@@ -83,7 +83,7 @@ def test_times_of_runs_beside_each_other_are_not_compared(tmp_path: Path) -> Non
     assert "Fastest step" not in told
     advice = recommend(found)
     assert advice.arm is None
-    assert "its fit time is not comparable (ran beside 4-1, 4-2)" in " ".join(advice.words)
+    assert "its training time is not comparable (ran beside 4-1, 4-2)" in " ".join(advice.words)
 
 
 def test_n_counts_the_runs_that_were_alone(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from tlx.common.errors import ConfigError
 from tlx.report.__main__ import main, parser
 from tlx.report.comparison.candidates import Limits
 from tlx.report.comparison.compare import Comparison
-from tlx.report.comparison.recommend import Recommendation, recommend
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.verdict import verdict
+from tlx.report.factors import analyse
 from tlx.report.page.first_screen import answer_of
 
 SEEDS = (0.0, 0.03, 0.015)
@@ -55,7 +57,7 @@ def said(advice: Recommendation) -> str:
 def test_the_cheapest_arm_with_a_small_loss_is_taken(study: Comparison) -> None:
     advice = recommend(study, Limits(accepted_loss=0.02))
     assert advice.arm == "freeze=4"
-    assert "shortest fit (20.0 min)" in advice.words[0]
+    assert "shortest training (20.0 min)" in advice.words[0]
     assert "differs from that of freeze=none, the best arm, by −0.005 (95 % interval" in said(
         advice
     )
@@ -73,7 +75,7 @@ def test_a_larger_accepted_loss_buys_a_cheaper_arm(study: Comparison) -> None:
 def test_limits_exclude_before_the_loss_counts(study: Comparison) -> None:
     advice = recommend(study, Limits(train_minutes=15, accepted_loss=0.02))
     assert advice.arm is None
-    assert advice.refused["freeze=4"] == "its fit takes up to 20.0 min"
+    assert advice.refused["freeze=4"] == "its training takes up to 20.0 min"
     assert advice.words[0].startswith("No arm can be recommended")
     assert recommend(study, Limits(train_minutes=15, accepted_loss=0.2)).arm == "freeze=all"
     tight = recommend(study, Limits(memory_gb=2, accepted_loss=0.0))
@@ -102,8 +104,10 @@ def test_one_seed_recommends_nothing(tmp_path: Path) -> None:
     assert "with one seed an arm" in advice.words[0]
     assert "Next: 2 more seeds would give a first interval: about 100 min" in said(advice)
     assert "with seed=0,1,2" in said(advice)
-    page = answer_of(study, advice)
-    assert page.reasons[-1].startswith("Next: 2 more seeds")
+    page = answer_of(study, advice, analyse(study))
+    assert page.parts[-1].lines[0].startswith("Train every arm with about 2 more seeds: about 1")
+    assert "would give a first interval" in page.parts[-1].lines[0]
+    assert page.parts[-1].command == "seed=0,1,2"
 
 
 def test_noise_recommends_nothing(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_an_arm_whose_frozen_part_moved_is_no_candidate(tmp_path: Path) -> None:
     study = compared(tmp_path, *arm("none", 30, 0.7), *arm("4", 20, 0.7, frozen=moved))
     advice = recommend(study)
     assert advice.arm is None
-    assert "freeze=none is the only arm fit to be taken" in said(advice)
+    assert "freeze=none is the only arm that can be taken" in said(advice)
     assert advice.refused["freeze=4"] == "what it froze changed in training"
 
 

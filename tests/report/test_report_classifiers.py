@@ -35,7 +35,7 @@ from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.difference import CROSSED
 from tlx.report.comparison.difference import PICTURES as BY_PICTURES
 from tlx.report.comparison.recommend import recommend
-from tlx.report.comparison.settle import with_seeds
+from tlx.report.comparison.sweep import with_seeds
 from tlx.report.comparison.verdict import verdict
 from tlx.report.gallery.mistakes import Mistakes, make_mistakes
 

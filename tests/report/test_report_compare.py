@@ -10,7 +10,7 @@ import pytest
 from tests.report.helpers_report import compared, make_record, rows_of, study
 from tlx.report.comparison.recommend import recommend
 from tlx.report.comparison.verdict import verdict
-from tlx.report.page.first_screen import arms_table
+from tlx.report.page.arms import arms_table
 from tlx.report.table import columns
 
 

@@ -74,7 +74,7 @@ def test_one_arm_that_is_fit_is_said_to_be_the_only_one(tmp_path: Path) -> None:
     found = compared(tmp_path, *runs)
     words = recommend(found).words
     assert words[0] == (
-        "No arm can be recommended: freeze=none is the only arm fit to be taken, with none to "
+        "No arm can be recommended: freeze=none is the only arm that can be taken, with none to "
         "compare it with."
     )
     assert words[1].startswith("Next: train longer")

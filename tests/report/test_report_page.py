@@ -78,11 +78,13 @@ def test_headings_descend_one_by_one(page: Page) -> None:
 
 
 def test_the_first_screen_answers(page: Page, traced: Traced) -> None:
-    words = traced.data["recommendation"]["words"]
     html = traced.page
-    order = [html.index(mark) for mark in ("<h1>", 'class="headline"', 'id="arms"', "<nav")]
+    order = [html.index(mark) for mark in ("<h1>", 'class="headline"', 'id="summary"', "<nav")]
     assert order == sorted(order)
-    assert words[0] in page.text["answer"]
+    heads = [text for level, text in page.headings if level == 3][:4]
+    assert heads == ["What to do", "How sure is this?", "What it costs", "What to do next"]
+    for line in traced.data["recommendation"]["words"][:3]:
+        assert line in page.text["evidence"]
     assert "warning" in page.text["answer"]
     for line in traced.data["warnings"]:
         assert line in page.text["warnings"]
@@ -107,7 +109,7 @@ def test_names_from_files_are_text(tmp_path: Path) -> None:
 
 def test_one_run(tmp_path: Path) -> None:
     page, html = page_of(tmp_path, make_record("4", 0))
-    assert page.text["answer"].startswith("Answer No arm can be recommended")
+    assert page.text["answer"].startswith("Answer No answer yet: freeze=4 is the only arm")
     assert page.tables["arms"][1][0] == ["freeze=4"]
     assert "No run kept its predictions" in html
 

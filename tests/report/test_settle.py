@@ -15,8 +15,9 @@ from tests.conftest import tiny_overrides
 from tests.report.helpers_report import make_record
 from tests.test_programs import ENVIRONMENT, program
 from tlx.report.comparison.records import Record
-from tlx.report.comparison.settle import SWEEP, Need, needed, with_seeds
+from tlx.report.comparison.settle import Need, needed
 from tlx.report.comparison.statistics import crossed, foreseen, paired
+from tlx.report.comparison.sweep import SWEEP, with_seeds
 
 ACCEPTED = 0.02
 

@@ -67,7 +67,7 @@ def test_arms(page: Page, traced: Traced) -> None:
         assert row["step"] == spelled(
             records, "step_time", "median_s", show=three_digits, scale=1000, unit="ms"
         )
-        assert row["fit"] == spelled(
+        assert row["train time"] == spelled(
             records, "time", "fit_s", show=three_digits, scale=1 / 60, unit="min"
         )
         assert row["energy"] == spelled(
@@ -111,7 +111,7 @@ def test_runs(page: Page, traced: Traced) -> None:
             "best val mAP@.5": three_places(record["best"]["map_50"]),
             "at epoch": str(record["best"]["epoch"]),
             "step (ms)": three_digits(1000 * record["step_time"]["median_s"]),
-            "fit (min)": three_digits(record["time"]["fit_s"] / 60),
+            "training (min)": three_digits(record["time"]["fit_s"] / 60),
             "resumes": str(record["resumes"]),
             "folder": f"../{record['name']}",
         }
@@ -152,7 +152,8 @@ def test_data_and_environment(page: Page, traced: Traced) -> None:
     seeds = {r["seed"] for runs in traced.arms.values() for r in runs}
     runs = sum(map(len, traced.arms.values()))
     facts = traced.page.split('class="facts">')[1].split("<")[0]
-    assert facts.startswith(f"{runs} finished runs: {len(traced.arms)} arms, {len(seeds)} seeds")
+    arms = f"{len(traced.arms)} arms (ways to train)"
+    assert facts.startswith(f"{runs} finished runs: {arms}, {len(seeds)} seeds (repeats)")
 
 
 def test_kinds_of_errors(page: Page, traced: Traced) -> None:

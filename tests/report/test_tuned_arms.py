@@ -96,7 +96,7 @@ def test_the_report_says_which_design_it_is(tmp_path: Path) -> None:
     assert "freeze=all head_lr=0.009)" in epochs
     clock = " ".join(of(tmp_path / "b", *study(length=True)).design)
     assert "the same wall-clock for every arm, that of 4 epochs of freeze=none" in clock
-    assert "freeze=all 9 epochs, fit 1.50 min" in clock
+    assert "freeze=all 9 epochs, training 1.50 min" in clock
     assert "same number" not in clock
     assert of(tmp_path / "c", make_record("none"), make_record("4")).design == []
 

@@ -27,12 +27,17 @@ def templates(folder: str = SHARED) -> Environment:
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, a smaller second line, a style class (`words`, `alarm`) and a swatch of colour."""
+    """Text, a smaller second line, a style class (`words`, `alarm`, `long`: its note
+    may break) and a swatch of colour.
+
+    A `badge` in the first cell of a row marks the whole row, in words.
+    """
 
     text: str
     note: str = ""
     mark: str = ""
     colour: str = ""
+    badge: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from tlx.report.comparison.latency import (
     unjoined,
 )
 from tlx.report.comparison.levels import Level
-from tlx.report.comparison.recommend import Recommendation, recommend
+from tlx.report.comparison.recommend import recommend
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import load_records
 from tlx.report.comparison.verdict import verdict
 from tlx.report.csv_table import csv_text

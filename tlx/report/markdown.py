@@ -10,7 +10,7 @@ from tlx.records.quality import Quality
 from tlx.report.comparison.compare import Comparison, Row, describe_unfinished
 from tlx.report.comparison.difference import evidence_of_p, spelled
 from tlx.report.comparison.figures import ABSENT, figure, relative, spread, three
-from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.statistics import Estimate
 from tlx.report.comparison.tuning import sensitivity_lines
@@ -73,18 +73,18 @@ _LEVELS = """\
   that every arm reaches it.
 - **{W} level**: the default is the lowest best validation {main} of the runs that learned from
   pretrained weights.
-- The time to a level is the fit time, validation included, until it is first reached.
+- The time to a level is the training time, validation included, until it is first reached.
 - **Speed-up** is the step time of `freeze=none` divided by the arm's, on one machine; its range
   is the widest that the ranges over seeds allow. The **bound** is 1 / the arithmetic cost of a
   step relative to `freeze=none`: what freezing can save if arithmetic were all there is to a step.
-- **Energy** is that of the whole fit; `est.` marks what was estimated and not measured.
+- **Energy** is that of the whole training; `est.` marks what was estimated and not measured.
 - Ranges under **Figures** are the smallest and the largest figure over seeds. **Means** have 95 %
   bootstrap intervals over seeds, which are narrow for few of them.
 - **Differences** are over the seeds that both arms have: the mean with its 95 % t interval. In {w}
   seeds and test pictures both count as samples where the runs kept their predictions; two single
-  runs are compared by their pictures, and their step times by blocks of steps. Step time, fit time
-  and energy are compared by ratio in a linear model of arm, seed and a linear drift of the machine,
-  wherever the order of the runs lets it tell these apart.
+  runs are compared by their pictures, and their step times by blocks of steps. Step time,
+  training time and energy are compared by ratio in a linear model of arm, seed and a linear drift
+  of the machine, wherever the order of the runs lets it tell these apart.
   p is corrected by Holm for the arms compared in one figure: where nothing differs, at most 1 in
   20 figures shows a difference. g is Hedges' effect size of the paired differences. What was
   chosen by its own figure ("Best on test", "Fastest step", "First to") is corrected for every pair

@@ -7,7 +7,7 @@ from rich.text import Text
 from tlx.common.console import stdout_console
 from tlx.report.comparison.candidates import NEXT
 from tlx.report.comparison.compare import Comparison, describe_unfinished
-from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.verdict import verdict
 from tlx.report.table import console_table
 

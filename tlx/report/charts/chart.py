@@ -130,7 +130,7 @@ def legend_below(figure: Figure, panels: Iterable[Axes]) -> None:
 
 def legend_columns(texts: Sequence[str], *, narrow: bool, sample: int = 10) -> int:
     """How many entries of a legend fit beside one another; a sample takes so many characters."""
-    characters = 52 if narrow else 105
+    characters = 48 if narrow else 92
     return max(1, min(len(texts), characters // (max(map(len, texts), default=0) + sample)))
 
 

@@ -131,7 +131,7 @@ def _log_if_wide(axes: Axes, lines: list[Line]) -> None:
 # Points of a curve that are drawn. Curves are smoothed over an epoch, so that thinning shows in no
 # figure, and a page with the curves of a long study stays small.
 MOST_POINTS = 400
-_SECONDS = "time since the start of fit (s)"
+_SECONDS = "time since the start of training (s)"
 
 _Axis = Callable[[Curve], NDArray[np.float64]]
 

@@ -112,7 +112,7 @@ def pareto_time(comparison: Comparison) -> PointChart | None:
     """The main test figure against minutes of fit."""
     figure = comparison.quality.main.name
     costs = [(row, row.fit_min) for row in _same_data(comparison.rows)]
-    panel = PointPanel("fit time (min)", f"test {figure}", _points(comparison, costs))
+    panel = PointPanel("training time (min)", f"test {figure}", _points(comparison, costs))
     unlike = "machine" in comparison.differs
     notes = ["The runs were made on different machines: their times cannot be compared."] * unlike
     title = f"Test {figure} against training time"

@@ -17,7 +17,7 @@ from tlx.report.comparison.rows import CHANGED
 NEXT = "Next:"
 _GIGABYTE = 1e9
 _IDLE = "it has learned nothing"
-_CROWDED = "its fit time is not comparable"
+_CROWDED = "its training time is not comparable"
 
 _KEYS = {
     "train_minutes": "train_minutes",
@@ -85,7 +85,7 @@ def why_unfit(row: Row) -> str | None:
         return f"it has no test {row.quality.main.name}"
     if row.fit_min is None and row.crowded:
         return f"{_CROWDED} ({not_alone(row.arm.records)})"
-    return "its fit time is not known" if row.fit_min is None else None
+    return "its training time is not known" if row.fit_min is None else None
 
 
 def trained_on_less(rows: Sequence[Row]) -> dict[str, str]:
@@ -104,8 +104,8 @@ def trained_on_less(rows: Sequence[Row]) -> dict[str, str]:
 
 def too_few(ranked: Sequence[Row]) -> str:
     if not ranked:
-        return "none of the arms is fit to be taken"
-    return f"{ranked[0].arm.label} is the only arm fit to be taken, with none to compare it with"
+        return "none of the arms can be taken"
+    return f"{ranked[0].arm.label} is the only arm that can be taken, with none to compare it with"
 
 
 def remedies(unfit: Mapping[str, str], quality: Quality) -> list[str]:
@@ -129,7 +129,7 @@ def over_limits(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str
     """Which limit the arm's worst run does not keep, or is not known to keep."""
     memory, fit = row.peak_memory_bytes, row.fit_min
     if limits.train_minutes is not None and fit is not None and fit.high > limits.train_minutes:
-        return f"its fit takes up to {significant(fit.high)} min"
+        return f"its training takes up to {significant(fit.high)} min"
     if limits.memory_gb is not None:
         if memory is None:
             return "its memory was not measured"

@@ -92,7 +92,7 @@ def measures(levels: Levels) -> dict[str, Measure]:
         ),
         Measure(
             "fit_min",
-            "fit time",
+            "training time",
             lambda record: _scaled(record.number("time", "fit_s"), 1 / 60),
             lambda value: f"{significant(value)} min",
             _SAME_FIT,

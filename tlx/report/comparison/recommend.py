@@ -8,10 +8,10 @@ next best, so that luck alone recommends nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from tlx.records.quality import DETECTION, Quality
+from tlx.records.quality import Quality
+from tlx.report.comparison.by_set import of_each_set, of_several_sets
 from tlx.report.comparison.candidates import (
     Limits,
     fit_minutes,
@@ -25,40 +25,12 @@ from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference, interval, spelled
 from tlx.report.comparison.differences import chosen_pair
 from tlx.report.comparison.figures import significant
+from tlx.report.comparison.recommendation import Outcome, Recommendation
 from tlx.report.comparison.settle import best_other, what_settles
 from tlx.report.comparison.verdict import nothing_has_learned
 
-_SEVERAL_SETS = (
-    "the runs are of several data sets; report them apart (what they say together stands under "
-    "“Does the answer change?”)"
-)
+DOUBT = "Doubt: "
 TODAY = "If you have to choose today,"
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The arm, or None; `words` give the answer, the evidence and the doubt, in this order.
-
-    `refused` says of every other arm why it was not taken. `command` is a line to paste that adds
-    what would settle an open question; None where there is none, or where it is not known.
-    """
-
-    arm: str | None
-    words: list[str]
-    limits: Limits
-    refused: dict[str, str]
-    command: str | None = None
-    quality: Quality = DETECTION
-
-    def as_dict(self) -> dict[str, Any]:
-        """The recommendation for `report.json`."""
-        return {
-            "arm": self.arm,
-            "words": self.words,
-            "limits": self.limits.as_dict(self.quality),
-            "refused": self.refused,
-            "command": self.command,
-        }
 
 
 def recommend(
@@ -82,9 +54,9 @@ def _advise(
 ) -> Recommendation:
     quality = comparison.quality
     if "data" in comparison.differs:
-        return _none(limits, {}, _SEVERAL_SETS)
+        return _of_sets(comparison, limits, latencies)
     if line := nothing_has_learned(comparison):
-        return Recommendation(None, [line], limits, {})
+        return Recommendation(None, [line], limits, {}, outcome="nothing learned")
     unfit = {row.arm.label: why for row in comparison.rows if (why := why_unfit(row))}
     unfit |= trained_on_less(comparison.rows)
     ranked = sorted(
@@ -92,13 +64,14 @@ def _advise(
         key=lambda row: -row.test_main.mean if row.test_main else 0.0,
     )
     if len(ranked) < 2:
-        return _none(limits, unfit, too_few(ranked), remedies(unfit, quality))
+        told = remedies(unfit, quality)
+        return _none("too few", limits, unfit, too_few(ranked), told)
     refused = unfit | {
         row.arm.label: why for row in ranked if (why := over_limits(row, limits, latencies))
     }
     allowed = [row for row in ranked if row.arm.label not in refused]
     if not allowed:
-        return _none(limits, refused, "no arm keeps the limits")
+        return _none("no limit kept", limits, refused, "no arm keeps the limits")
     passed: dict[str, Difference] = {}
     differences = {row.arm.label: _against_best(comparison, row, ranked) for row in allowed}
     for row in allowed:
@@ -109,35 +82,51 @@ def _advise(
             refused[row.arm.label] = why
     cheap = min((row for row in allowed if row.arm.label in passed), key=fit_minutes, default=None)
     if cheap is None:
-        lean = _to_choose_today(comparison, allowed, differences, limits)
-        settle, line = what_settles(comparison, allowed, ranked, differences, limits)
+        lean, today = _to_choose_today(comparison, allowed, differences, limits)
+        settling = what_settles(comparison, allowed, ranked, differences, limits)
         shown = _nothing_shown(ranked, limits, quality)
-        return _none(limits, refused, shown, [*lean, settle], line)
+        found = _none("lean" if lean else "open", limits, refused, shown, [today, settling.words])
+        label = lean.arm.label if lean else None
+        return replace(
+            found, command=settling.command, settling=settling, lean=label,
+            difference=differences[label] if label else None, bound=_lowest_bound(differences),
+        )  # fmt: skip
     label = cheap.arm.label
     for other in (arm for arm in passed if arm != label):
-        refused[other] = "its loss is small enough too, but its fit takes longer"
+        refused[other] = "its loss is small enough too, but its training takes longer"
     difference = passed[label]
     words = [
-        f"Take {label}: the shortest fit ({significant(fit_minutes(cheap))} min) of the arms whose "
-        f"loss of test {quality.main.name} is shown to be at most {limits.accepted_loss:g}.",
+        f"Take {label}: the shortest training ({significant(fit_minutes(cheap))} min) of the arms "
+        f"whose loss of test {quality.main.name} is shown to be at most {limits.accepted_loss:g}.",
         f"Evidence: its test {quality.main.name} differs from that of {difference.reference}, "
         f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
         f"{interval(difference, comparison.main)}, over {difference.pairs} seeds.",
         *_doubts(comparison, cheap, difference, len(allowed), limits, latencies),
     ]
-    return Recommendation(label, words, limits, refused)
+    return Recommendation(label, words, limits, refused, outcome="taken", difference=difference)
+
+
+def _of_sets(
+    comparison: Comparison, limits: Limits, latencies: Mapping[str, float]
+) -> Recommendation:
+    """The answer of each data set for itself; arms of two sets are never ranked."""
+    sets = {
+        name: replace(_advise(part, limits, latencies), quality=comparison.quality)
+        for name, part in of_each_set(comparison).items()
+    }
+    return of_several_sets(sets, limits)
 
 
 def _none(
+    outcome: Outcome,
     limits: Limits,
     refused: Mapping[str, str],
     why: str,
     told: Sequence[str] = (),
-    line: str | None = None,
 ) -> Recommendation:
     listed = [f"{label}: {reason}." for label, reason in refused.items()]
     words = [f"No arm can be recommended: {why}.", *told, *listed]
-    return Recommendation(None, words, limits, dict(refused), line)
+    return Recommendation(None, words, limits, dict(refused), outcome=outcome)
 
 
 def _to_choose_today(
@@ -145,8 +134,8 @@ def _to_choose_today(
     allowed: Sequence[Row],
     differences: Mapping[str, Difference],
     limits: Limits,
-) -> list[str]:
-    """What the evidence leans to where it settles nothing.
+) -> tuple[Row | None, str]:
+    """What the evidence leans to where it settles nothing, and that in words.
 
     The lean is the cheapest arm that is not seen to lose more than is accepted, and whose interval
     leaves out twice that loss: at a true loss of twice what is accepted, few leans are wrong.
@@ -166,10 +155,10 @@ def _to_choose_today(
         best = [row for row in allowed if (mean := means[row.arm.label]) is not None and mean >= 0]
         left = best[:1]
     if not left:
-        return [
+        return None, (
             f"{TODAY} nothing speaks for an arm: of none can a loss of {2 * accepted:g}, twice "
             "what is accepted, be left out."
-        ]
+        )
     row = min(left, key=fit_minutes)
     found = differences[row.arm.label]
     regret = max(0.0, -(found.mean or 0.0))
@@ -177,12 +166,12 @@ def _to_choose_today(
     if single:
         why = "a lean from one seed: the best figure seen, and another seed may turn it round"
     else:
-        why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest fit"
-    return [
+        why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest training"
+    return row, (
         f"{TODAY} {row.arm.label} ({significant(fit_minutes(row))} min): {why}. Its "
         f"{measure.title} differs from that of {found.reference} by {told}; what it seems to lose "
         f"is {regret:.3f}."
-    ]
+    )
 
 
 def _against_best(comparison: Comparison, row: Row, ranked: Sequence[Row]) -> Difference:
@@ -205,6 +194,12 @@ def _unbounded(comparison: Comparison, difference: Difference, limits: Limits) -
             "part of"
         )
     return None
+
+
+def _lowest_bound(differences: Mapping[str, Difference]) -> float | None:
+    """The least loss that some arm is shown not to exceed; None where no loss is bounded."""
+    known = (d.low for d in differences.values() if d.low is not None and d.pairs >= 2)
+    return min((-low for low in known), default=None)
 
 
 def _nothing_shown(ranked: Sequence[Row], limits: Limits, quality: Quality) -> str:
@@ -241,4 +236,4 @@ def _doubts(
     if limits.train_minutes is not None or limits.memory_gb is not None:
         doubts.append("time and memory are those of this machine")
     doubts.append("the best arm was found on the same test set, which flatters it a little")
-    return [f"Doubt: {'; '.join(doubts)}."]
+    return [f"{DOUBT}{'; '.join(doubts)}."]

@@ -3,64 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from tlx.common.cli import command
-from tlx.common.files import read_yaml
-from tlx.freeze.depth import freeze_label
 from tlx.report.comparison.candidates import NEXT, Limits, fit_minutes
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.differences import contrast_of
 from tlx.report.comparison.figures import significant
-from tlx.report.comparison.records import Record
 from tlx.report.comparison.statistics import Contrast, foreseen
-
-SWEEP = "multirun.yaml"
-_PROGRAMS = {"classify": "tlx.classify"}  # by the name of the configuration; others are of train
-
-
-def with_seeds(records: Sequence[Record], seeds: Sequence[int]) -> str | None:
-    """A line to paste that adds the seeds which are missing; finished runs are not repeated.
-
-    Args:
-        records: All runs of a study.
-        seeds: All seeds that it is to have.
-
-    Returns:
-        None where the runs are not all of one sweep, or its file cannot be read.
-    """
-    folders = {record.folder.parent for record in records}
-    if len(folders) != 1:
-        return None
-    try:
-        noted = read_yaml(folders.pop() / SWEEP)
-        hydra = noted["hydra"]
-        given, of_hydra = (hydra["overrides"][key] for key in ("task", "hydra"))
-        params = hydra["sweeper"]["params"] or {}
-        program = _PROGRAMS.get(hydra.get("job", {}).get("config_name"), "tlx.train")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-    if not all(isinstance(text, str) for text in (*given, *of_hydra)):
-        return None
-    if not _names_all(records, {**params, **dict(text.partition("=")[::2] for text in given)}):
-        return None
-    kept = [text for text in given if text.partition("=")[0] != "seed"]
-    kept += [text for text in of_hydra if text != "hydra.mode=MULTIRUN"]
-    return command(program, "-m", *kept, f"seed={','.join(map(str, seeds))}")
-
-
-def _names_all(records: Sequence[Record], values: dict[str, Any]) -> bool:
-    """Whether the sweep makes the depth of every run; a folder can hold runs of several sweeps."""
-    asked = str(values.get("freeze", "none")).split(",")
-    named = {freeze_label(value.strip(" '\"")) for value in asked}
-    weights = str(values.get("backbone.weights", values.get("weights")))
-    return all(
-        record.freeze in named or (record.scratch and "scratch" in named | set(weights.split(",")))
-        for record in records
-    )
-
+from tlx.report.comparison.sweep import with_seeds
 
 MOST_SEEDS = 100
 _MOST_PICTURES = 100  # times those that there are
@@ -122,24 +73,48 @@ def _half(contrast: Contrast) -> float:
     return (high - low) / 2
 
 
+@dataclass(frozen=True)
+class Settling:
+    """What would settle the question, in words and in numbers.
+
+    Attributes:
+        words: one sentence, with the minutes.
+        need: so many more seeds or test pictures; neither: no number helps, or there is nothing
+            that can be compared.
+        minutes: how long the trainings take that are missing; 0 without a need.
+        seeds: all seeds that the study is to have.
+        pictures: how many test pictures there are; None where they are not counted.
+        picture_share: their share of the variance, as a part of 1.
+        first: nothing is known of the spread over seeds, so that they give a first interval.
+        command: a line to paste that adds the seeds, where no pictures are missing.
+    """
+
+    words: str
+    need: Need = Need()
+    minutes: float = 0.0
+    seeds: list[int] = field(default_factory=list)
+    pictures: int | None = None
+    picture_share: float | None = None
+    first: bool = False
+    command: str | None = None
+
+
 def what_settles(
     comparison: Comparison,
     allowed: Sequence[Row],
     ranked: Sequence[Row],
     differences: Mapping[str, Difference],
     limits: Limits,
-) -> tuple[str, str | None]:
-    """What would settle the question, with its minutes, and the command for it.
+) -> Settling:
+    """What would settle the question.
 
     It is said of the arm with the best figure within the limits: the one that more evidence would
     recommend.
     """
     comparable = [row for row in allowed if differences[row.arm.label].mean is not None]
     if not comparable:
-        return (
-            f"{NEXT} runs that can be compared ({differences[allowed[0].arm.label].reason}).",
-            None,
-        )
+        reason = differences[allowed[0].arm.label].reason
+        return Settling(f"{NEXT} runs that can be compared ({reason}).")
     row, accepted = comparable[0], limits.accepted_loss
     other = best_other(row, ranked)
     contrast = contrast_of(row.arm, other.arm, comparison.main)
@@ -149,17 +124,22 @@ def what_settles(
         for each in comparison.rows
         if each.fit_min
     )
+    records = [record for each in comparison.rows for record in each.arm.records]
+    known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
+    start = max(known, default=-1) + 1
+    seeds = [*known, *range(start, start + need.seeds)]
     if need.pictures:
         assert contrast is not None
         more = f", with {_counted(need.seeds, 'more seed')}" if need.seeds else ""
-        share = 100 * (contrast.picture_part or 0.0) / contrast.se**2
-        return (
+        share = (contrast.picture_part or 0.0) / contrast.se**2
+        needs = (contrast.pairs + need.seeds) * minutes
+        return Settling(
             f"{NEXT} more seeds alone cannot settle {accepted:g}: the test pictures make up "
-            f"{share:.0f} % of the variance. About {need.pictures} test pictures instead of "
+            f"{100 * share:.0f} % of the variance. About {need.pictures} test pictures instead of "
             f"{contrast.pictures} would{more} (add pictures and run the study again: about "
-            f"{significant((contrast.pairs + need.seeds) * minutes)} min).",
-            None,
-        )
+            f"{significant(needs)} min).",
+            need, needs, seeds, contrast.pictures, share,
+        )  # fmt: skip
     if not need.seeds:
         seems = contrast.mean if contrast else 0.0
         why = (
@@ -170,19 +150,19 @@ def what_settles(
             f"settle {accepted:g}"
         )
         option = comparison.quality.accept
-        return f"{NEXT} {why}; a larger loss would have to be accepted ({option}).", None
-    records = [record for each in comparison.rows for record in each.arm.records]
-    known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
-    start = max(known, default=-1) + 1
-    seeds = [*known, *range(start, start + need.seeds)]
+        told = f"{NEXT} {why}; a larger loss would have to be accepted ({option})."
+        return Settling(told)
     line = with_seeds(records, seeds)
     how = "" if line else f", by the command of the study with seed={','.join(map(str, seeds))}"
+    first = contrast is None or contrast.pairs < 2
     what = (
         f"{_counted(need.seeds, 'more seed')} would give a first interval"
-        if contrast is None or contrast.pairs < 2
+        if first
         else f"about {_counted(need.seeds, 'more seed')} would most likely settle {accepted:g}"
     )
-    return f"{NEXT} {what}: about {significant(need.seeds * minutes)} min{how}.", line
+    needs = need.seeds * minutes
+    words = f"{NEXT} {what}: about {significant(needs)} min{how}."
+    return Settling(words, need, needs, seeds, first=first, command=line)
 
 
 def _counted(number: int, what: str) -> str:

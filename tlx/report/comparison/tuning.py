@@ -159,7 +159,7 @@ def _same_time(arms: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[str]:
 
 def _spent(arm: Arm) -> str | None:
     seconds = _fits(arm)
-    return f"fit {significant(fmean(seconds) / 60)} min" if seconds else None
+    return f"training {significant(fmean(seconds) / 60)} min" if seconds else None
 
 
 def _fits(arm: Arm) -> list[float]:

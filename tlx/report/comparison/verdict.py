@@ -130,7 +130,7 @@ def _first_to_level(comparison: Comparison) -> list[str]:
     (row, first), (other, second) = ranked[:2]
     return [
         f"First to validation {quality.main.name} ≥ {level.value:.3f}: {row.arm.label} "
-        f"({seconds(first.mean)} of fit); next: {other.arm.label} ({seconds(second.mean)}). "
+        f"({seconds(first.mean)} of training); next: {other.arm.label} ({seconds(second.mean)}). "
         f"{_against_next(comparison, ranked, f'time_to_{quality.short}')}"
     ]
 

@@ -14,12 +14,13 @@ from tlx.records.predictions import SHOWN
 from tlx.records.quality import Quality
 from tlx.report.charts import Plot
 from tlx.report.comparison.compare import Comparison
-from tlx.report.comparison.recommend import Recommendation
+from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
 from tlx.report.factors import Analysis
 from tlx.report.factors.words import about_answers, answers
 from tlx.report.gallery import Gallery, Mistakes
+from tlx.report.page.arms import arms_table, badges_of, refused_table, summary_table
 from tlx.report.page.captions import caption_of, definitions
 from tlx.report.page.factors import factor_groups
 from tlx.report.page.facts import (
@@ -34,8 +35,10 @@ from tlx.report.page.facts import (
     runs_table,
     unfinished_table,
 )
-from tlx.report.page.first_screen import Answer, answer_of, arms_table, refused_table
+from tlx.report.page.first_screen import answer_of
+from tlx.report.page.words import words_of
 
+_TALL = 0.95  # height by width
 _PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
 
 
@@ -60,17 +63,18 @@ def page_text(
         analysis: What the factors of the study show.
     """
     records = [record for row in comparison.rows for record in row.arm.records]
-    answer = answer_of(comparison, recommendation)
+    badges = badges_of(recommendation)
     groups = factor_groups(analysis)
     shown = {plot.chart.name: _plot(plot, comparison.quality) for plot in plots}
     of_groups = {name: shown.pop(name) for each in groups for name in each.charts}
     context = {
         "title": ", ".join(_distinct(records, "data")) or output.parent.name,
         "facts": _facts(comparison, records),
-        "answer": answer,
-        "arms": arms_table(comparison),
+        "answer": answer_of(comparison, recommendation, analysis, arguments),
+        "summary": summary_table(comparison, badges),
+        "arms": arms_table(comparison, badges),
         "warnings": comparison.warnings,
-        "evidence": _evidence(comparison, recommendation, answer),
+        "evidence": _evidence(comparison, recommendation),
         "factors": groups,
         "factor_answers": answers(analysis),
         "factor_note": about_answers(analysis),
@@ -83,6 +87,7 @@ def page_text(
         "pilots": pilots_table(comparison),
         "unfinished": unfinished_table(comparison.unfinished, output),
         "environment": environment_table(comparison),
+        "words": words_of(comparison.quality),
         "definitions": definitions(comparison.quality),
         "command": command("tlx.report", *arguments),
     }
@@ -93,6 +98,7 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
     names = {
         "factors": "Does the answer change?",
         "warnings": "Warnings",
+        "arms": "All figures",
         "plots": "Figures",
         "evidence": "Evidence",
         "classes": "Classes",
@@ -100,9 +106,10 @@ def _sections(context: dict[str, Any]) -> list[tuple[str, str]]:
         "data": "Data",
         "runs": "Runs",
         "environment": "Environment",
+        "words": "Words explained",
         "definitions": "Definitions",
     }
-    ids = {"plots": "figures", "gallery": "detections"}
+    ids = {"plots": "figures", "gallery": "detections", "arms": "all-figures"}
     if not context["gallery"]["samples_note"]:
         ids["gallery"], names["gallery"] = "failures", context["gallery"]["failures_title"]
     return [(ids.get(key, key), name) for key, name in names.items() if context[key]]
@@ -112,8 +119,8 @@ def _facts(comparison: Comparison, records: Sequence[Record]) -> list[str]:
     """What was compared, on what, when: the line under the title."""
     seeds = {record.text("seed") for record in records}
     days = sorted({(record.text("started") or "")[:10] for record in records} - {""})
-    facts = [f"{_count(len(records), 'finished run')}: {_count(len(comparison.rows), 'arm')}, "
-             f"{_count(len(seeds), 'seed')}"]  # fmt: skip
+    facts = [f"{_count(len(records), 'finished run')}: {_count(len(comparison.rows), 'arm')} (ways "
+             f"to train), {_count(len(seeds), 'seed')} (repeats)"]  # fmt: skip
     if comparison.unfinished:
         facts.append(f"{len(comparison.unfinished)} not finished")
     for what, key in (("data", "data"), ("backbone", "backbone"), ("", "gpu"), ("", "cpu")):
@@ -137,16 +144,23 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _plot(plot: Plot, quality: Quality) -> dict[str, str]:
+def _plot(plot: Plot, quality: Quality) -> dict[str, Any]:
     chart = plot.chart
     return {
         "name": chart.name,
         "title": chart.title,
         "alt": chart.alt,
         "caption": caption_of(chart.name, quality),
+        "tall": _is_tall(plot.wide),
         "wide": _svg_uri(plot.wide),
         "narrow": _svg_uri(plot.narrow),
     }
+
+
+def _is_tall(svg: str) -> bool:
+    """Whether a chart is nearly as high as wide: two of these on a page cannot be read."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return box is not None and float(box[2]) > _TALL * float(box[1])
 
 
 def _svg_uri(svg: str) -> str:
@@ -201,11 +215,11 @@ def _mistakes(found: Mistakes) -> dict[str, Any]:
     }
 
 
-def _evidence(
-    comparison: Comparison, recommendation: Recommendation, answer: Answer
-) -> dict[str, Any]:
-    """What the first screen has no room for; empty where there is nothing."""
-    lines = [line for line in verdict(comparison) if line not in answer]
+def _evidence(comparison: Comparison, recommendation: Recommendation) -> dict[str, Any]:
+    """What the first screen says in plain words, with its figures; empty where there is nothing."""
+    refused = {f"{label}: {why}." for label, why in recommendation.refused.items()}
+    told = [*verdict(comparison), *recommendation.words]
+    lines = [line for line in dict.fromkeys(told) if line not in refused]
     tables = [
         refused_table(recommendation), differences_table(comparison), rates_table(comparison)
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from tlx.records.quality import DETECTION, Quality
 
 # {word} is mAP or accuracy, {figure} the main figure, {model} what was trained.
 _CAPTIONS = {
-    "_vs_time": "Mean over seeds against seconds of fit, validation included. Higher and "
+    "_vs_time": "Mean over seeds against seconds of training, validation included. Higher and "
     "further left is better.",
     "pareto_time": "Up and to the left is better. No arm beats a filled one in both. Lines: "
     "smallest to largest over seeds.",
@@ -48,8 +48,8 @@ _DEFINITIONS = [
     "The loss of a step is smoothed by the mean over the epoch's worth of steps that ends at it. "
     "The default loss level is the highest final smoothed loss of all runs, so that every arm "
     "reaches it; the default {word} level the lowest best validation {figure} of the runs that "
-    "learned from pretrained weights. Time to a level is fit time, validation included, until it "
-    "is first reached.",
+    "learned from pretrained weights. Time to a level is training time, validation included, "
+    "until it is first reached.",
     "Differences in {word} count two samples, the seeds and the test pictures, where the runs kept "
     "their predictions; two single runs are compared by their pictures, and their steps by blocks. "
     "Such a verdict is about these two runs.",

@@ -130,7 +130,7 @@ def runs_table(comparison: Comparison, output: Path) -> Table | None:
         for record in row.arm.records
     ]
     heads = ["arm", "run", "seed", f"test {main.name}", f"test {second.name}",
-             f"best val {main.name}", "at epoch", "step (ms)", "fit (min)", "resumes",
+             f"best val {main.name}", "at epoch", "step (ms)", "training (min)", "resumes",
              "folder"]  # fmt: skip
     return plain_table("finished-runs", "Finished runs, figures of each.", heads, rows)
 

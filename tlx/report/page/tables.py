@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tlx.common.pages import ABSENT, Cell, Table, plain_table
 
-__all__ = ["Cell", "Interval", "Table", "interval", "plain_table"]
+__all__ = ["ABSENT", "Cell", "Interval", "Table", "interval", "plain_table"]
 
 
 class Interval(Protocol):
