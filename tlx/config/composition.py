@@ -231,6 +231,9 @@ def in_words(error: Exception, overrides: Sequence[str]) -> str:
         given = [o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key]
         file = first_line(error).partition(":")[0]
         where = f"{file}: " if file.startswith("In '") else ""
+        if key == "train":  # and not `trainer`, which is like it
+            meant = "freeze=3.. trains the first three blocks and the heads"
+            return f"{where}train is not a key, say what is frozen: {meant}"
         return where + unknown_key(
             key, _known_keys(_schemas_asked(overrides)), given[-1] if given else None
         )
