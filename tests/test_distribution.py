@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,17 @@ def test_the_changes_have_a_heading_for_the_version() -> None:
     assert __version__ in {heading.split(" - ")[0] for heading in released}
     order = [tuple(map(int, heading.split(" - ")[0].split("."))) for heading in released]
     assert order == sorted(set(order), reverse=True)
+
+
+def test_the_top_level_holds_what_belongs_there_and_no_output() -> None:
+    """`tlx data check` and nncase write into the folder that they are started in."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode or not listed.stdout:
+        pytest.skip("not a checkout of git")
+    assert {line.partition("/")[0] for line in listed.stdout.splitlines()} == {
+        ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",
+        "LICENSE", "Makefile", "README.md", "SECURITY.md", "conf", "docs", "experiments", "hydra_plugins",
+        "pyproject.toml", "tests", "tlx", "tools",
+    }  # fmt: skip

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,27 +19,13 @@ import pytest
 
 from tests.capture.helpers_capture import REPOSITORY
 from tests.conftest import tiny_overrides
+from tests.helpers_browser import CHROMIUM, FLAGS, needs_browser
 from tests.helpers_process import run_program
 from tests.live.helpers_live import SQUARE, needs_cv2, number_of, square_at, write_video
 from tlx.data.formats import read_annotations
 from tlx.data.formats.pictures import decode
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = [
-    needs_cv2,
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and importlib.util.find_spec("playwright")),
-        reason="playwright or Chromium is not installed: pip install -e '.[viz-test]', "
-        "apt-get install chromium",
-    ),
-]
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+pytestmark = [needs_cv2, *needs_browser]
 WIDE, NARROW = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 SPLITS = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
 WAIT = 60_000  # ms: other work may have the cores

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,24 +14,11 @@ from typing import Any
 import pytest
 
 import tests.report.helpers_illustrated as illustrated
+from tests.helpers_browser import CHROMIUM, FLAGS, needs_browser
 from tests.report.helpers_report import make_record, write_runs
 from tlx.report import make_report
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (CHROMIUM and importlib.util.find_spec("playwright")),
-        reason="playwright or Chromium is not installed: pip install -e '.[viz-test]', "
-        "apt-get install chromium",
-    ),
-]
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+pytestmark = needs_browser
 SHOTS = os.environ.get("TLX_REPORT_SHOTS")
 MM = 96 / 25.4  # pixels of CSS
 PAPERS = {"A4": (210, 297), "Letter": (215.9, 279.4)}  # mm
