@@ -55,6 +55,6 @@ def test_the_top_level_holds_what_belongs_there_and_no_output() -> None:
         pytest.skip("not a checkout of git")
     assert {line.partition("/")[0] for line in listed.stdout.splitlines()} == {
         ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",
-        "LICENSE", "Makefile", "README.md", "SECURITY.md", "conf", "docs", "experiments", "hydra_plugins",
-        "pyproject.toml", "tests", "tlx", "tools",
+        "LICENSE", "Makefile", "README.md", "SECURITY.md", "conf", "docs", "experiments",
+        "hydra_plugins", "pyproject.toml", "tests", "tlx", "tools",
     }  # fmt: skip

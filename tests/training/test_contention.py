@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Compose
+from tlx.records.columns import DETECT
 from tlx.training.contention import waited_seconds
+from tlx.training.recorder import Recorder
 from tlx.training.run import run
 
 ON_LINUX = pytest.mark.skipif(waited_seconds() is None, reason="this system does not tell")
@@ -36,6 +38,17 @@ def test_two_that_share_a_core_wait_for_each_other() -> None:
 
 
 @ON_LINUX
-def test_a_run_records_it_and_goes_on_with_it(tiny_config: Compose, tmp_path: Path) -> None:
+def test_a_run_records_it(tiny_config: Compose, tmp_path: Path) -> None:
     record = run(tiny_config("trainer.epochs=1"), tmp_path / "run")
     assert 0 <= record["time"]["waited_s"] <= record["time"]["fit_s"]
+
+
+def test_a_run_that_goes_on_adds_to_what_was_noted(tmp_path: Path) -> None:
+    recorder = Recorder(DETECT, tmp_path / "metrics.csv", [], "map", lambda _: None)
+    before = {"rows": [], "hashes": {}, "seconds": 50.0}
+    recorder.load_state_dict({**before, "waited": 20.0})
+    recorder._started, recorder._waited_at_start = time.monotonic(), waited_seconds()
+    noted = recorder.state_dict()["waited"]
+    assert 20.0 <= noted < 50.0 if waited_seconds() is not None else noted is None
+    recorder.load_state_dict(before)  # of a version that did not note it
+    assert recorder.state_dict()["waited"] is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -36,6 +36,11 @@ def groups_of(hashes: Sequence[bytes], distance: int = DISTANCE) -> list[int]:
     roots = connected(len(distinct), _close_pairs(distinct, distance))
     first_seen = {root: i for i, root in enumerate(dict.fromkeys(roots[j] for j in which))}
     return [first_seen[roots[j]] for j in which]
+
+
+def groups_by_digest(hashes: Mapping[str, bytes]) -> dict[str, int]:
+    """The same for {digest of a picture: its hash}."""
+    return dict(zip(hashes, groups_of([*hashes.values()]), strict=True))
 
 
 def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:

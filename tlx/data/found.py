@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tlx.data.duplicates import groups_of
+from tlx.data.duplicates import groups_by_digest
 from tlx.data.faults import FaultReport
 from tlx.data.formats.annotations import Annotation, Item
 
@@ -37,6 +37,5 @@ class Found:
     def group(self) -> list[int]:
         """The group number of each item."""
         if not self.groups:
-            numbers = groups_of([*self.hashes.values()])
-            self.groups = dict(zip(self.hashes, numbers, strict=True))
+            self.groups = groups_by_digest(self.hashes)
         return [self.groups[item.digest] for item in self.items]

@@ -24,7 +24,7 @@ from tlx.data.augment import Augmentation, EvalTransform, TrainAugment
 from tlx.data.cache import ImageCache, Undecoded
 from tlx.data.check import CheckResult, check
 from tlx.data.dataset import Cached, EpochBatches, EvalSplit, TrainSplit, collate
-from tlx.data.duplicates import groups_of
+from tlx.data.duplicates import groups_by_digest
 from tlx.data.faults import FaultReport
 from tlx.data.fixes import apply_fixes, read_fixes
 from tlx.data.formats import find_format, read_annotations, stated_classes
@@ -148,7 +148,7 @@ def build_data(
         if not cfg.group_near_duplicates:
             groups = None
         elif groups is None:
-            numbers = dict(zip(checked.hashes, groups_of([*checked.hashes.values()]), strict=True))
+            numbers = groups_by_digest(checked.hashes)
             groups = [numbers[item.digest] for item in checked.items]
         split = split_items(
             checked.items,
