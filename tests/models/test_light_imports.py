@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from torchvision.models import get_model_weights, list_models
 
 import tlx.models.backbones  # noqa: F401  registers them
@@ -21,6 +22,12 @@ def test_an_outline_is_that_of_the_network(spec: BackboneSpec) -> None:
     for key in ("strides", "channels", "taps", "linear_taps"):
         assert getattr(outline, key) == getattr(built, key)
     assert list(outline.blocks) == list(built.blocks)
+    # What `build` states may be what `outline` states: the layers themselves say it.
+    x, side, shapes = torch.zeros(1, 3, 256, 256), 256, []
+    for block in built.eval().blocks.values():
+        x = block(x)
+        shapes.append((side // x.shape[2], x.shape[1]))
+    assert shapes == list(zip(outline.strides, outline.channels, strict=True))
     assert not list(outline.parameters())
 
 
