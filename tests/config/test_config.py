@@ -230,3 +230,11 @@ def test_the_flag_of_a_sweep_may_stand_anywhere() -> None:
 def test_a_first_beta_of_one_is_refused_before_anything_loads() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.momentum=1.* must be"):
         check_config(composed(["trainer.momentum=1"]))
+
+
+@pytest.mark.parametrize(
+    ("train", "freeze"), [("first", "3.."), ("heads", "neck"), ("all", "none")]
+)
+def test_what_trains_says_what_is_frozen(train: str, freeze: str) -> None:
+    assert composed([f"train={train}"]).freeze == freeze
+    assert _for_hydra(["-m", f"train=all,{train}"]) == ["-m", f"freeze=none,{freeze}"]

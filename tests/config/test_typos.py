@@ -69,7 +69,8 @@ def test_errors_of_a_composition(overrides: str, end: str) -> None:
     [
         (["tlx.train", "freez=4"], "did you mean freeze=4?"),
         (["tlx.train", "-m", "freez=4,8"], "did you mean freeze=4,8?"),
-        (["tlx.train", "train=first"], "freeze=3.. trains the first three blocks and the heads"),
+        (["tlx.train", "train=2..8"], "freeze=3.. trains the first three blocks and the heads"),
+        (["tlx.train", "train=first", "freeze=4"], "give one of them, and once"),
         (["tlx.train", "+trainer.epoch=3"], "did you mean trainer.epochs?"),
         (["tlx.train", "-m", "+trainer.epoch=3,4"], "did you mean trainer.epochs?"),
         (["tlx.train", "--config-dir", ".", "experiment=values"],

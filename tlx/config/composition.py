@@ -31,6 +31,7 @@ from tlx.config.identity import as_written, flat, run_dir, run_subdir
 from tlx.config.schema import CLASSIFIER_DROPOUT, SCHEMAS, ClassifierConfig, RunConfig
 from tlx.config.splits import splits_digest
 from tlx.config.typed import schema_of, typed
+from tlx.freeze.depth import TRAINS
 from tlx.freeze.policies.base import POLICIES
 
 SAMPLE_FOLDERS = "shapes"
@@ -100,8 +101,8 @@ def run_composed(job: Callable[[DictConfig], Any]) -> None:
     An error before a job begins is the input's: it ends in one line and exit code 2, where Hydra
     would show its own stack for a YAML file that is damaged. `HYDRA_FULL_ERROR=1` shows it.
     """
-    sys.argv[1:] = _for_hydra(sys.argv[1:])
     try:
+        sys.argv[1:] = _for_hydra(sys.argv[1:])
         plugins.load(plugins_asked(sys.argv[1:]))
     except ConfigError as error:
         fail(error)
@@ -137,10 +138,27 @@ def run_composed(job: Callable[[DictConfig], Any]) -> None:
 def _for_hydra(arguments: Sequence[str]) -> list[str]:
     """What Hydra would read otherwise than it is meant."""
     lists = [_LOGGERS.sub(r"logger.name=\1", argument) for argument in arguments]
-    given = [_PLUGINS.sub(r"plugins=[\1]", argument) for argument in lists]
+    given = _frozen([_PLUGINS.sub(r"plugins=[\1]", argument) for argument in lists])
     # Its parser refuses what stands behind `-m`, if anything stands before it.
     given.sort(key=lambda argument: argument not in ("-m", "--multirun"))
     return [*given, "data=auto"] if _folder_alone(given) else given
+
+
+def _frozen(given: Sequence[str]) -> list[str]:
+    """`train=first` as `freeze=3..`: what is frozen, named by what trains, in a sweep several."""
+    asked = [value for argument in given if (value := argument.removeprefix("train=")) != argument]
+    if not asked:
+        return list(given)
+    if len(asked) > 1 or any(argument.startswith("freeze=") for argument in given):
+        raise ConfigError("train= and freeze= say what is frozen: give one of them, and once")
+    asked = asked[0].split(",")
+    if unknown := [value for value in asked if value not in TRAINS]:
+        raise ConfigError(
+            f"{unknown_choice('train', unknown[0], TRAINS)}; any other set is said by what is "
+            "frozen: freeze=3.. trains the first three blocks and the heads"
+        )
+    freeze = f"freeze={','.join(TRAINS[value] for value in asked)}"
+    return [freeze if argument.startswith("train=") else argument for argument in given]
 
 
 def _folder_alone(given: Sequence[str]) -> bool:
@@ -231,7 +249,7 @@ def in_words(error: Exception, overrides: Sequence[str]) -> str:
         given = [o.partition("=")[2] for o in overrides if o.partition("=")[0].lstrip("+~") == key]
         file = first_line(error).partition(":")[0]
         where = f"{file}: " if file.startswith("In '") else ""
-        if key == "train":  # and not `trainer`, which is like it
+        if key == "train":  # in a file; on the command line it is read
             meant = "freeze=3.. trains the first three blocks and the heads"
             return f"{where}train is not a key, say what is frozen: {meant}"
         return where + unknown_key(

@@ -22,6 +22,10 @@ SPELLINGS = (
     "none, a block number (blocks 0..N inclusive), a block's name, all, neck, keras:N, or a set "
     "such as 2..8, 3.. or 0+5..7"
 )
+TRAINS = {"all": "none", "first": "3..", "heads": "neck"}
+"""`train=…`, where it is the trained part that has a name, as values of `freeze`. `first` is the
+first three blocks and the heads: surgical fine-tuning (Lee et al. 2023, arXiv:2210.11466)."""
+
 _WORDS = ("none", "all", "neck", "heads", "scratch")
 _RANGE, _SUM = "..", "+"
 _NUMBERS = re.compile(r"[0-9]+(\.\.[0-9]+)?( *\+ *[0-9]+(\.\.[0-9]+)?)*")
