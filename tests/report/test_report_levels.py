@@ -47,6 +47,14 @@ def test_default_levels_are_reached_by_every_arm(tmp_path: Path) -> None:
     assert seconds_of(rows["freeze=all"].time_to_main) == pytest.approx(10 * 0.1)
 
 
+def test_an_epoch_is_no_longer_where_not_each_is_validated(tmp_path: Path) -> None:
+    points = [[0.2 * 10, 10, None], [0.2 * 20, 20, 0.6]]  # after epochs 2 and 4, of 5 steps each
+    config = {"trainer": {"val_every": 2}}
+    comparison = compared(tmp_path, make_record(map_50=points, config=config))
+    assert comparison.levels.loss is not None
+    assert comparison.levels.loss.value == pytest.approx(10 - 0.25 * 18)  # steps 16 to 20
+
+
 def test_given_level_can_be_missed(tmp_path: Path) -> None:
     records = [make_record("4", 0, val=[0.9]), make_record("4", 1), make_record("8")]
     comparison = compared(tmp_path, *records, main_level=0.8)

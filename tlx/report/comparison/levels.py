@@ -36,14 +36,16 @@ class Curve:
 
 
 def smoothing_window(record: Record) -> int:
-    """Steps in one epoch: the loss points divided by the validation epochs, at least 1.
+    """Steps in one epoch, at least 1: those before the first validation, which may be that of
+    several epochs (`trainer.val_every`).
 
     A run without validation falls back on its number of epochs, then on a twentieth of the run.
     """
-    validations = record.get(record.quality.main.key)
-    parts = float(len(validations)) if isinstance(validations, list) else 0.0
-    parts = parts or record.number("epochs") or 20.0
-    return max(1, round(len(record.series("loss")) / parts))
+    points = record.get(record.quality.main.key)
+    first = points[0] if isinstance(points, list) and points else None
+    if isinstance(first, list) and len(first) > 1 and (step := finite(first[1])):
+        return max(1, round(step / (record.number("config", "trainer", "val_every") or 1.0)))
+    return max(1, round(len(record.series("loss")) / (record.number("epochs") or 20.0)))
 
 
 def smoothed_loss(record: Record) -> Series:
