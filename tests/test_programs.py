@@ -120,7 +120,8 @@ def test_evaluate_repeats_the_records_figures(
 ) -> None:
     record = records(sweep[0])["none"]
     output = tmp_path / "figures.json"
-    done = program("evaluate", f"checkpoint={record['folder']}", f"output={output}",
+    # Quoted, as a path with `=` must be for `tlx.train`.
+    done = program("evaluate", f'checkpoint="{record["folder"]}"', f"output={output}",
                    f"cache_dir={sweep[0] / 'cache'}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = json.loads(output.read_text())

@@ -38,7 +38,7 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         if "=" not in argument:
             raise ConfigError(f"{argument!r} is not KEY=VALUE; keys: {known}")
     # Values stay text until the schema types them, so that a path may hold any character.
-    texts = {key: value for key, _, value in (text.partition("=") for text in arguments)}
+    texts = {key: unquoted(text) for key, _, text in (a.partition("=") for a in arguments)}
     refuse_empty(texts)
     plugins.load(plugins.named(texts.pop(KEY, "")))
     pairs: dict[str, Any] = {k: None if text == "null" else text for k, text in texts.items()}
@@ -52,6 +52,11 @@ def parse(schema: type[T], arguments: list[str]) -> T:
         if missing:
             raise ConfigError(f"{missing[0]}=… is missing; keys: {known}") from error
         raise ConfigError(f"{first_line(error)}; keys: {known}") from error
+
+
+def unquoted(text: str) -> str:
+    """A value without the quotes that Hydra's programs need around a path such as `freeze=4-…`."""
+    return text[1:-1] if re.fullmatch(r"\".*\"|'.*'", text, re.DOTALL) else text
 
 
 def refuse_empty(values: Mapping[str, Any]) -> None:
@@ -97,6 +102,7 @@ class Options(argparse.ArgumentParser):
         key, equals, value = argument.partition("=")
         if not equals or key.startswith("-"):
             return [argument]
+        value = unquoted(value)
         known = {name[2:].replace("-", "_"): name for name in self._option_string_actions}
         known.pop("help", None)
         if key not in known:
