@@ -83,11 +83,13 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
         assert not zero.any()
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert len(convolutions) == 27 + 8 + 12
-    depthwise = [node for node in convolutions if constants.get(node.input[1]) is not None]
-    assert len(depthwise) == 13
-    for node in depthwise:
+    kept = [node for node in convolutions if constants.get(node.input[1]) is not None]
+    predictors = [node for node in kept if "/classify" in node.name or "/regress" in node.name]
+    assert len(predictors) == 12
+    assert len(kept) == 13 + 12
+    for node in (node for node in kept if node not in predictors):
         assert constants[node.input[1]].shape[1] == 1
-    for node in (node for node in convolutions if node not in depthwise):
+    for node in (node for node in convolutions if node not in kept):
         assert [makers[name].op_type for name in node.input[:2]] == ["DequantizeLinear"] * 2
         weight = makers[makers[node.input[1]].input[0]]
         scale, channels = constants[weight.input[1]], constants[weight.input[0]].shape[0]
@@ -95,7 +97,7 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
         assert constants[node.input[2]].dtype == np.float32, "the bias stays in float"
     readers = {n.op_type for n in model.graph.node for i in n.input if i in makers
                and makers[i].op_type == "DequantizeLinear"}  # fmt: skip
-    assert readers == {"Conv"}  # a depthwise one where a head reads the same map
+    assert readers == {"Conv"}
 
 
 def test_decoding_stays_in_float(plain: Path, calibration: np.ndarray, tmp_path: Path) -> None:

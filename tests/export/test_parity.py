@@ -14,7 +14,7 @@ from tests.conftest import SHARED, Compose
 from tests.export.helpers_deploy import SIDE, ColourRuntime, save_tiny_checkpoint
 from tests.export.helpers_export import save_pictures, written
 from tlx.common.errors import DataError, ExportError
-from tlx.export.parity import agreement, check, compare
+from tlx.export.parity import _widen, agreement, check, compare
 from tlx.export.parity_judge import TOLERANCES, faults
 from tlx.export.parity_pictures import parity_pictures
 from tlx.runtime.base import Raw
@@ -107,6 +107,15 @@ def test_measures_by_hand(tmp_path: Path, tiny_config: Compose) -> None:
     assert other["shown_boxes_px"] == pytest.approx(0.1 * SIDE, abs=1e-4)
     # 25 to 45 of 96 px wide, moved by 9.6: all IoUs are below .66, so mAP@.5:.95 falls.
     assert other["map"][1] < other["map"][0]
+
+
+def test_rounding_of_a_box_beyond_the_picture_is_no_fault() -> None:
+    boxes = np.array([[[-30, -30, 60, 60], [0.1, 0.1, 0.5, 0.5]]], np.float32)
+    other = boxes + np.array([[[1.2e-4], [5e-5]]], np.float32)
+    largest = {"scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0}
+    scores = np.zeros((1, 2, 2), np.float32)
+    _widen(largest, (scores, boxes), (scores, other))
+    assert largest["boxes"] == pytest.approx(5e-5, rel=0.01)  # and not 1.2e-4, beyond the bound
 
 
 def test_agreement_counts_class_and_place() -> None:

@@ -151,9 +151,14 @@ def _iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def _widen(largest: dict[str, float], one: Raw, other: Raw) -> None:
-    """Take the differences of a batch into the largest so far; NaN wins."""
+    """Take the differences of a batch into the largest so far; NaN wins.
+
+    Of boxes beyond the picture, which the exponential makes many sides wide for the background, the
+    difference is relative: rounding is.
+    """
     scores, boxes = (np.abs(a.astype(np.float64) - b) for a, b in zip(one, other, strict=True))
     shown = boxes[one[0][..., 1:].max(-1) >= SHOWN]
+    boxes = boxes / np.maximum(1.0, np.abs(one[1]).max(-1, keepdims=True))
     for key, values in (("scores", scores), ("boxes", boxes), ("shown_boxes_px", shown)):
         if values.size:
             largest[key] = float(np.maximum(largest[key], values.max()))
