@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import tiny_overrides
 from tests.export.helpers_export import (
+    distinct,
     expected,
     normalised,
     onnx_outputs,
@@ -26,6 +27,9 @@ from tlx.export.network import ExportNetwork
 from tlx.export.onnx_file import load_onnx, save_network
 from tlx.export.pictures import calibration_pictures
 from tlx.export.quantize import quantise
+from tlx.models.backbones.base import backbone_spec
+from tlx.models.backbones.weights import SCRATCH, resolve
+from tlx.models.detectors.ssd.ssd import SSD
 from tlx.models.normalisation import Normalisation
 from tlx.runtime.source import Source, load_source
 
@@ -86,8 +90,9 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
     kept = [node for node in convolutions if constants.get(node.input[1]) is not None]
     predictors = [node for node in kept if "/classify" in node.name or "/regress" in node.name]
     assert len(predictors) == 12
-    assert len(kept) == 13 + 12
-    for node in (node for node in kept if node not in predictors):
+    (before,) = [node for node in kept if "/blocks.17/" in node.name]  # the last extra map
+    assert len(kept) == 13 + 12 + 1
+    for node in (node for node in kept if node not in [*predictors, before]):
         assert constants[node.input[1]].shape[1] == 1
     for node in (node for node in convolutions if node not in kept):
         assert [makers[name].op_type for name in node.input[:2]] == ["DequantizeLinear"] * 2
@@ -98,6 +103,20 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
     readers = {n.op_type for n in model.graph.node for i in n.input if i in makers
                and makers[i].op_type == "DequantizeLinear"}  # fmt: skip
     assert readers == {"Conv"}
+
+
+def test_heads_that_share_their_weights_are_quantised(tmp_path: Path) -> None:
+    spec = backbone_spec("mobilenet_v1")
+    options: dict = {"neck": "fpnlite", "head": "shared", "width": 16, "depth": 2}
+    detector = SSD(spec, resolve(spec, SCRATCH).conventions, 2, 96, **options).eval()
+    own = Normalisation.of(detector)
+    save_network(ExportNetwork(distinct(detector), own), 96, tmp_path / "plain.onnx", 13)
+    values = normalised(pixels(2, seed=5), own)
+    quantise(tmp_path / "plain.onnx", tmp_path / "q.onnx", values, "tensorrt")
+    graph = load_onnx(tmp_path / "q.onnx").graph
+    made = {name for node in graph.node if node.op_type == "Identity" for name in node.output}
+    assert not made & {name for node in graph.node for name in node.input}
+    assert "DequantizeLinear" in {node.op_type for node in graph.node}
 
 
 def test_decoding_stays_in_float(plain: Path, calibration: np.ndarray, tmp_path: Path) -> None:

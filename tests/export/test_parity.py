@@ -22,7 +22,7 @@ from tlx.runtime.postprocess import Found
 
 PERFECT = {
     "of": "test", "scores": 0.0, "boxes": 0.0, "shown_boxes_px": 0.0, "unexplained": 0,
-    "agreement": 1.0, "map_50": [0.8, 0.8],
+    "agreement": 1.0, "map_50": [0.8, 0.8], "objects": 200,
 }  # fmt: skip
 
 
@@ -144,6 +144,10 @@ def test_agreement_counts_class_and_place() -> None:
         ("fp16", {"map_50": None, "agreement": 0.5}, None),
         ("int8", {"unexplained": None, "scores": 0.8, "boxes": 2.0}, None),
         ("int8", {"unexplained": None, "map_50": [0.8, 0.77]}, "mAP@.5"),
+        ("int8", {"unexplained": None, "map_50": [0.8, 0.77], "objects": 50}, None),
+        ("int8", {"unexplained": None, "map_50": [0.8, 0.75], "objects": 50}, "0.04 is put up"),
+        ("int8", {"unexplained": None, "map_50": [0.77, 0.8]}, None),
+        ("fp16", {"map_50": [0.77, 0.8]}, "mAP@.5"),
         ("int8", {"unexplained": None, "map_50": None, "agreement": 0.8}, "finds 80.0%"),
         ("int8", {"unexplained": None, "map_50": None, "agreement": None}, "nothing was found"),
         (

@@ -55,6 +55,7 @@ def save_network(
             "ask for that one, or for opset=auto"
         )
     fold_pads(model)
+    _read_directly(model.graph)
     save_onnx(model, path)
 
 
@@ -89,6 +90,18 @@ def save_onnx(model: Any, path: Path, properties: Mapping[str, str] | None = Non
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     write_bytes(path, content)
+
+
+def _read_directly(graph: Any) -> None:
+    """Let layers that share weights read the constant, and not a copy of it: what is no constant is
+    no weight to quantisers and to old parsers."""
+    constants = {initializer.name for initializer in graph.initializer}
+    copies: dict[str, str] = {}
+    for node in graph.node:  # a copy comes before who reads it
+        for place, name in enumerate(node.input):
+            node.input[place] = copies.get(name, name)
+        if node.op_type == "Identity" and node.input[0] in constants:
+            copies[node.output[0]] = node.input[0]
 
 
 def _drop_unread(graph: Any) -> None:

@@ -120,6 +120,7 @@ def compare(reference: Runtime, candidate: Runtime, shown: Pictures) -> dict[str
         "unexplained": int(contradicting[0]) if contradicting[1] else None,
         "agreement": float(agreed[0] / agreed[1]) if agreed[1] else None,
         "differing": int(agreed[1] - agreed[0]),
+        "objects": sum(int((~item.difficult).sum()) for item in shown.items),
         **{key: [f[key] for f in figures] or None for key in ("map_50", "map")},
     }
 
