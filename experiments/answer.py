@@ -1,9 +1,10 @@
-"""Fill the tables of `docs/answer.md` and `README.md` from the reports of the studies here.
+"""Fill the tables of `docs/answer.md`, `README.md` and of the studies here from their records.
 
     python experiments/answer.py
 
-A table stands between `<!-- study FOLDER [PART OF THE ARMS' NAMES] -->` and `<!-- end -->`; nothing
-of it is written by hand. A test holds that what is committed is what this writes.
+A table stands between `<!-- study FOLDER [PART OF THE ARMS' NAMES] -->` or `<!-- exports FOLDER
+-->` and `<!-- end -->`; nothing of it is written by hand. A test holds that what is committed is
+what this writes.
 """
 
 from __future__ import annotations
@@ -14,18 +15,23 @@ from pathlib import Path
 from typing import Any
 
 EXPERIMENTS = Path(__file__).parent
-PAGES = [EXPERIMENTS.parent / "docs" / "answer.md", EXPERIMENTS.parent / "README.md"]
+ANSWERS = [EXPERIMENTS.parent / "docs" / "answer.md", EXPERIMENTS.parent / "README.md"]
+PAGES = [*ANSWERS, EXPERIMENTS / "plates_transfer" / "README.md"]
 FIGURE = "test_map_50"
 REFERENCE = "none"
-_TABLE = re.compile(r"(<!-- study (\S+) ?(.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (study|exports) (\S+) ?(.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def filled(page: Path) -> str:
     """The text of the page with its tables as the reports have them."""
-    return _TABLE.sub(
-        lambda match: f"{match[1]}{table(match[2], match[3], page.parent)}{match[5]}",
-        page.read_text(),
-    )
+
+    def fill(match: re.Match[str]) -> str:
+        made = (
+            exports(match[3]) if match[2] == "exports" else table(match[3], match[4], page.parent)
+        )
+        return f"{match[1]}{made}{match[6]}"
+
+    return _TABLE.sub(fill, page.read_text())
 
 
 def table(study: str, part: str, beside: Path) -> str:
@@ -46,7 +52,25 @@ def table(study: str, part: str, beside: Path) -> str:
         )
         difference = _difference(report, row, arms)
         mean, shown = figure(row[FIGURE]["mean"]), f"[{_verdict(difference)}]({to}/report.md)"
-        lines.append(f"| {row['freeze']} | {mean} | {seeds} | {_interval(difference)} | {shown} |")
+        lines.append(f"| {row['freeze']} | {mean} | {seeds} | {interval(difference)} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def exports(study: str) -> str:
+    """One line for each exported file: what its parity says."""
+    lines = [
+        "| file | precision | under | scores differ by | boxes of objects, px | mAP@.5 | mAP |",
+        "|---|---|---|---:|---:|---|---|",
+    ]
+    for path in sorted((EXPERIMENTS / study / "exports").glob("*/model.json")):
+        stated = json.loads(path.read_text())
+        parity = stated["parity"]
+        cells = [stated["format"], stated["precision"], parity["backend"]]
+        cells += [
+            "–" if (v := parity[k]) is None else f"{v:.2g}" for k in ("scores", "shown_boxes_px")
+        ]
+        cells += [" → ".join(map(figure, parity[key])) for key in ("map_50", "map")]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -81,7 +105,7 @@ def _difference(
     )
 
 
-def _interval(difference: dict[str, Any] | None) -> str:
+def interval(difference: dict[str, Any] | None) -> str:
     if difference is None:
         return ""
     signed = [
