@@ -326,3 +326,34 @@ def test_a_value_that_cannot_be_told_gives_no_command(tmp_path: Path, given: str
     config = {"trainer": {"base_lr": 0.01}}
     records = swept(tmp_path, "freeze=none,4", given, a=make_record("4", config=config))
     assert of_arm(records, records[0]) is None
+
+
+def test_the_command_of_a_tuned_arm_has_what_its_trials_found_and_makes_none(
+    tmp_path: Path,
+) -> None:
+    rates = {"base_lr": 0.002, "head_lr": 0.01, "epochs": 31}
+    found = make_record(
+        "4", config={"trainer": rates},
+        tuning={"tuned": ["base_lr", "head_lr"], "design": "wall_clock"},
+    )  # fmt: skip
+    given = ["experiment=fair_study", "freeze=none,4", "tune.trials=4", "tune.design=wall_clock",
+             "trainer.epochs=20"]  # fmt: skip
+    records = swept(tmp_path, *given, a=found, b=make_record("none"))
+    rates_found = "trainer.base_lr=0.002 trainer.head_lr=0.01 trainer.epochs=31"
+    assert of_arm(records, records[0]) == (
+        f"python -m tlx.train experiment=fair_study freeze=4 {rates_found} tune.trials=null "
+        "tune.minutes=null tune.design=epochs"
+    )
+    (row,) = compared(tmp_path / "runs", found).rows
+    assert keys_of(compared(tmp_path / "again", found), row) == f"freeze=4 {rates_found}"
+
+
+def test_the_command_of_the_scratch_arm_starts_from_scratch(tmp_path: Path) -> None:
+    scratch = make_record("none", weights={"source": "scratch"})
+    given = ["freeze=none,4,scratch", "weights=coco.npz", "trainer.epochs=4"]
+    records = swept(tmp_path, *given, a=scratch, b=make_record("none"))
+    start = "python -m tlx.train trainer.epochs=4 freeze=none weights=scratch"
+    assert of_arm(records, records[0]) == start
+    assert of_arm(records, records[1]) == (
+        "python -m tlx.train freeze=none weights=coco.npz trainer.epochs=4"
+    )

@@ -109,6 +109,16 @@ def rates_of(record: Record) -> tuple[str, ...]:
     return tuple(str(record.number("config", "trainer", rate)) for rate in RATES)
 
 
+def found_for(record: Record) -> dict[str, str]:
+    """What a study found for a run instead of being told, by full key: rates, and its epochs where
+    arms have the same wall-clock. Empty where nothing was tuned."""
+    tuned = record.items("tuning", "tuned")
+    keys = [rate for rate in RATES if rate in tuned]
+    keys += ["epochs"] if record.get("tuning", "design") == WALL_CLOCK else []
+    found = {key: record.text("config", "trainer", key) for key in keys}
+    return {f"trainer.{key}": value for key, value in found.items() if value is not None}
+
+
 def design_words(arms: Sequence[Arm]) -> list[str]:
     """How arms were made alike, and how their rates were found; empty where none was tuned."""
     found = tunings(arms)

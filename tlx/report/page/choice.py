@@ -11,6 +11,7 @@ from tlx.records.arms import SCRATCH, varying_keys
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.sweep import of_arm
+from tlx.report.comparison.tuning import found_for
 
 # Keys of groups, which are chosen by their name.
 _GROUPS = {
@@ -57,7 +58,8 @@ def _of_freeze(record: Record) -> str:
 
 
 def keys_of(comparison: Comparison, row: Row) -> str:
-    """The keys that ask for an arm, as they are typed: what is frozen, and what else varied."""
+    """The keys that ask for an arm, as they are typed: what is frozen, what else varied, and what
+    the study found for it."""
     own = row.arm.settings
     varying = varying_keys([each.arm.settings for each in comparison.rows])
     asked = [key for key in varying if key in own and key not in _UNASKED]
@@ -70,6 +72,7 @@ def keys_of(comparison: Comparison, row: Row) -> str:
     for key in asked:
         if key not in ("freeze", "policy.name"):
             words.append(f"{_GROUPS.get(key, key)}={shlex.quote(_text(own[key]))}")
+    words += [f"{key}={value}" for key, value in found_for(row.arm.first).items()]
     return " ".join(words)
 
 
