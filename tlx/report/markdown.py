@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tlx.common.cli import command
 from tlx.records.quality import Quality
+from tlx.report.charts.classes import classes_of
 from tlx.report.comparison.compare import Comparison, Row, describe_unfinished
 from tlx.report.comparison.difference import evidence_of_p, spelled
 from tlx.report.comparison.figures import ABSENT, figure, relative, spread, three
@@ -196,9 +197,7 @@ def _classes(comparison: Comparison) -> str:
     """The figures of every class by arm, with the reason where there is no figure."""
     quality, lines = comparison.quality, []
     for row in comparison.rows:
-        names = dict.fromkeys(
-            name for r in row.arm.tested for name in (r.get("test", "per_class") or {})
-        )
+        names = dict.fromkeys(name for r in row.arm.tested for name in classes_of(r))
         lines += [[row.arm.label, *_class_line(quality, row.arm.tested, name)] for name in names]
     figures = [each.name for each in quality.per_class]
     headings = ["arm", "class", *figures, quality.count, "note"]

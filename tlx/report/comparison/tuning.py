@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from tlx.records.quality import Quality
+from tlx.records.quality import Quality, finite
 from tlx.records.tuning import DIVERGED, RATES, WALL_CLOCK
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.figures import significant
-from tlx.report.comparison.records import Record, finite
+from tlx.report.comparison.records import Record
 
 NEAR = 0.02
 """Of a figure in 0..1: a trial this near to the best lost little."""
