@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from tlx.common.cli import command
+from tlx.freeze.depth import SET_MARKS
 from tlx.records.arms import SCRATCH, varying_keys
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.records import Record
@@ -20,6 +21,7 @@ _GROUPS = {
 }  # fmt: skip
 _UNASKED = ("data.name", "data.root", "dataset")  # the set is there; it is no choice
 _FIXED, _AUTO = "fixed", "auto"
+_FEW_BLOCKS = 4  # that are named one by one
 
 
 def row_of(comparison: Comparison, label: str) -> Row:
@@ -53,8 +55,12 @@ def _of_freeze(record: Record) -> str:
         number = int(record.freeze) + 1
         which = "The first block" if number == 1 else f"The first {number} blocks"
         return f"{which} of the pretrained network keep{'s' * (number == 1)} the weights. {rest}"
-    named = f" ({blocks[0]} to {blocks[-1]})" if len(blocks) > 1 else ""
-    return f"The blocks {record.freeze}{named} of the pretrained network keep their weights. {rest}"
+    if not any(mark in record.freeze for mark in SET_MARKS):
+        which = f"The blocks up to and with {record.freeze}"
+    else:
+        known = ", ".join(blocks) if len(blocks) <= _FEW_BLOCKS else f"{len(blocks)} blocks"
+        which = f"The blocks {record.freeze}{f' ({known})' if len(blocks) > 1 else ''}"
+    return f"{which} of the pretrained network keep their weights. {rest}"
 
 
 def keys_of(comparison: Comparison, row: Row) -> str:

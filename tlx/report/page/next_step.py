@@ -30,8 +30,10 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
         arguments: Arguments of `python -m tlx.report` that make this report.
     """
     records = [record for row in comparison.rows for record in row.arm.records]
+    first = no_reference(comparison)
     if advice.outcome == "taken":
-        return _after_an_answer(comparison, advice, arguments, records)
+        part = _after_an_answer(comparison, advice, arguments, records)
+        return replace(part, lines=[*first, *part.lines])
     if advice.outcome == "nothing learned":
         return _train_longer(comparison, records)
     if advice.outcome == "no limit kept":
@@ -40,12 +42,27 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
     if advice.settling is None:
         told = [capital(w.removeprefix(NEXT).strip()) for w in advice.words if w.startswith(NEXT)]
         other = "Train at least one other arm with the same seeds, so that there is a comparison."
-        return Part(_TITLE, told or [other])
+        return Part(_TITLE, told or first or [other])
     part = _settle(advice, advice.settling, arguments, records)
+    return replace(part, lines=[*first, *part.lines])
+
+
+def no_reference(comparison: Comparison) -> list[str]:
+    """That nothing was trained which freezing could be measured against; else nothing."""
     if any(comparison.reference(row) for row in comparison.rows):
-        return part
-    first = "Train freeze=none with the same seeds too: it is what freezing is measured against."
-    return replace(part, lines=[first, *part.lines])
+        return []
+    return ["Train freeze=none with the same seeds too: it is what freezing is measured against."]
+
+
+def unfinished(comparison: Comparison) -> list[str]:
+    """That runs are missing which the study has begun; nothing where all are finished."""
+    if not (count := len(comparison.unfinished)):
+        return []
+    these = f"{count} runs are" if count > 1 else "1 run is"
+    return [
+        f"{these} not finished and not counted here (see “Runs”): finish what was begun by the "
+        "command of the study."
+    ]
 
 
 def missing(settling: Settling) -> list[str]:
@@ -129,7 +146,7 @@ def _after_an_answer(
             [f"{difference.pairs} seeds are few. One more makes this surer; the command of the "
              "study, with these seeds:"], line,
         )  # fmt: skip
-    lines = ["Nothing more has to be trained to answer this."]
+    lines = ["Nothing more has to be trained to tell these arms apart."]
     exported = export_command(row_of(comparison, advice.arm))
     if exported is not None:
         return Part(_TITLE, [*lines, "Export its best network for the device:"], exported)

@@ -20,7 +20,7 @@ from tlx.report.factors.words import answer
 from tlx.report.page.certainty import rests_on
 from tlx.report.page.choice import keys_of, row_of
 from tlx.report.page.cost import cost_of, mebibytes
-from tlx.report.page.next_step import missing, next_step
+from tlx.report.page.next_step import missing, next_step, no_reference
 from tlx.report.page.parts import Answer, Part
 from tlx.report.page.spoken import capital, duration, given_up, listed, short
 from tlx.report.page.tables import ABSENT, Cell, Table, plain_table
@@ -192,6 +192,8 @@ def _next(
     told: list[tuple[str, str]] = []
     most = None
     for data, advice in recommendation.sets.items():
+        if advice.settling is not None or advice.arm is not None:
+            told += [(line, data) for line in no_reference(parts[data])]
         if advice.settling is not None:
             told += [(line, data) for line in missing(advice.settling)]
             if most is None or len(advice.settling.seeds) > len(most.seeds):
