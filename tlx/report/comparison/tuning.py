@@ -159,7 +159,7 @@ def _same_time(arms: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[str]:
         f"{significant((finite(length.get('reference_seconds')) or 0.0) / 60)} min"
         for _, length in arms
     )
-    ways = {length.get("timed_by") for _, length in arms}
+    ways = {str(length.get("timed_by")) for _, length in arms}
     how = "step and validation times" if ways == {"steps"} else "times of an epoch"
     return [
         f"Design: the same wall-clock for every arm, that of {' and '.join(aims)}. Epochs follow "
@@ -232,7 +232,7 @@ def _doubts(tuned: Tuned) -> list[str]:
         )
     edge = state.get("at_the_edge")
     for rate in edge if isinstance(edge, list) else ():
-        if rate in tuned.rates and (sought := tuned.sought(rate)):
+        if rate in RATES and rate in tuned.rates and (sought := tuned.sought(rate)):
             low, high = sought
             lines.append(
                 f"{label}: the best {rate} found, {tuned.rates[rate]:g}, lies at the edge of what "
@@ -313,4 +313,5 @@ def _tried(tuned: Tuned, rate: str) -> str:
     if rate not in tuned.rates:
         return "trains nothing"
     tried = [trial.rates[rate] for trial in tuned.trials if rate in trial.rates]
-    return f"{tuned.rates[rate]:g}\n{min(tried):g} to {max(tried):g}"
+    between = f"\n{min(tried):g} to {max(tried):g}" if tried else ""
+    return f"{tuned.rates[rate]:g}{between}"
