@@ -82,3 +82,16 @@ def test_a_copy_of_a_run_is_no_second_run(tmp_path: Path) -> None:
     assert f"{run} is a copy of" in told or f"is a copy of {run}; left out" in told
     said = compare(loaded.records).warnings
     assert not [line for line in said if "at the same time" in line]
+
+
+def test_no_tag_of_a_name_is_in_the_text(tmp_path: Path) -> None:
+    """Markdown is shown by programs that take tags for tags."""
+    tag = "<img src=x onerror=alert(1)>"
+    found = compared(
+        tmp_path,
+        *(make_record("none", seed, data=tag, backbone=tag, name=tag) for seed in (0, 1)),
+        make_record(tag, classes=[tag], data=tag),
+    )
+    text = report_text(found, recommend(found), {}, tmp_path, [], analyse(found))
+    assert "<img" not in text
+    assert "&lt;img src=x" in text

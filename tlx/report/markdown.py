@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -92,6 +93,7 @@ _LEVELS = """\
   that could have been chosen. `docs/statistics.md` has the rest.
 - **Seeds to settle it** would show a difference as large as the one seen with a power of 80 %."""
 
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _WHERE = "Relative paths start at the folder in which this report was made."
 
 
@@ -124,7 +126,7 @@ def report_text(
         "Recommendation": _bullets(advice.words) + _command(advice.command),
         "Does the answer change?": _factors(analysis),
         "Warnings": _bullets(comparison.warnings),
-        "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
+        "Figures": f"{_plain(level_notes(comparison.levels))}\n\n{table}",
         "Means": _table_of(estimate_lines(comparison)),
         "Differences": _table_of(difference_lines(comparison)),
         "Sensitivity to the learning rates": _table_of(
@@ -152,7 +154,12 @@ def _definitions(quality: Quality) -> str:
 
 
 def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {' '.join(line.split())}" for line in lines)
+    return "\n".join(f"- {_plain(' '.join(line.split()))}" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text without tags: names of sets and classes come from files, and viewers render HTML."""
+    return _TAG.sub("&lt;", text)
 
 
 def _command(line: str | None) -> str:
@@ -160,7 +167,7 @@ def _command(line: str | None) -> str:
 
 
 def _cell(text: object) -> str:
-    return str(text).strip().replace("|", "\\|").replace("\n", "<br>")
+    return _plain(str(text)).strip().replace("|", "\\|").replace("\n", "<br>")
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
