@@ -438,3 +438,19 @@ def test_which_blocks_a_set_names(freeze: str, blocks: str, words: str, tmp_path
     record = make_record(freeze, frozen={"blocks": list(blocks), "parameters": 1})
     (row,) = compared(tmp_path, record).rows
     assert words in meaning(row)
+
+
+def test_arms_that_are_cheaper_for_another_reason_are_not_called_too_poor(tmp_path: Path) -> None:
+    """An arm of fewer pictures, and one that needs too much memory."""
+    large = {"peak_rss_bytes": 4 * 2**30, "peak_device_bytes": None}
+    part = [
+        run | {"config": {"data": {"train_fraction": 0.5}, "freeze": "none", "seed": run["seed"]}}
+        for run in arm("none", 15, 0.7)
+    ]
+    runs = [*arm("none", 30, 0.705), *arm("4", 20, 0.7), *arm("8", 10, 0.7, memory=large)]
+    for run in runs:
+        run["config"] = {"freeze": run["freeze"], "seed": run["seed"], "data": {}}
+    found = compared(tmp_path, *runs, *part)
+    limits = Limits(memory_gb=2)
+    assert "freeze=4" in str(recommend(found, limits).arm)
+    assert "Faster" not in said(answered(found, limits), COST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tlx.report.comparison.candidates import over_limits, trained_on_less
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.figures import significant
 from tlx.report.comparison.overlap import HELD_UP, waited_share
@@ -85,12 +86,15 @@ def _cheaper(comparison: Comparison, row: Row, advice: Recommendation) -> str:
     """Arms that train faster and were not taken, as their loss may be too large."""
     if row.fit_min is None:
         return ""
+    for_another_reason = trained_on_less(comparison.rows)
     faster = [
         f"{other.arm.label} ({duration(other.fit_min.mean)})"
         for other in comparison.rows
         if other.fit_min is not None
         and other.fit_min.mean < row.fit_min.mean
         and other.arm.label in advice.refused
+        and other.arm.label not in for_another_reason
+        and over_limits(other, advice.limits, {}) is None
     ]
     if not faster:
         return ""
