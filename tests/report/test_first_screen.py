@@ -454,3 +454,21 @@ def test_arms_that_are_cheaper_for_another_reason_are_not_called_too_poor(tmp_pa
     limits = Limits(memory_gb=2)
     assert "freeze=4" in str(recommend(found, limits).arm)
     assert "Faster" not in said(answered(found, limits), COST)
+
+
+def test_a_run_that_diverged_is_not_to_be_finished(tmp_path: Path) -> None:
+    error = {"type": "DivergenceError", "message": "the loss became nan at step 3"}
+    lost = make_record("8", 0, status="failed", test=None, error=error)
+    found = compared(tmp_path, *arm("none", 30, 0.71), *arm("all", 10, 0.1), lost)
+    told = said(answered(found), NEXT)
+    assert "1 run diverged (see “Runs”), and would again: lower trainer.base_lr" in told
+    assert "finish what was begun" not in told
+
+
+def test_arms_without_a_figure_are_not_said_to_be_untrained(tmp_path: Path) -> None:
+    found = compared(tmp_path, *(make_record(f, s, test=None) for f in ("none", "4") for s in "01"))
+    answer = answered(found)
+    assert answer.headline.endswith("none of the arms can be taken: they have no test mAP@.5.")
+    assert "No two arms could be compared." in said(answer, SURE)
+    assert "was trained" not in said(answer, SURE)
+    assert "Train at least one other arm" not in said(answer, NEXT)

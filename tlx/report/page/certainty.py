@@ -56,10 +56,11 @@ def _shown(comparison: Comparison, *, briefly: bool = False) -> list[str]:
     """Which arms are shown to differ from what they are compared with, and which are not."""
     found = [each for each in comparison.differences if each.figure == comparison.main.key]
     known = [each for each in found if each.verdict != "not comparable"]
-    if not found and len(comparison.rows) > 1:
+    measured = any(map(comparison.reference, comparison.rows))
+    if not measured and len(comparison.rows) > 1:
         return ["No arm without a freeze was trained, so what freezing costs is not known."]
     if not known:
-        return ["No two arms could be compared."] if found else []
+        return ["No two arms could be compared."] if len(comparison.rows) > 1 else []
     against = reference_words(comparison)
     lines = []
     for verdict, mark in _MARKS.items():

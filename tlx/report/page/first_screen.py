@@ -108,7 +108,7 @@ def _open(comparison: Comparison, advice: Recommendation) -> str:
     kept = [limits.train_minutes, limits.memory_gb, limits.latency_ms]
     none = "none" if kept == [None, None, None] else "none that keeps the limits"
     bound = f"{none} is shown to be within {limits.accepted_loss:g} {name} of the best"
-    if not found:
+    if not any(map(comparison.reference, comparison.rows)):
         return f"there is no freeze=none to compare with, and {bound}."
     if not known:
         return f"no two arms can be compared, so {bound}."

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tlx.common.cli import command
-from tlx.report.comparison.candidates import NEXT
+from tlx.records.learned import diverged
+from tlx.report.comparison.candidates import NEXT, trained_on_less
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import Record
@@ -42,6 +43,8 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
     if advice.settling is None:
         told = [capital(w.removeprefix(NEXT).strip()) for w in advice.words if w.startswith(NEXT)]
         other = "Train at least one other arm with the same seeds, so that there is a comparison."
+        if advice.refused.keys() - trained_on_less(comparison.rows).keys():
+            other = "Mend what keeps arms from being taken (above), and train these again."
         return Part(_TITLE, told or first or [other])
     part = _settle(advice, advice.settling, arguments, records)
     return replace(part, lines=[*first, *part.lines])
@@ -56,13 +59,20 @@ def no_reference(comparison: Comparison) -> list[str]:
 
 def unfinished(comparison: Comparison) -> list[str]:
     """That runs are missing which the study has begun; nothing where all are finished."""
-    if not (count := len(comparison.unfinished)):
-        return []
-    these = f"{count} runs are" if count > 1 else "1 run is"
-    return [
-        f"{these} not finished and not counted here (see “Runs”): finish what was begun by the "
-        "command of the study."
-    ]
+    fell = sum(diverged(record.data) is not None for record in comparison.unfinished)
+    lines = []
+    if count := len(comparison.unfinished) - fell:
+        these = f"{count} runs are" if count > 1 else "1 run is"
+        lines.append(
+            f"{these} not finished and not counted here (see “Runs”): finish what was begun by the "
+            "command of the study."
+        )
+    if fell:
+        lines.append(
+            f"{counted(fell, 'run')} diverged (see “Runs”), and would again: lower "
+            "trainer.base_lr and trainer.head_lr for all arms."
+        )
+    return lines
 
 
 def missing(settling: Settling) -> list[str]:
