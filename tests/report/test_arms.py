@@ -260,3 +260,14 @@ def test_a_folder_of_two_jobs_counts_once_when_a_sweep_ends() -> None:
     for _ in range(2):
         sweep.on_job_start(config)
     assert sweep.folders == [Path("runs/a")]
+
+
+@pytest.mark.parametrize("other", ["Conv2d_2..Conv2d_3", "2..3"])
+def test_one_set_of_blocks_under_two_names_is_said(other: str, tmp_path: Path) -> None:
+    """Names are left as they are written, so that they make an arm of their own."""
+    blocks = {"blocks": ["Conv2d_2", "Conv2d_3"], "parameters": 5}
+    named = make_record(other, 1, frozen=blocks)
+    found = compared(tmp_path, make_record("2..3", 0, frozen=blocks), named, make_record("none"))
+    told = [line for line in found.warnings if "under two names" in line]
+    assert bool(told) is (other != "2..3")
+    assert all(line.startswith(f"freeze=2..3 and freeze={other} ") for line in told)

@@ -326,3 +326,149 @@ def test_a_value_that_cannot_be_told_gives_no_command(tmp_path: Path, given: str
     config = {"trainer": {"base_lr": 0.01}}
     records = swept(tmp_path, "freeze=none,4", given, a=make_record("4", config=config))
     assert of_arm(records, records[0]) is None
+
+
+def test_the_command_of_a_tuned_arm_has_what_its_trials_found_and_makes_none(
+    tmp_path: Path,
+) -> None:
+    rates = {"base_lr": 0.002, "head_lr": 0.01, "epochs": 31}
+    found = make_record(
+        "4", config={"trainer": rates},
+        tuning={"tuned": ["base_lr", "head_lr"], "design": "wall_clock"},
+    )  # fmt: skip
+    given = ["experiment=fair_study", "freeze=none,4", "tune.trials=4", "tune.design=wall_clock",
+             "trainer.epochs=20"]  # fmt: skip
+    records = swept(tmp_path, *given, a=found, b=make_record("none"))
+    rates_found = "trainer.base_lr=0.002 trainer.head_lr=0.01 trainer.epochs=31"
+    assert of_arm(records, records[0]) == (
+        f"python -m tlx.train experiment=fair_study freeze=4 {rates_found} tune.trials=null "
+        "tune.minutes=null tune.design=epochs"
+    )
+    (row,) = compared(tmp_path / "runs", found).rows
+    assert keys_of(compared(tmp_path / "again", found), row) == f"freeze=4 {rates_found}"
+
+
+def test_the_command_of_the_scratch_arm_starts_from_scratch(tmp_path: Path) -> None:
+    scratch = make_record("none", weights={"source": "scratch"})
+    given = ["freeze=none,4,scratch", "weights=coco.npz", "trainer.epochs=4"]
+    records = swept(tmp_path, *given, a=scratch, b=make_record("none"))
+    start = "python -m tlx.train trainer.epochs=4 freeze=none weights=scratch"
+    assert of_arm(records, records[0]) == start
+    assert of_arm(records, records[1]) == (
+        "python -m tlx.train freeze=none weights=coco.npz trainer.epochs=4"
+    )
+
+
+def test_an_arm_that_is_seen_to_lose_is_no_arm_of_which_nothing_is_known(tmp_path: Path) -> None:
+    """The best takes too long; the other loses .03, and more than .04 is left out."""
+    found = compared(tmp_path, *arm("none", 30, 0.73, 0.0), *arm("4", 20, 0.70, 0.0))
+    exact = replace(
+        found, rows=[replace(row, arm=replace(row.arm, records=tuple(
+            replace(r, data=r.data | {"test": r.data["test"] | {"boxes": 10**6}})
+            for r in row.arm.records
+        ))) for row in found.rows]
+    )  # fmt: skip
+    limits = Limits(train_minutes=25)
+    advice = recommend(exact, limits)
+    assert advice.bound is not None
+    assert 0.02 < advice.bound < 0.04
+    assert "each seems to lose more than 0.02, or a loss of 0.04" in advice.words[1]
+    answer = answer_of(exact, advice, analyse(exact), ARGUMENTS)
+    assert "each arm seems to lose more than 0.02 mAP, or a loss of 0.04 mAP" in said(answer, DO)
+    assert "none that keeps the limits is shown to be within 0.02" in answer.headline
+    assert "that of freeze=none (0.745)" in said(answer, DO)
+    assert "its training takes up to 30.0 min" in said(answer, DO)
+
+
+def test_why_arms_that_could_be_compared_are_none_to_take(tmp_path: Path) -> None:
+    span = {"started": "2025-01-01T00:00:00", "until": "2025-01-01T01:00:00", "boot": "a"}
+    at = {"segments": [span]}
+    found = compared(tmp_path, *arm("none", 30, 0.7, **at), *arm("4", 20, 0.7, **at))
+    answer = answered(found)
+    assert answer.headline == (
+        "No answer yet: none of the arms can be taken: their training times are not comparable."
+    )
+    told = said(answer, DO)
+    assert "freeze=none and freeze=4: their training times are not comparable." in told
+    assert "nothing to compare with" not in told
+
+
+def test_runs_that_are_missing_are_said_before_what_else_to_do(tmp_path: Path) -> None:
+    failed = make_record("8", 0, status="failed", test=None, error={"type": "E", "message": "e"})
+    found = compared(tmp_path, *arm("none", 30, 0.71), *arm("all", 10, 0.1), failed)
+    assert recommend(found).arm == "freeze=none"
+    lines = answered(found).parts[NEXT].lines
+    assert lines[0].startswith("1 run is not finished and not counted here")
+
+
+def test_an_answer_without_freeze_none_asks_for_it(tmp_path: Path) -> None:
+    found = compared(tmp_path, *arm("4", 20, 0.70), *arm("all", 10, 0.1))
+    assert recommend(found).arm == "freeze=4"
+    answer = answered(found)
+    assert answer.parts[NEXT].lines[0].startswith("Train freeze=none with the same seeds too")
+    assert "freeze=none was not tried" in said(answer, SURE), "a key stays as it is typed"
+
+
+def test_the_wait_for_a_core_is_said_where_times_are(tmp_path: Path) -> None:
+    waited = {"fit_s": 1200.0, "test_s": 1.0, "waited_s": 600.0}
+    runs = [*arm("none", 30, 0.71), *(run | {"time": waited} for run in arm("4", 20, 0.70))]
+    assert "Up to 50 % of a training was waiting for a core" in said(
+        answered(compared(tmp_path, *runs)), COST
+    )
+
+
+def test_one_seed_of_folds_is_several_trainings(tmp_path: Path) -> None:
+    factors.write(tmp_path, factors.keys(folds=3, seeds=1), lambda key: 2.0, pictures=20)
+    found = factors.compared(tmp_path)
+    answer = answered(found)
+    assert "one seed, with a training for each of 3 folds, of each arm" in said(answer, SURE)
+    assert "one training" not in " ".join(said(answer, part).lower() for part in range(4))
+    assert "One seed each, over its folds" in summary_table(found, {}).caption
+
+
+@pytest.mark.parametrize(
+    ("freeze", "blocks", "words"),
+    [
+        ("Conv2d_4", "abcde", "The blocks up to and with Conv2d_4 of the pretrained network"),
+        ("0+5..7", "aefg", "The blocks 0+5..7 (a, e, f, g) of the pretrained network"),
+        ("2..8", "abcdefg", "The blocks 2..8 (7 blocks) of the pretrained network"),
+    ],
+)
+def test_which_blocks_a_set_names(freeze: str, blocks: str, words: str, tmp_path: Path) -> None:
+    record = make_record(freeze, frozen={"blocks": list(blocks), "parameters": 1})
+    (row,) = compared(tmp_path, record).rows
+    assert words in meaning(row)
+
+
+def test_arms_that_are_cheaper_for_another_reason_are_not_called_too_poor(tmp_path: Path) -> None:
+    """An arm of fewer pictures, and one that needs too much memory."""
+    large = {"peak_rss_bytes": 4 * 2**30, "peak_device_bytes": None}
+    part = [
+        run | {"config": {"data": {"train_fraction": 0.5}, "freeze": "none", "seed": run["seed"]}}
+        for run in arm("none", 15, 0.7)
+    ]
+    runs = [*arm("none", 30, 0.705), *arm("4", 20, 0.7), *arm("8", 10, 0.7, memory=large)]
+    for run in runs:
+        run["config"] = {"freeze": run["freeze"], "seed": run["seed"], "data": {}}
+    found = compared(tmp_path, *runs, *part)
+    limits = Limits(memory_gb=2)
+    assert "freeze=4" in str(recommend(found, limits).arm)
+    assert "Faster" not in said(answered(found, limits), COST)
+
+
+def test_a_run_that_diverged_is_not_to_be_finished(tmp_path: Path) -> None:
+    error = {"type": "DivergenceError", "message": "the loss became nan at step 3"}
+    lost = make_record("8", 0, status="failed", test=None, error=error)
+    found = compared(tmp_path, *arm("none", 30, 0.71), *arm("all", 10, 0.1), lost)
+    told = said(answered(found), NEXT)
+    assert "1 run diverged (see “Runs”), and would again: lower trainer.base_lr" in told
+    assert "finish what was begun" not in told
+
+
+def test_arms_without_a_figure_are_not_said_to_be_untrained(tmp_path: Path) -> None:
+    found = compared(tmp_path, *(make_record(f, s, test=None) for f in ("none", "4") for s in "01"))
+    answer = answered(found)
+    assert answer.headline.endswith("none of the arms can be taken: they have no test mAP@.5.")
+    assert "No two arms could be compared." in said(answer, SURE)
+    assert "was trained" not in said(answer, SURE)
+    assert "Train at least one other arm" not in said(answer, NEXT)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.helpers_report import make_record, study, write_runs
+from tests.report.helpers_report import compared, make_record, study, write_runs
 from tests.study.helpers_trained import trained
 from tlx.records.digest import sealed
 from tlx.report import load_records
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.cautions import cautions
 from tlx.report.comparison.compare import compare
+from tlx.report.comparison.recommend import recommend
 from tlx.report.comparison.records import Record
+from tlx.report.factors import analyse
+from tlx.report.markdown import report_text
 
 
 def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
@@ -34,6 +37,22 @@ def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
     assert "absent: no such file or folder" in text
     for name in bad:
         assert str(tmp_path / name / "record.json") in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("map_50", 1e308), ("map", -1e308), ("per_class", 0.5), ("map_50", "high")]
+)
+def test_figures_that_are_none_are_left_out(tmp_path: Path, key: str, value: object) -> None:
+    """A record that was edited by hand: figures that no sum can hold, other things than figures."""
+    broken = make_record("4", 0)
+    broken["test"][key] = value
+    found = compared(tmp_path, broken, make_record("4", 1), make_record("none", 0))
+    (row,) = (row for row in found.rows if row.arm.label == "freeze=4")
+    assert row.test_main is not None
+    assert row.test_main.mean == 0.6
+    analysis = analyse(found)
+    assert report_text(found, recommend(found), {}, tmp_path, [], analysis)
+    json.dumps([row.as_dict() for row in found.rows], allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +82,16 @@ def test_a_copy_of_a_run_is_no_second_run(tmp_path: Path) -> None:
     assert f"{run} is a copy of" in told or f"is a copy of {run}; left out" in told
     said = compare(loaded.records).warnings
     assert not [line for line in said if "at the same time" in line]
+
+
+def test_no_tag_of_a_name_is_in_the_text(tmp_path: Path) -> None:
+    """Markdown is shown by programs that take tags for tags."""
+    tag = "<img src=x onerror=alert(1)>"
+    found = compared(
+        tmp_path,
+        *(make_record("none", seed, data=tag, backbone=tag, name=tag) for seed in (0, 1)),
+        make_record(tag, classes=[tag], data=tag),
+    )
+    text = report_text(found, recommend(found), {}, tmp_path, [], analyse(found))
+    assert "<img" not in text
+    assert "&lt;img src=x" in text

@@ -187,3 +187,16 @@ def test_a_damaged_tuning_is_left_out_of_the_table(state: Any, tmp_path: Path) -
     found = of(tmp_path, record, tuned("none", 0))
     assert len(sensitivity_lines([row.arm for row in found.rows], DETECTION)) == 2
     assert rate_sensitivity(found) is not None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"trials": [{"number": 0, "state": "finished", "base_lr": None, "val": 0.5}]},
+        {"at_the_edge": [[1, 2], "base_lr"]},
+        {"length": {"epochs": 4, "reference": "freeze=none", "timed_by": []}},
+    ],
+)
+def test_a_part_of_a_tuning_that_is_damaged_stops_no_report(state: Any, tmp_path: Path) -> None:
+    found = of(tmp_path, tuned("4", 0, tuning=state), tuned("none", 0))
+    assert len(sensitivity_lines([row.arm for row in found.rows], DETECTION)) == 3

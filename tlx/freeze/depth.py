@@ -27,7 +27,7 @@ TRAINS = {"all": "none", "first": "3..", "heads": "neck"}
 first three blocks and the heads: surgical fine-tuning (Lee et al. 2023, arXiv:2210.11466)."""
 
 _WORDS = ("none", "all", "neck", "heads", "scratch")
-_RANGE, _SUM = "..", "+"
+_RANGE, _SUM = SET_MARKS = "..", "+"  # what a set of blocks is spelled with
 _NUMBERS = re.compile(r"[0-9]+(\.\.[0-9]+)?( *\+ *[0-9]+(\.\.[0-9]+)?)*")
 _MOST = 10_000  # blocks
 _FROM_THE_FIRST = re.compile(r"0*\.\.([^.+]+)")

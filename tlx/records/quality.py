@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_LARGEST = 1e30  # no figure of a run comes near; powers and sums of larger ones overflow
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -130,15 +132,17 @@ def quality_of(record: Mapping[str, Any]) -> Quality:
     return QUALITIES.get(task, DETECTION) if isinstance(task, str) else DETECTION
 
 
-def number(part: object, key: str) -> float | None:
-    """A finite number of an object, None where there is none."""
-    value = part.get(key) if isinstance(part, Mapping) else None
+def finite(value: object) -> float | None:
+    """`value` as a float; None where it is no number that can be a figure (null, NaN, text,
+    true/false, 1e308)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return float(value) if abs(value) <= _LARGEST else None  # of NaN that is not so
+
+
+def number(part: object, key: str) -> float | None:
+    """A number of an object, None where there is none."""
+    return finite(part.get(key)) if isinstance(part, Mapping) else None
 
 
 def _mean_f1(part: object) -> float | None:

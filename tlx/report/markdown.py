@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tlx.common.cli import command
 from tlx.records.quality import Quality
+from tlx.report.charts.classes import classes_of
 from tlx.report.comparison.compare import Comparison, Row, describe_unfinished
 from tlx.report.comparison.difference import evidence_of_p, spelled
 from tlx.report.comparison.figures import ABSENT, figure, relative, spread, three
@@ -91,6 +93,7 @@ _LEVELS = """\
   that could have been chosen. `docs/statistics.md` has the rest.
 - **Seeds to settle it** would show a difference as large as the one seen with a power of 80 %."""
 
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _WHERE = "Relative paths start at the folder in which this report was made."
 
 
@@ -123,7 +126,7 @@ def report_text(
         "Recommendation": _bullets(advice.words) + _command(advice.command),
         "Does the answer change?": _factors(analysis),
         "Warnings": _bullets(comparison.warnings),
-        "Figures": f"{level_notes(comparison.levels)}\n\n{table}",
+        "Figures": f"{_plain(level_notes(comparison.levels))}\n\n{table}",
         "Means": _table_of(estimate_lines(comparison)),
         "Differences": _table_of(difference_lines(comparison)),
         "Sensitivity to the learning rates": _table_of(
@@ -151,7 +154,12 @@ def _definitions(quality: Quality) -> str:
 
 
 def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {' '.join(line.split())}" for line in lines)
+    return "\n".join(f"- {_plain(' '.join(line.split()))}" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text without tags: names of sets and classes come from files, and viewers render HTML."""
+    return _TAG.sub("&lt;", text)
 
 
 def _command(line: str | None) -> str:
@@ -159,7 +167,7 @@ def _command(line: str | None) -> str:
 
 
 def _cell(text: object) -> str:
-    return str(text).strip().replace("|", "\\|").replace("\n", "<br>")
+    return _plain(str(text)).strip().replace("|", "\\|").replace("\n", "<br>")
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -196,9 +204,7 @@ def _classes(comparison: Comparison) -> str:
     """The figures of every class by arm, with the reason where there is no figure."""
     quality, lines = comparison.quality, []
     for row in comparison.rows:
-        names = dict.fromkeys(
-            name for r in row.arm.tested for name in (r.get("test", "per_class") or {})
-        )
+        names = dict.fromkeys(name for r in row.arm.tested for name in classes_of(r))
         lines += [[row.arm.label, *_class_line(quality, row.arm.tested, name)] for name in names]
     figures = [each.name for each in quality.per_class]
     headings = ["arm", "class", *figures, quality.count, "note"]

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tlx.records.quality import CLASSIFICATION, DETECTION, Quality
+from tlx.records.quality import CLASSIFICATION, DETECTION, Quality, finite
 from tlx.report.charts.chart import Chart, legend_below, looks_by_place, new_figure, wrapped
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.figures import Spread, counted, significant, spread
-from tlx.report.comparison.records import Record, finite
+from tlx.report.comparison.records import Record
 
 _MOST_TOLD = 12  # classes that the alternative text lists
 _DOT, _GAP = 0.17, 0.16  # inches

@@ -12,7 +12,7 @@ from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.differences import against_references, against_scratch
 from tlx.report.comparison.folds import pool_folds
 from tlx.report.comparison.levels import Levels, find_levels, trivial_level
-from tlx.report.comparison.likeness import beside_the_freeze, unlike
+from tlx.report.comparison.likeness import beside_the_freeze, under_two_names, unlike
 from tlx.report.comparison.measures import Measure, measures, runs_of, test_key
 from tlx.report.comparison.overlap import beside_each_other, overlap_warnings
 from tlx.report.comparison.records import FILE_NAME, Record
@@ -113,7 +113,13 @@ def compare(
     rows = make_rows(arms, figures)
     unlikenesses = unlike(arms)
     said = [*warnings, *others, *(u.warning for u in unlikenesses), *beside_the_freeze(arms)]
-    said += [*repeats, *of_folds, *overlap_warnings(finished), *row_warnings(rows)]
+    said += [
+        *under_two_names(arms),
+        *repeats,
+        *of_folds,
+        *overlap_warnings(finished),
+        *row_warnings(rows),
+    ]
     if note := trivial_level(arms, levels.main):
         said.append(note)
     return Comparison(

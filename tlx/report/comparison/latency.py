@@ -22,8 +22,8 @@ from typing import Any
 
 from tlx.common.errors import DataError
 from tlx.common.files import read_json
+from tlx.records.quality import finite
 from tlx.report.comparison.arms import Arm
-from tlx.report.comparison.records import finite
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from tlx.common.errors import ConfigError
 from tlx.records.learned import diverged
-from tlx.records.quality import DETECTION, Quality
+from tlx.records.quality import DETECTION, Quality, finite
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.figures import Spread, spread
-from tlx.report.comparison.records import Record, Series, finite
+from tlx.report.comparison.records import Record, Series
 from tlx.report.comparison.statistics import Times, median_time
 
 

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tlx.records.arms import unlike_keys, varying_keys
+from tlx.records.arms import arm_key, unlike_keys, varying_keys
 from tlx.report.comparison.arms import Arm, baseline, machine_of, reference_of
 from tlx.report.comparison.measures import memory_kind
 from tlx.report.comparison.records import Record
+
+_COUNTED = ("none", "all", "heads", "scratch")  # freezes that have one spelling, as numbers have
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,22 @@ def beside_the_freeze(arms: Sequence[Arm]) -> list[str]:
                 "difference is not the freeze's alone."
             )
     return lines
+
+
+def under_two_names(arms: Sequence[Arm]) -> list[str]:
+    """Arms that freeze the same blocks, by their names and by their numbers: seeds of one arm."""
+    groups: dict[str, list[Arm]] = defaultdict(list)
+    for arm in arms:
+        if blocks := arm.first.items("frozen", "blocks"):
+            rest = {k: v for k, v in arm.settings.items() if k != "freeze"}
+            groups[f"{arm_key(rest)} {blocks}"].append(arm)
+    return [
+        f"{' and '.join(arm.label for arm in group)} freeze the same blocks under two names. They "
+        "are one arm, whose seeds stand apart here: give all its runs one spelling."
+        for group in groups.values()
+        if len(group) > 1
+        and not all(arm.depth in _COUNTED or arm.depth.isdecimal() for arm in group)
+    ]
 
 
 _MOST_NAMED, _NAMED = 8, 3  # arms of a value: so many by name, else only the first

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tlx.records.quality import finite
 from tlx.report.comparison.arms import Arm, by_seed, machine_of
 from tlx.report.comparison.by_picture import fold_of_picture, gaps_by_picture
 from tlx.report.comparison.difference import CROSSED, FOLDED, LOG_RANK, PAIRED, PICTURES, STEPS
@@ -16,7 +17,7 @@ from tlx.report.comparison.levels import times_of
 from tlx.report.comparison.likeness import obstacle
 from tlx.report.comparison.measures import Measure, runs_of
 from tlx.report.comparison.overlap import not_alone
-from tlx.report.comparison.records import Record, finite, seconds_of
+from tlx.report.comparison.records import Record, seconds_of
 from tlx.report.comparison.statistics import (
     Contrast,
     DriftFit,

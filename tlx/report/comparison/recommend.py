@@ -155,10 +155,7 @@ def _to_choose_today(
         best = [row for row in allowed if (mean := means[row.arm.label]) is not None and mean >= 0]
         left = best[:1]
     if not left:
-        return None, (
-            f"{TODAY} nothing speaks for an arm: of none can a loss of {2 * accepted:g}, twice "
-            "what is accepted, be left out."
-        )
+        return None, f"{TODAY} nothing speaks for an arm: {why_no_lean(differences, limits)}."
     row = min(left, key=fit_minutes)
     found = differences[row.arm.label]
     regret = max(0.0, -(found.mean or 0.0))
@@ -171,6 +168,17 @@ def _to_choose_today(
         f"{TODAY} {row.arm.label} ({significant(fit_minutes(row))} min): {why}. Its "
         f"{measure.title} differs from that of {found.reference} by {told}; what it seems to lose "
         f"is {regret:.3f}."
+    )
+
+
+def why_no_lean(differences: Mapping[str, Difference], limits: Limits) -> str:
+    """Why none of the arms is leant to, after a colon."""
+    accepted, bound = limits.accepted_loss, _lowest_bound(differences)
+    if bound is None or bound > 2 * accepted:
+        return f"of none can a loss of {2 * accepted:g}, twice what is accepted, be left out"
+    return (
+        f"each seems to lose more than {accepted:g}, or a loss of {2 * accepted:g}, twice what is "
+        "accepted, cannot be left out of it"
     )
 
 

@@ -7,7 +7,6 @@ used becomes a warning that names the file and the reason.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,7 +21,7 @@ from tlx.common.files import read_json, read_yaml
 from tlx.config.schema import OF_SEED
 from tlx.records.arms import SCRATCH, arm_settings
 from tlx.records.digest import ALTERED, describe_result, is_altered
-from tlx.records.quality import QUALITIES, Quality, quality_of
+from tlx.records.quality import QUALITIES, Quality, finite, quality_of
 from tlx.records.tuning import FOLDER, TUNING
 
 FILE_NAME = "record.json"
@@ -40,17 +39,6 @@ _LONGEST_CONFIG = 1_000_000  # bytes: a configuration has a few thousand
 
 Series = NDArray[np.float64]
 """Points of a run, shape [N, 3]: seconds since the start of fit, step, value."""
-
-
-def finite(value: object) -> float | None:
-    """`value` as a float, or None when it is no finite number (null, NaN, text, true/false)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def seconds_of(value: object) -> float | None:

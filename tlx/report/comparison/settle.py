@@ -114,7 +114,7 @@ def what_settles(
     comparable = [row for row in allowed if differences[row.arm.label].mean is not None]
     if not comparable:
         reason = differences[allowed[0].arm.label].reason
-        return Settling(f"{NEXT} runs that can be compared ({reason}).")
+        return Settling(f"{NEXT} train runs that can be compared ({reason}).")
     row, accepted = comparable[0], limits.accepted_loss
     other = best_other(row, ranked)
     contrast = contrast_of(row.arm, other.arm, comparison.main)

@@ -9,11 +9,15 @@ from typing import Any
 from tlx.common.cli import command
 from tlx.common.files import read_yaml
 from tlx.freeze.depth import freeze_label
+from tlx.records.arms import SCRATCH
 from tlx.report.comparison.records import Record
+from tlx.report.comparison.tuning import found_for
 
 SWEEP = "multirun.yaml"
 _PROGRAMS = {"classify": "tlx.classify"}  # by the name of the configuration; others are of train
 _OF_A_STUDY = {"seed", "name"}  # a training that goes on from a study is none of its runs
+# Trials are of studies: a training alone has what they found, whatever an experiment asks for.
+_UNTUNED = {"tune.trials": "null", "tune.minutes": "null", "tune.design": "epochs"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def with_value(records: Sequence[Record], key: str, value: object) -> str | None
 def of_arm(records: Sequence[Record], chosen: Record) -> str | None:
     """A line to paste that trains once more as one run of a study was trained.
 
-    Its seed and the name of the study are left to the defaults, so that it is a run of its own.
+    Its seed and the name of the study are left to the defaults, so that it is a run of its own. It
+    has the rates that the study's trials found, and makes no trials.
 
     Args:
         records: All runs of the study.
@@ -66,15 +71,28 @@ def of_arm(records: Sequence[Record], chosen: Record) -> str | None:
     sweep = _sweep_of(records)
     if sweep is None:
         return None
+    instead = _instead(sweep, chosen)
     words = []
     for key, value in sweep.asked.items():
-        if key in _OF_A_STUDY or key.startswith("hydra."):
+        if key in _OF_A_STUDY | instead.keys() or key.startswith(("hydra.", "tune.")):
             continue
         own = _own_value(value, chosen, key)
         if own is None:
             return None
         words.append(f"{key}={own}")
+    words += [f"{key}={value}" for key, value in instead.items() if value]
     return command(sweep.program, *words)
+
+
+def _instead(sweep: Sweep, chosen: Record) -> dict[str, str]:
+    """What the run had instead of what the sweep says; an empty value: the key is left out."""
+    found = {}
+    if chosen.scratch and SCRATCH in _choices(sweep.asked.get("freeze", "")):
+        # A word of sweeps, which no training alone takes.
+        found = {"freeze": chosen.freeze, "weights": SCRATCH, "backbone.weights": ""}
+    if rates := found_for(chosen):
+        found |= rates | _UNTUNED
+    return found
 
 
 def _again(records: Sequence[Record], changes: Mapping[str, str]) -> str | None:
@@ -111,7 +129,7 @@ def _names_all(records: Sequence[Record], values: Mapping[str, str]) -> bool:
     named = {freeze_label(value) for value in _choices(values.get("freeze", "none"))}
     weights = set(_choices(str(values.get("backbone.weights", values.get("weights")))))
     return all(
-        record.freeze in named or (record.scratch and "scratch" in named | weights)
+        record.freeze in named or (record.scratch and SCRATCH in named | weights)
         for record in records
     )
 

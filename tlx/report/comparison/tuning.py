@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from tlx.records.quality import Quality
+from tlx.records.quality import Quality, finite
 from tlx.records.tuning import DIVERGED, RATES, WALL_CLOCK
 from tlx.report.comparison.arms import Arm
 from tlx.report.comparison.figures import significant
-from tlx.report.comparison.records import Record, finite
+from tlx.report.comparison.records import Record
 
 NEAR = 0.02
 """Of a figure in 0..1: a trial this near to the best lost little."""
@@ -109,6 +109,16 @@ def rates_of(record: Record) -> tuple[str, ...]:
     return tuple(str(record.number("config", "trainer", rate)) for rate in RATES)
 
 
+def found_for(record: Record) -> dict[str, str]:
+    """What a study found for a run instead of being told, by full key: rates, and its epochs where
+    arms have the same wall-clock. Empty where nothing was tuned."""
+    tuned = record.items("tuning", "tuned")
+    keys = [rate for rate in RATES if rate in tuned]
+    keys += ["epochs"] if record.get("tuning", "design") == WALL_CLOCK else []
+    found = {key: record.text("config", "trainer", key) for key in keys}
+    return {f"trainer.{key}": value for key, value in found.items() if value is not None}
+
+
 def design_words(arms: Sequence[Arm]) -> list[str]:
     """How arms were made alike, and how their rates were found; empty where none was tuned."""
     found = tunings(arms)
@@ -149,7 +159,7 @@ def _same_time(arms: Sequence[tuple[Arm, Mapping[str, Any]]]) -> list[str]:
         f"{significant((finite(length.get('reference_seconds')) or 0.0) / 60)} min"
         for _, length in arms
     )
-    ways = {length.get("timed_by") for _, length in arms}
+    ways = {str(length.get("timed_by")) for _, length in arms}
     how = "step and validation times" if ways == {"steps"} else "times of an epoch"
     return [
         f"Design: the same wall-clock for every arm, that of {' and '.join(aims)}. Epochs follow "
@@ -222,7 +232,7 @@ def _doubts(tuned: Tuned) -> list[str]:
         )
     edge = state.get("at_the_edge")
     for rate in edge if isinstance(edge, list) else ():
-        if rate in tuned.rates and (sought := tuned.sought(rate)):
+        if rate in RATES and rate in tuned.rates and (sought := tuned.sought(rate)):
             low, high = sought
             lines.append(
                 f"{label}: the best {rate} found, {tuned.rates[rate]:g}, lies at the edge of what "
@@ -303,4 +313,5 @@ def _tried(tuned: Tuned, rate: str) -> str:
     if rate not in tuned.rates:
         return "trains nothing"
     tried = [trial.rates[rate] for trial in tuned.trials if rate in trial.rates]
-    return f"{tuned.rates[rate]:g}\n{min(tried):g} to {max(tried):g}"
+    between = f"\n{min(tried):g} to {max(tried):g}" if tried else ""
+    return f"{tuned.rates[rate]:g}{between}"

@@ -59,11 +59,12 @@ def summary_table(comparison: Comparison, badges: Badges) -> Table:
 
 def _summary_caption(comparison: Comparison) -> str:
     several = any(len(row.arm.records) > 1 for row in comparison.rows)
-    small = (
-        "Figures are means over seeds, small ones their 95 % intervals."
-        if several
-        else "One training each, so that there are no intervals."
-    )
+    folded = any(row.arm.folds for row in comparison.rows)
+    if any(row.figures > 1 for row in comparison.rows) or (several and not folded):
+        small = "Figures are means over seeds, small ones their 95 % intervals."
+    else:
+        one = "One seed each, over its folds" if folded else "One training each"
+        small = f"{one}, so that there are no intervals."
     text = (
         "Each row is an arm: one way to train, with all runs that differ in nothing but their "
         f"seed. {small}"

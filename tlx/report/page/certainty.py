@@ -8,7 +8,15 @@ from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.recommend import DOUBT
 from tlx.report.comparison.recommendation import Recommendation
-from tlx.report.page.spoken import capital, counted, left_open, listed, lower_or_higher, short
+from tlx.report.page.spoken import (
+    capital,
+    counted,
+    left_open,
+    listed,
+    lower_or_higher,
+    one_each,
+    short,
+)
 
 _HALF = 0.5
 _MARKS = {"better": "▲", "worse": "▼"}
@@ -37,7 +45,7 @@ def _of_choice(comparison: Comparison, found: Difference) -> list[str]:
     than = "as" if told.endswith("the same") else "than"
     text = f"{told} {than} that of {found.reference}, the best of the others."
     if found.low is None or found.high is None or found.pairs < 2:
-        return [f"{text} With one training each, another seed may turn that round."]
+        return [f"{text} With {one_each(found)}, another seed may turn that round."]
     return [
         f"{text} The truth may be {left_open(found.low, found.high, measure)} (95 % interval: of "
         "100 studies like this, 95 give one that holds the truth)."
@@ -48,10 +56,11 @@ def _shown(comparison: Comparison, *, briefly: bool = False) -> list[str]:
     """Which arms are shown to differ from what they are compared with, and which are not."""
     found = [each for each in comparison.differences if each.figure == comparison.main.key]
     known = [each for each in found if each.verdict != "not comparable"]
-    if not found and len(comparison.rows) > 1:
+    measured = any(map(comparison.reference, comparison.rows))
+    if not measured and len(comparison.rows) > 1:
         return ["No arm without a freeze was trained, so what freezing costs is not known."]
     if not known:
-        return ["No two arms could be compared."] if found else []
+        return ["No two arms could be compared."] if len(comparison.rows) > 1 else []
     against = reference_words(comparison)
     lines = []
     for verdict, mark in _MARKS.items():
@@ -92,7 +101,8 @@ def _missed(comparison: Comparison, rest: Sequence[Difference]) -> list[str]:
     least = [each.detectable for each in rest if each.detectable is not None and each.pairs > 1]
     name = comparison.quality.word
     if not least:
-        return ["That does not say that there is none: with one training each, luck is not known."]
+        one = one_each(rest[0])
+        return [f"That does not say that there is none: with {one}, luck is not known."]
     if min(least) >= 1:
         return ["That does not say that there is none: this study could not show any."]
     size = comparison.main.show(min(least))
@@ -107,6 +117,10 @@ def rests_on(rows: Sequence[Row]) -> str:
     counts = sorted({row.figures for row in rows})
     each = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     trainings = "one training" if counts == [1] else f"{each} trainings"
+    folds = sorted({len(row.arm.folds.compared) for row in rows if row.arm.folds})
+    if folds:
+        seeds = "one seed" if counts == [1] else f"{each} seeds"
+        trainings = f"{seeds}, with a training for each of {folds[-1]} folds,"
     quality = rows[0].quality
     tested = [record for row in rows for record in row.arm.tested]
     pictures = _most(record.number("test", "images") for record in tested) or _most(

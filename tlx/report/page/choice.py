@@ -7,10 +7,12 @@ import shlex
 from typing import Any
 
 from tlx.common.cli import command
+from tlx.freeze.depth import SET_MARKS
 from tlx.records.arms import SCRATCH, varying_keys
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.sweep import of_arm
+from tlx.report.comparison.tuning import found_for
 
 # Keys of groups, which are chosen by their name.
 _GROUPS = {
@@ -19,6 +21,7 @@ _GROUPS = {
 }  # fmt: skip
 _UNASKED = ("data.name", "data.root", "dataset")  # the set is there; it is no choice
 _FIXED, _AUTO = "fixed", "auto"
+_FEW_BLOCKS = 4  # that are named one by one
 
 
 def row_of(comparison: Comparison, label: str) -> Row:
@@ -52,12 +55,17 @@ def _of_freeze(record: Record) -> str:
         number = int(record.freeze) + 1
         which = "The first block" if number == 1 else f"The first {number} blocks"
         return f"{which} of the pretrained network keep{'s' * (number == 1)} the weights. {rest}"
-    named = f" ({blocks[0]} to {blocks[-1]})" if len(blocks) > 1 else ""
-    return f"The blocks {record.freeze}{named} of the pretrained network keep their weights. {rest}"
+    if not any(mark in record.freeze for mark in SET_MARKS):
+        which = f"The blocks up to and with {record.freeze}"
+    else:
+        known = ", ".join(blocks) if len(blocks) <= _FEW_BLOCKS else f"{len(blocks)} blocks"
+        which = f"The blocks {record.freeze}{f' ({known})' if len(blocks) > 1 else ''}"
+    return f"{which} of the pretrained network keep their weights. {rest}"
 
 
 def keys_of(comparison: Comparison, row: Row) -> str:
-    """The keys that ask for an arm, as they are typed: what is frozen, and what else varied."""
+    """The keys that ask for an arm, as they are typed: what is frozen, what else varied, and what
+    the study found for it."""
     own = row.arm.settings
     varying = varying_keys([each.arm.settings for each in comparison.rows])
     asked = [key for key in varying if key in own and key not in _UNASKED]
@@ -70,6 +78,7 @@ def keys_of(comparison: Comparison, row: Row) -> str:
     for key in asked:
         if key not in ("freeze", "policy.name"):
             words.append(f"{_GROUPS.get(key, key)}={shlex.quote(_text(own[key]))}")
+    words += [f"{key}={value}" for key, value in found_for(row.arm.first).items()]
     return " ".join(words)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tlx.report.comparison.candidates import over_limits, trained_on_less
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.figures import significant
+from tlx.report.comparison.overlap import HELD_UP, waited_share
 from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.page.choice import row_of
 from tlx.report.page.spoken import duration, given_up, listed, short
@@ -30,7 +32,7 @@ def cost_of(comparison: Comparison, advice: Recommendation) -> list[str]:
         lost = given_up(advice.difference, comparison.main)
         against = advice.difference.reference
         lines.append(f"{comparison.quality.main.name} given up against {against}: {lost}.")
-    lines.append(_cheaper(comparison, row, advice))
+    lines += [_cheaper(comparison, row, advice), _waits(comparison)]
     return [line for line in lines if line]
 
 
@@ -84,12 +86,15 @@ def _cheaper(comparison: Comparison, row: Row, advice: Recommendation) -> str:
     """Arms that train faster and were not taken, as their loss may be too large."""
     if row.fit_min is None:
         return ""
+    for_another_reason = trained_on_less(comparison.rows)
     faster = [
         f"{other.arm.label} ({duration(other.fit_min.mean)})"
         for other in comparison.rows
         if other.fit_min is not None
         and other.fit_min.mean < row.fit_min.mean
         and other.arm.label in advice.refused
+        and other.arm.label not in for_another_reason
+        and over_limits(other, advice.limits, {}) is None
     ]
     if not faster:
         return ""
@@ -114,7 +119,21 @@ def _range_of_all(comparison: Comparison) -> list[str]:
     )
     if sized:
         lines.append(_range("Memory in training", sized, lambda v: f"{v / 2**20:.0f} MiB"))
+    if timed and (waits := _waits(comparison)):
+        lines.append(waits)
     return lines or ["No run has its time or its memory on record."]
+
+
+def _waits(comparison: Comparison) -> str:
+    """That times hold the wait for a core, where that is much of them."""
+    runs = [record for row in comparison.rows if row.fit_min for record in row.arm.records]
+    most = max((share for run in runs if (share := waited_share(run))), default=0.0)
+    if most <= HELD_UP:
+        return ""
+    return (
+        f"Up to {100 * most:.0f} % of a training was waiting for a core that another program had: "
+        "these times tell little of what was frozen."
+    )
 
 
 def _range(what: str, found: list[tuple[float, str]], show: Callable[[float], str]) -> str:

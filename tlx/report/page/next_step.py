@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tlx.common.cli import command
-from tlx.report.comparison.candidates import NEXT
+from tlx.records.learned import diverged
+from tlx.report.comparison.candidates import NEXT, trained_on_less
 from tlx.report.comparison.compare import Comparison
 from tlx.report.comparison.recommendation import Recommendation
 from tlx.report.comparison.records import Record
@@ -30,8 +31,10 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
         arguments: Arguments of `python -m tlx.report` that make this report.
     """
     records = [record for row in comparison.rows for record in row.arm.records]
+    first = no_reference(comparison)
     if advice.outcome == "taken":
-        return _after_an_answer(comparison, advice, arguments, records)
+        part = _after_an_answer(comparison, advice, arguments, records)
+        return replace(part, lines=[*first, *part.lines])
     if advice.outcome == "nothing learned":
         return _train_longer(comparison, records)
     if advice.outcome == "no limit kept":
@@ -40,12 +43,36 @@ def next_step(comparison: Comparison, advice: Recommendation, arguments: Sequenc
     if advice.settling is None:
         told = [capital(w.removeprefix(NEXT).strip()) for w in advice.words if w.startswith(NEXT)]
         other = "Train at least one other arm with the same seeds, so that there is a comparison."
-        return Part(_TITLE, told or [other])
+        if advice.refused.keys() - trained_on_less(comparison.rows).keys():
+            other = "Mend what keeps arms from being taken (above), and train these again."
+        return Part(_TITLE, told or first or [other])
     part = _settle(advice, advice.settling, arguments, records)
+    return replace(part, lines=[*first, *part.lines])
+
+
+def no_reference(comparison: Comparison) -> list[str]:
+    """That nothing was trained which freezing could be measured against; else nothing."""
     if any(comparison.reference(row) for row in comparison.rows):
-        return part
-    first = "Train freeze=none with the same seeds too: it is what freezing is measured against."
-    return replace(part, lines=[first, *part.lines])
+        return []
+    return ["Train freeze=none with the same seeds too: it is what freezing is measured against."]
+
+
+def unfinished(comparison: Comparison) -> list[str]:
+    """That runs are missing which the study has begun; nothing where all are finished."""
+    fell = sum(diverged(record.data) is not None for record in comparison.unfinished)
+    lines = []
+    if count := len(comparison.unfinished) - fell:
+        these = f"{count} runs are" if count > 1 else "1 run is"
+        lines.append(
+            f"{these} not finished and not counted here (see “Runs”): finish what was begun by the "
+            "command of the study."
+        )
+    if fell:
+        lines.append(
+            f"{counted(fell, 'run')} diverged (see “Runs”), and would again: lower "
+            "trainer.base_lr and trainer.head_lr for all arms."
+        )
+    return lines
 
 
 def missing(settling: Settling) -> list[str]:
@@ -129,7 +156,7 @@ def _after_an_answer(
             [f"{difference.pairs} seeds are few. One more makes this surer; the command of the "
              "study, with these seeds:"], line,
         )  # fmt: skip
-    lines = ["Nothing more has to be trained to answer this."]
+    lines = ["Nothing more has to be trained to tell these arms apart."]
     exported = export_command(row_of(comparison, advice.arm))
     if exported is not None:
         return Part(_TITLE, [*lines, "Export its best network for the device:"], exported)

@@ -20,7 +20,7 @@ from tlx.report.factors.words import answer
 from tlx.report.page.certainty import rests_on
 from tlx.report.page.choice import keys_of, row_of
 from tlx.report.page.cost import cost_of, mebibytes
-from tlx.report.page.next_step import missing, next_step
+from tlx.report.page.next_step import missing, next_step, no_reference
 from tlx.report.page.parts import Answer, Part
 from tlx.report.page.spoken import capital, duration, given_up, listed, short
 from tlx.report.page.tables import ABSENT, Cell, Table, plain_table
@@ -103,7 +103,8 @@ def _shown(part: Comparison, data: str) -> list[str]:
 def _over_sets(
     over: OfFactor | None, recommendation: Recommendation, measure: Measure
 ) -> list[str]:
-    """What holds over all sets, a sentence an arm, the one that most sets take first."""
+    """What holds over all sets, a sentence an arm: that which most sets take first, then those
+    that are shown to differ."""
     if over is None or not over.pooled:
         why = over.reason if over is not None and over.reason else None
         told = f": {why}" if why else "; each set answers for itself"
@@ -113,7 +114,7 @@ def _over_sets(
         for data, advice in recommendation.sets.items()
         if (label := advice.arm or advice.lean) is not None
     )
-    order = sorted(over.pooled, key=lambda treatment: -named[treatment.label])
+    order = sorted(over.pooled, key=lambda each: (-named[each.label], not over.pooled[each].shown))
     lines = [_pooled(treatment, over.pooled[treatment], measure) for treatment in order[:_MOST]]
     if len(order) > _MOST:
         lines.append(f"{len(order) - _MOST} more stand under “Does the answer change?”.")
@@ -122,7 +123,7 @@ def _over_sets(
 
 def _pooled(treatment: Treatment, over: Pooled, measure: Measure) -> str:
     low, high = max(over.low, -1.0), min(over.high, 1.0)
-    verdict = "no difference shown" if low <= 0 <= high else "a gain" if low > 0 else "a loss"
+    verdict = "no difference shown" if not over.shown else "a gain" if low > 0 else "a loss"
     return (
         f"Over the {over.sets} sets together {treatment} is {_signed(over.mean, measure)} "
         f"{measure.title.removeprefix('test ')} on average (95 % interval {_signed(low, measure)} "
@@ -192,6 +193,8 @@ def _next(
     told: list[tuple[str, str]] = []
     most = None
     for data, advice in recommendation.sets.items():
+        if advice.settling is not None or advice.arm is not None:
+            told += [(line, data) for line in no_reference(parts[data])]
         if advice.settling is not None:
             told += [(line, data) for line in missing(advice.settling)]
             if most is None or len(advice.settling.seeds) > len(most.seeds):

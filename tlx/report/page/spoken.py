@@ -40,10 +40,15 @@ def given_up(difference: Difference, measure: Measure) -> str:
     mean = difference.mean or 0.0
     seen = "none seen" if mean >= 0 else f"{measure.show(-mean)} seen"
     if difference.low is None or difference.pairs < 2:
-        return f"{seen}; how much it may be, one training each cannot tell"
+        return f"{seen}; how much it may be, {one_each(difference)} cannot tell"
     if difference.low >= 0:
         return f"{seen}, and none is likely"
     return f"{seen}; up to {measure.show(min(-difference.low, _VAST))} is possible"
+
+
+def one_each(difference: Difference) -> str:
+    """What two arms have that were compared with one seed."""
+    return "one training each" if difference.folds is None else "one seed each"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
@@ -65,5 +70,5 @@ def counted(number: int, what: str) -> str:
 
 
 def capital(text: str) -> str:
-    """The text as the beginning of a sentence."""
-    return text[:1].upper() + text[1:]
+    """The text as the beginning of a sentence; a key stays as it is typed."""
+    return text if "=" in text.partition(" ")[0] else text[:1].upper() + text[1:]

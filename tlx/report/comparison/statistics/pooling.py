@@ -61,6 +61,11 @@ class Pooled:
     new_high: float
     partial: tuple[float, ...]
 
+    @property
+    def shown(self) -> bool:
+        """Whether the interval of the mean leaves out that there is no difference."""
+        return not self.low <= 0 <= self.high
+
     def as_dict(self) -> dict[str, Any]:
         """The unrounded numbers for `report.json`."""
         return {**vars(self), "partial": list(self.partial)}
