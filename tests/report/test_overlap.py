@@ -12,10 +12,13 @@ import pytest
 from tests.report.helpers_report import compared, make_record, rows_of, write_runs
 from tlx.records.record import begin_segment, end_segment, read_record, save_record
 from tlx.report import make_report
+from tlx.report.comparison.candidates import Limits
 from tlx.report.comparison.overlap import beside_each_other
 from tlx.report.comparison.recommend import recommend
 from tlx.report.comparison.records import Record
 from tlx.report.comparison.verdict import verdict
+from tlx.report.factors import analyse
+from tlx.report.page.first_screen import answer_of
 
 TIMED = ("step_s", "fit_min", "time_to_map", "time_to_loss", "energy_kj")
 
@@ -185,3 +188,38 @@ def test_a_run_that_other_programs_held_up_is_named(tmp_path: Path) -> None:
     (told,) = [w for w in compared(tmp_path, busy, calm, old).warnings if "waited for a core" in w]
     assert told.startswith("1 of 3 runs waited for a core for more than 20 % of their time")
     assert "busy 45 %." in told
+
+
+def with_arithmetic(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The multiply-adds beside; both arms test alike but for a little."""
+    for record in records:
+        record["bound"]["forward_macs"] = 10**9
+        record["test"]["map_50"] = 0.7 + 0.001 * record["seed"] * (record["freeze"] == "4")
+    return records
+
+
+def test_without_times_arithmetic_says_what_is_cheaper(tmp_path: Path) -> None:
+    found = compared(tmp_path, *with_arithmetic(study(*CROWDED)))
+    advice = recommend(found)
+    assert advice.arm == "freeze=4"
+    assert "the least arithmetic in training (80 % of the arithmetic" in advice.words[0]
+    assert "by arithmetic: times are not comparable" in advice.words[-1]
+    assert "more arithmetic" in advice.refused["freeze=none"]
+    headline = answer_of(found, advice, analyse(found)).headline
+    assert "It takes the least arithmetic in training of all" in headline
+    assert "times cannot be compared here" in headline
+    limited = recommend(found, Limits(train_minutes=60))
+    assert limited.refused["freeze=4"] == "its training time is not comparable"
+
+
+def test_times_that_hold_the_wait_for_a_core_choose_nothing(tmp_path: Path) -> None:
+    """`4`, of fewer multiply-adds, seems slower: it waited most of its time."""
+    records = with_arithmetic(study(*ALONE))
+    for record in records:
+        waited = 500.0 if record["freeze"] == "4" else 0.0
+        record["time"] = {"fit_s": 600.0 if waited else 300.0, "test_s": 3.0, "waited_s": waited}
+    found = compared(tmp_path, *records)
+    assert recommend(found).arm == "freeze=4"
+    for record in records:
+        record["time"]["waited_s"] = 0.0
+    assert recommend(compared(tmp_path / "again", *records)).arm == "freeze=none"

@@ -10,6 +10,7 @@ from tlx.common.errors import ConfigError
 from tlx.records.arms import train_fraction
 from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.compare import Row
+from tlx.report.comparison.cost import arithmetic
 from tlx.report.comparison.figures import significant
 from tlx.report.comparison.overlap import not_alone
 from tlx.report.comparison.rows import CHANGED
@@ -83,9 +84,11 @@ def why_unfit(row: Row) -> str | None:
         return "what it froze changed in training"
     if row.test_main is None:
         return f"it has no test {row.quality.main.name}"
-    if row.fit_min is None and row.crowded:
+    if row.fit_min is not None or (row.crowded and arithmetic(row) is not None):
+        return None
+    if row.crowded:
         return f"{_CROWDED} ({not_alone(row.arm.records)})"
-    return "its training time is not known" if row.fit_min is None else None
+    return "its training time is not known"
 
 
 def trained_on_less(rows: Sequence[Row]) -> dict[str, str]:
@@ -121,15 +124,14 @@ def remedies(unfit: Mapping[str, str], quality: Quality) -> list[str]:
     return [f"{NEXT} {'; '.join(told)}."] if told else []
 
 
-def fit_minutes(row: Row) -> float:
-    return row.fit_min.mean if row.fit_min else math.inf
-
-
 def over_limits(row: Row, limits: Limits, latencies: Mapping[str, float]) -> str | None:
     """Which limit the arm's worst run does not keep, or is not known to keep."""
     memory, fit = row.peak_memory_bytes, row.fit_min
-    if limits.train_minutes is not None and fit is not None and fit.high > limits.train_minutes:
-        return f"its training takes up to {significant(fit.high)} min"
+    if limits.train_minutes is not None:
+        if fit is None:
+            return _CROWDED
+        if fit.high > limits.train_minutes:
+            return f"its training takes up to {significant(fit.high)} min"
     if limits.memory_gb is not None:
         if memory is None:
             return "its memory was not measured"

@@ -14,7 +14,6 @@ from tlx.records.quality import Quality
 from tlx.report.comparison.by_set import of_each_set, of_several_sets
 from tlx.report.comparison.candidates import (
     Limits,
-    fit_minutes,
     over_limits,
     remedies,
     too_few,
@@ -22,9 +21,9 @@ from tlx.report.comparison.candidates import (
     why_unfit,
 )
 from tlx.report.comparison.compare import Comparison, Row
+from tlx.report.comparison.cost import Cost, cost_of
 from tlx.report.comparison.difference import Difference, interval, spelled
 from tlx.report.comparison.differences import chosen_pair
-from tlx.report.comparison.figures import significant
 from tlx.report.comparison.recommendation import Outcome, Recommendation
 from tlx.report.comparison.settle import best_other, what_settles
 from tlx.report.comparison.verdict import nothing_has_learned
@@ -72,7 +71,7 @@ def _advise(
     allowed = [row for row in ranked if row.arm.label not in refused]
     if not allowed:
         return _none("no limit kept", limits, refused, "no arm keeps the limits")
-    passed: dict[str, Difference] = {}
+    cost, passed = cost_of(ranked), dict[str, Difference]()
     differences = {row.arm.label: _against_best(comparison, row, ranked) for row in allowed}
     for row in allowed:
         difference = differences[row.arm.label]
@@ -80,9 +79,9 @@ def _advise(
             passed[row.arm.label] = difference
         else:
             refused[row.arm.label] = why
-    cheap = min((row for row in allowed if row.arm.label in passed), key=fit_minutes, default=None)
+    cheap = min((row for row in allowed if row.arm.label in passed), key=cost.of, default=None)
     if cheap is None:
-        lean, today = _to_choose_today(comparison, allowed, differences, limits)
+        lean, today = _to_choose_today(comparison, allowed, differences, limits, cost)
         settling = what_settles(comparison, allowed, ranked, differences, limits)
         shown = _nothing_shown(ranked, limits, quality)
         found = _none("lean" if lean else "open", limits, refused, shown, [today, settling.words])
@@ -93,17 +92,19 @@ def _advise(
         )  # fmt: skip
     label = cheap.arm.label
     for other in (arm for arm in passed if arm != label):
-        refused[other] = "its loss is small enough too, but its training takes longer"
+        refused[other] = f"its loss is small enough too, but {cost.more}"
     difference = passed[label]
     words = [
-        f"Take {label}: the shortest training ({significant(fit_minutes(cheap))} min) of the arms "
+        f"Take {label}: {cost.least} ({cost.told(cheap)}) of the arms "
         f"whose loss of test {quality.main.name} is shown to be at most {limits.accepted_loss:g}.",
         f"Evidence: its test {quality.main.name} differs from that of {difference.reference}, "
         f"{'the best arm' if difference.reference == ranked[0].arm.label else 'the next best'}, by "
         f"{interval(difference, comparison.main)}, over {difference.pairs} seeds.",
-        *_doubts(comparison, cheap, difference, len(allowed), limits, latencies),
+        *_doubts(comparison, cheap, difference, len(allowed), limits, latencies, cost),
     ]
-    return Recommendation(label, words, limits, refused, outcome="taken", difference=difference)
+    return Recommendation(
+        label, words, limits, refused, outcome="taken", difference=difference, cost=cost
+    )
 
 
 def _of_sets(
@@ -134,6 +135,7 @@ def _to_choose_today(
     allowed: Sequence[Row],
     differences: Mapping[str, Difference],
     limits: Limits,
+    cost: Cost,
 ) -> tuple[Row | None, str]:
     """What the evidence leans to where it settles nothing, and that in words.
 
@@ -156,16 +158,16 @@ def _to_choose_today(
         left = best[:1]
     if not left:
         return None, f"{TODAY} nothing speaks for an arm: {why_no_lean(differences, limits)}."
-    row = min(left, key=fit_minutes)
+    row = min(left, key=cost.of)
     found = differences[row.arm.label]
     regret = max(0.0, -(found.mean or 0.0))
     told = spelled(found, measure)
     if single:
         why = "a lean from one seed: the best figure seen, and another seed may turn it round"
     else:
-        why = f"a lean: of the arms not seen to lose more than {accepted:g}, the shortest training"
+        why = f"a lean: of the arms not seen to lose more than {accepted:g}, {cost.least}"
     return row, (
-        f"{TODAY} {row.arm.label} ({significant(fit_minutes(row))} min): {why}. Its "
+        f"{TODAY} {row.arm.label} ({cost.told(row)}): {why}. Its "
         f"{measure.title} differs from that of {found.reference} by {told}; what it seems to lose "
         f"is {regret:.3f}."
     )
@@ -227,8 +229,11 @@ def _doubts(
     candidates: int,
     limits: Limits,
     latencies: Mapping[str, float],
+    cost: Cost,
 ) -> list[str]:
     doubts = []
+    if not cost.timed:
+        doubts.append("what its training saves is by arithmetic: times are not comparable")
     depths = {each.arm.depth for each in comparison.rows}
     if len(depths) > 1 and "none" not in depths:
         doubts.append("freeze=none was not tried, so what freezing costs is not known")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from tlx.records.quality import DETECTION, Quality
 from tlx.report.comparison.candidates import Limits
+from tlx.report.comparison.cost import Cost
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.settle import Settling
 
@@ -29,6 +30,7 @@ class Recommendation:
         difference: that arm's, or the taken one's, from the best of the others.
         bound: where no arm is taken, the least loss that is shown not to be exceeded by one.
         settling: what would settle an open question.
+        cost: what the arm that is taken is the cheapest by.
         sets: of a study of several data sets the answer of each, by the name of the set.
     """
 
@@ -43,6 +45,7 @@ class Recommendation:
     difference: Difference | None = None
     bound: float | None = None
     settling: Settling | None = None
+    cost: Cost | None = None
     sets: dict[str, Recommendation] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tlx.report.comparison.candidates import NEXT, Limits, fit_minutes
+from tlx.report.comparison.candidates import NEXT, Limits
 from tlx.report.comparison.compare import Comparison, Row
 from tlx.report.comparison.difference import Difference
 from tlx.report.comparison.differences import contrast_of
@@ -81,7 +81,8 @@ class Settling:
         words: one sentence, with the minutes.
         need: so many more seeds or test pictures; neither: no number helps, or there is nothing
             that can be compared.
-        minutes: how long the trainings take that are missing; 0 without a need.
+        minutes: how long the trainings take that are missing; 0 without a need, or where the
+            times of these are not known.
         seeds: all seeds that the study is to have.
         pictures: how many test pictures there are; None where they are not counted.
         picture_share: their share of the variance, as a part of 1.
@@ -119,11 +120,10 @@ def what_settles(
     other = best_other(row, ranked)
     contrast = contrast_of(row.arm, other.arm, comparison.main)
     need = needed(contrast, accepted, leads=row is ranked[0])
-    minutes = sum(
-        fit_minutes(each) * (each.arm.folds.count if each.arm.folds else 1)
-        for each in comparison.rows
-        if each.fit_min
-    )
+    timed = [(each, each.fit_min.mean) for each in comparison.rows if each.fit_min]
+    minutes = sum(mean * (each.arm.folds.count if each.arm.folds else 1) for each, mean in timed)
+    if len(timed) < len(comparison.rows):  # of those that were alone it would be too few
+        minutes = 0.0
     records = [record for each in comparison.rows for record in each.arm.records]
     known = sorted({int(text) for r in records if (text := str(r.get("seed"))).isdecimal()})
     start = max(known, default=-1) + 1
@@ -136,8 +136,8 @@ def what_settles(
         return Settling(
             f"{NEXT} more seeds alone cannot settle {accepted:g}: the test pictures make up "
             f"{100 * share:.0f} % of the variance. About {need.pictures} test pictures instead of "
-            f"{contrast.pictures} would{more} (add pictures and run the study again: about "
-            f"{significant(needs)} min).",
+            f"{contrast.pictures} would{more} (add pictures and run the study again"
+            f"{f': about {significant(needs)} min' if needs else ''}).",
             need, needs, seeds, contrast.pictures, share,
         )  # fmt: skip
     if not need.seeds:
@@ -161,7 +161,7 @@ def what_settles(
         else f"about {_counted(need.seeds, 'more seed')} would most likely settle {accepted:g}"
     )
     needs = need.seeds * minutes
-    words = f"{NEXT} {what}: about {significant(needs)} min{how}."
+    words = f"{NEXT} {what}{f': about {significant(needs)} min' if needs else ''}{how}."
     return Settling(words, need, needs, seeds, first=first, command=line)
 
 

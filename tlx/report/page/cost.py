@@ -39,7 +39,7 @@ def cost_of(comparison: Comparison, advice: Recommendation) -> list[str]:
 def _time(comparison: Comparison, row: Row, other: Row | None) -> str:
     if row.fit_min is None:
         why = "other runs were at work beside it" if row.crowded else "it was not recorded"
-        return f"Training time: not known, as {why}."
+        return f"Training time: not known, as {why}.{_by_arithmetic(row)}"
     text = f"Training time: {duration(row.fit_min.mean)}"
     found = comparison.difference(row.arm.label, "fit_min")
     if other is None or other.fit_min is None:
@@ -51,6 +51,13 @@ def _time(comparison: Comparison, row: Row, other: Row | None) -> str:
     if found.low is not None and found.high is not None and _less(found.low) != _less(found.high):
         text += f" (95 % interval: {_less(found.low)} to {_less(found.high)})"
     return f"{text}."
+
+
+def _by_arithmetic(row: Row) -> str:
+    if row.bound_speedup is None or row.bound_speedup.mean <= 1:
+        return ""
+    speedup = f"{row.bound_speedup.mean:.2f} times as fast"
+    return f" By arithmetic alone a step is {speedup} as one in which everything trains."
 
 
 def _less(share: float) -> str:

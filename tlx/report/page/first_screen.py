@@ -64,11 +64,14 @@ def headline_of(comparison: Comparison, advice: Recommendation) -> str:
     if (nothing := nothing_has_learned(comparison)) is not None:
         return nothing.partition("; next")[0].rstrip(".") + "."
     if advice.arm is not None:
-        row = row_of(comparison, advice.arm)
-        assert row.fit_min is not None
+        row, cost = row_of(comparison, advice.arm), advice.cost
+        of_all = f"of all that are shown to lose at most {accepted:g} {name} against the best"
+        if row.fit_min is not None and (cost is None or cost.timed):
+            time = duration(row.fit_min.mean)
+            return f"Use {advice.arm}. It trains in {time}, the shortest time {of_all}."
         return (
-            f"Use {advice.arm}. It trains in {duration(row.fit_min.mean)}, the shortest time of "
-            f"all that are shown to lose at most {accepted:g} {name} against the best."
+            f"Use {advice.arm}. It takes the least arithmetic in training {of_all}; times cannot "
+            "be compared here."
         )
     if advice.outcome == "lean":
         return (

@@ -78,18 +78,19 @@ def unfinished(comparison: Comparison) -> list[str]:
 def missing(settling: Settling) -> list[str]:
     """How many more seeds or pictures settle the question, with the time."""
     need = settling.need
+    time = f"about {duration(settling.minutes)}" if settling.minutes else ""
     if need.pictures:
         more = f" and train with {counted(need.seeds, 'more seed')}" if need.seeds else ""
         return [
             f"More seeds alone cannot settle it. Label more test pictures, about {need.pictures} "
-            f"instead of {settling.pictures}{more}; then run the study again: about "
-            f"{duration(settling.minutes)} of training."
+            f"instead of {settling.pictures}{more}; then run the study again"
+            f"{f': {time} of training' if time else ''}."
         ]
     if need.seeds:
         then = "would give a first interval" if settling.first else "would most likely settle it"
         return [
-            f"Train every arm with about {counted(need.seeds, 'more seed')}: about "
-            f"{duration(settling.minutes)}. That {then}; what is finished is not trained again."
+            f"Train every arm with about {counted(need.seeds, 'more seed')}"
+            f"{f': {time}' if time else ''}. That {then}; what is finished is not trained again."
         ]
     return [capital(settling.words.removeprefix(NEXT).strip())]
 
