@@ -24,7 +24,8 @@ PINNED = {
     "freeze=4 seed=3": "cbd8e2198595",
     "data=guns data.root=/data/guns": "73c561a256f7",
     "data=guns data.root=/data/guns freeze=all policy=two_phase": "9a2b6a2efd41",
-    "experiment=published_guns data.root=/data/guns freeze=8": "7ce903fc0c00",
+    "experiment=published_guns data.root=/data/guns freeze=8 trainer.epochs=40 trainer.val_every=1 "
+    "cache=auto": "7ce903fc0c00",  # what the experiment had
     "policy=auto": "41be27be74b9",
     "data=yolo data.root=/d data.splits=cut": "e20510c0b7b0",
     "data=voc data.root=/d data.fixes=/f.json": "ea753a022087",
