@@ -2,6 +2,8 @@
 
     python -m tlx.data convert root=/data/ppe to=coco output=ppe-coco splits=cut
     python experiments/classify_two_phase/crops.py ppe-coco ppe-crops
+
+The splits are those of the data set, so that no picture is cut up into two of them.
 """
 
 from __future__ import annotations
