@@ -6,6 +6,7 @@ import copy
 import functools
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -33,6 +34,12 @@ SHARED = REPOSITORY.parent / "shared"
 # wait for one another in turn.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# `nohup`, and a shell in the background, have signals ignored, which tlx leaves as it is. What the
+# tests stop and kill must hear them, wherever the suite is started.
+for _name, _own in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), _own)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
