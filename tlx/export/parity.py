@@ -8,12 +8,12 @@ The result goes into `model.json` under `parity`, whether it is within the toler
      "map": [0.522, 0.522], "tolerance": {...}, "faults": []}
 
 `scores` and `boxes` are the largest differences over all priors and pictures (boxes in 0..1; of one
-beyond the picture relative to its largest coordinate);
-`shown_boxes_px` is that of boxes with an object's score of at least `SHOWN`, in pixels of the
-input; `unexplained` counts detections that the checkpoint's tensors do not allow
-(`tlx.export.parity_choice`); `agreement` is the share of the checkpoint's detections of at least
-`SHOWN` that the artefact finds too (same class, IoU at least .5), `differing` how many it does not;
-`objects` is how many the pictures have, difficult ones left out; mAP is of checkpoint and artefact. None: not measurable, or not held to.
+beyond the picture relative to its largest coordinate); `shown_boxes_px` is that of boxes with an
+object's score of at least `SHOWN`, in pixels of the input; `unexplained` counts detections that the
+checkpoint's tensors do not allow (`tlx.export.parity_choice`); `agreement` is the share of the
+checkpoint's detections of at least `SHOWN` that the artefact finds too (same class, IoU at least
+.5), `differing` how many it does not; `objects` is how many the pictures have, difficult ones left
+out; mAP is of checkpoint and artefact. None: not measurable, or not held to.
 """
 
 from __future__ import annotations
