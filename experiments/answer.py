@@ -52,7 +52,7 @@ def table(study: str, part: str, beside: Path) -> str:
         )
         difference = _difference(report, row, arms)
         mean, shown = figure(row[FIGURE]["mean"]), f"[{_verdict(difference)}]({to}/report.md)"
-        lines.append(f"| {row['freeze']} | {mean} | {seeds} | {interval(difference)} | {shown} |")
+        lines.append(f"| {frozen(row)} | {mean} | {seeds} | {interval(difference)} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
@@ -74,6 +74,11 @@ def exports(study: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def frozen(row: dict[str, Any]) -> str:
+    """What an arm froze; `scratch` where there was nothing to freeze."""
+    return "scratch" if row["scratch"] else str(row["freeze"])
+
+
 def figure(value: float) -> str:
     """A mAP as tables have it: .776."""
     return f"{value:.3f}".replace("0.", ".", 1)
@@ -93,7 +98,7 @@ def _difference(
     report: dict[str, Any], row: dict[str, Any], arms: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
     """From the arm with nothing frozen among those of the table; of that one itself none."""
-    references = [arm["arm"] for arm in arms if arm["freeze"] == REFERENCE]
+    references = [arm["arm"] for arm in arms if frozen(arm) == REFERENCE]
     return next(
         (
             one

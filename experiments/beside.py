@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from answer import figure, interval
+from answer import figure, frozen, interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -59,7 +59,7 @@ def filled(readme: Path) -> str:
 def table() -> str:
     """One line for each published run, and one for scratch."""
     theirs, ours = published(), measured()
-    rows = {_policy(row): row for row in report()["rows"]}
+    rows = {frozen(row): row for row in report()["rows"]}
     differences = {d["arm"]: d for d in report()["differences"] if d["figure"] == "test_map_50"}
     losses = {line["arm"]: line for line in _lines("loss_vs_step")}
     lines = [
@@ -86,7 +86,7 @@ def table() -> str:
 def draw() -> Figure:
     """Theirs left, ours right: step time, loss against time, 4 against 8, best against worst."""
     theirs, ours = published(), measured()
-    arms = {_policy(row): row for row in report()["rows"]}
+    arms = {frozen(row): row for row in report()["rows"]}
     whole = Figure(figsize=(10, 15), layout="constrained")
     axes = whole.subplots(4, 2)
 
@@ -143,20 +143,16 @@ def _points(axes: Axes, run: dict[str, Any], name: str) -> None:
 
 def _course(axes: Axes, row: dict[str, Any], step_s: float) -> None:
     (line,) = [line for line in _lines("loss_vs_step") if line["arm"] == row["arm"]]
-    look = LOOKS[POLICIES.index(_policy(row))]
+    look = LOOKS[POLICIES.index(frozen(row))]
     seconds = [step * step_s for step in line["x"]]
     axes.plot(
         seconds, line["y"], color=look.colour, linestyle=look.pattern,
-        label=f"{_policy(row)} (n={row['n']}, test mAP@.5 {figure(row['test_map_50']['mean'])})",
+        label=f"{frozen(row)} (n={row['n']}, test mAP@.5 {figure(row['test_map_50']['mean'])})",
     )  # fmt: skip
     axes.fill_between(seconds, line["low"], line["high"], color=look.colour, alpha=0.15, lw=0)
     axes.set_xlabel("s (steps × seconds a step, measured alone)")
     axes.set_ylabel("training loss (mean over an epoch)")
     axes.legend(fontsize=8)
-
-
-def _policy(row: dict[str, Any]) -> str:
-    return "scratch" if row["scratch"] else str(row["freeze"])
 
 
 def _lines(name: str) -> list[dict[str, Any]]:
