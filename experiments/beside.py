@@ -120,7 +120,7 @@ def _name(run: dict[str, Any], runs: list[dict[str, Any]]) -> str:
 
 def _bars(axes: Axes, names: list[str], seconds: list[float]) -> None:
     bars = axes.barh(names, seconds, color="0.75", edgecolor="0.4")
-    axes.bar_label(bars, [f"{s:.2f}" for s in seconds], padding=3)
+    axes.bar_label(bars, [f"{s:.3f}" for s in seconds], padding=3)
     axes.margins(x=0.12)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
