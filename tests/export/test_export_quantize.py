@@ -19,6 +19,7 @@ from tests.export.helpers_export import (
     write_pytorch_ssd,
     written,
 )
+from tests.models.helpers_engine import detector_of
 from tlx.common.errors import ConfigError, DataError
 from tlx.config import typed
 from tlx.export.calibration_cache import read_calibration_cache, write_calibration_cache
@@ -89,9 +90,10 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
     assert len(convolutions) == 27 + 8 + 12
     kept = [node for node in convolutions if constants.get(node.input[1]) is not None]
     predictors = [node for node in kept if "/classify" in node.name or "/regress" in node.name]
-    assert len(predictors) == 12
-    (before,) = [node for node in kept if "/blocks.17/" in node.name]  # the last extra map
-    assert len(kept) == 13 + 12 + 1
+    # Of the last map alone: the others share it with the layers behind.
+    assert len(predictors) == 2
+    (before,) = [node for node in kept if "/blocks.17/" in node.name]
+    assert len(kept) == 13 + 2 + 1
     for node in (node for node in kept if node not in [*predictors, before]):
         assert constants[node.input[1]].shape[1] == 1
     for node in (node for node in convolutions if node not in kept):
@@ -103,6 +105,21 @@ def test_tensorrt_gets_symmetric_pairs_before_convolutions_only(
     readers = {n.op_type for n in model.graph.node for i in n.input if i in makers
                and makers[i].op_type == "DequantizeLinear"}  # fmt: skip
     assert readers == {"Conv"}
+
+
+def test_hidden_layers_and_the_predictors_behind_them_stay_in_float(tmp_path: Path) -> None:
+    detector = distinct(detector_of("mobilenet_v1", head="hidden"))
+    own = Normalisation.of(detector)
+    save_network(ExportNetwork(detector, own), 96, tmp_path / "plain.onnx", 13)
+    quantise(
+        tmp_path / "plain.onnx", tmp_path / "q.onnx", normalised(pixels(2, seed=5), own), "cpu"
+    )
+    graph = load_onnx(tmp_path / "q.onnx").graph
+    quantised = {name for n in graph.node if n.op_type == "DequantizeLinear" for name in n.output}
+    heads = [n for n in graph.node if n.op_type == "Conv" and n.name.startswith("/heads/")]
+    assert len(heads) == 6 + 12
+    assert not quantised & {name for node in heads for name in node.input[1:]}
+    assert quantised & {n for node in graph.node if node.op_type == "Conv" for n in node.input}
 
 
 def test_heads_that_share_their_weights_are_quantised(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 Pairs stand in front of convolutions only: what lies behind one is taken into it by the runtimes.
 Depthwise convolutions stay in float: the ranges of their channels differ so much that one scale for
 all of them costs a MobileNet most of what INT8 costs (Sheng et al. 2018, arXiv:1803.08607), and
-they are a few hundredths of the arithmetic. So do the predictors and the hidden layer before them,
-as few: a score is a sum over a thousand small activations, of which most are less than half a step
-of one scale and would be zero. In INT8 they took a detector with hidden heads half of its mAP.
+they are a few hundredths of the arithmetic. So do, where heads have a hidden layer, it and the
+predictors behind it, as few: a score is a sum over a thousand small activations, of which most are
+less than half a step of one scale and would be zero. In INT8 they took half of a detector's mAP.
 Biases in int32 did so too and gain no time. Two placements, because the consumers differ:
 
 - `tensorrt`: symmetric int8. TensorRT accepts no zero points; it is also what TensorRT 11 needs,
@@ -34,7 +34,6 @@ from tlx.runtime.description import INPUT
 
 Placement = Literal["tensorrt", "cpu"]
 _LAYERS = ("Conv", "Gemm", "MatMul")
-_LAST = 2  # layers: the predictors, and what they read where heads have a hidden layer
 
 
 def quantise(path: Path, output: Path, pictures: np.ndarray, placement: Placement) -> None:
@@ -70,21 +69,25 @@ def quantise(path: Path, output: Path, pictures: np.ndarray, placement: Placemen
 
 
 def _in_float(model: Any) -> list[str]:
-    """Names of the convolutions that take one channel each, and of the last two of every path."""
+    """Names of the convolutions that take one channel each, and of those at the end of heads that
+    have a hidden layer: it, and what reads nothing but it."""
     shapes = {constant.name: tuple(constant.dims) for constant in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     if not convolutions or not all(node.name for node in convolutions):
         raise ExportError("the graph to quantise has no convolutions, or some without names")
     depthwise = {node.name for node in convolutions if shapes[node.input[1]][1] == 1}
-    last: set[str] = set()
     behind: dict[str, int] = defaultdict(int)  # tensor: layers on the longest path from it
     for node in reversed(model.graph.node):  # which are in the order of their computation
         count = max(behind[tensor] for tensor in node.output)
-        if node.op_type == "Conv" and count < _LAST:
-            last.add(node.name)
         count += node.op_type in _LAYERS and node.name not in depthwise
         for tensor in node.input:
             behind[tensor] = max(behind[tensor], count)
+    # A predictor that reads a map of the backbone shares its scale with the layers behind that map.
+    last = {
+        node.name
+        for node in convolutions
+        if behind[node.output[0]] == 1 or behind[node.input[0]] == 1
+    }
     return [node.name for node in convolutions if node.name in depthwise | last]
 
 
