@@ -205,9 +205,11 @@ def test_without_times_arithmetic_says_what_is_cheaper(tmp_path: Path) -> None:
     assert "the least arithmetic in training (80 % of the arithmetic" in advice.words[0]
     assert "by arithmetic: times are not comparable" in advice.words[-1]
     assert "more arithmetic" in advice.refused["freeze=none"]
-    headline = answer_of(found, advice, analyse(found)).headline
-    assert "It takes the least arithmetic in training of all" in headline
-    assert "times cannot be compared here" in headline
+    page = answer_of(found, advice, analyse(found))
+    assert "It takes the least arithmetic in training of all" in page.headline
+    assert "times cannot be compared here" in page.headline
+    told = " ".join(line for part in page.parts for line in part.lines)
+    assert "By arithmetic alone a step is 1.25 times as fast as one in which everything" in told
     limited = recommend(found, Limits(train_minutes=60))
     assert limited.refused["freeze=4"] == "its training time is not comparable"
 
