@@ -225,3 +225,17 @@ def test_times_that_hold_the_wait_for_a_core_choose_nothing(tmp_path: Path) -> N
     for record in records:
         record["time"]["waited_s"] = 0.0
     assert recommend(compared(tmp_path / "again", *records)).arm == "freeze=none"
+
+
+def test_no_minutes_are_foretold_from_half_of_the_times(tmp_path: Path) -> None:
+    records = with_arithmetic(study(*CROWDED))
+    for record in records:
+        record["test"]["map_50"] += 0.03 * record["seed"] * (record["freeze"] == "4")
+    found = compared(tmp_path, *records)
+    advice = recommend(found)
+    assert advice.settling is not None
+    assert advice.settling.need.seeds, "only how long that takes is not known"
+    assert " min" not in advice.settling.words
+    step = answer_of(found, advice, analyse(found)).parts[-1].lines[0]
+    assert step.startswith("Train every arm with about")
+    assert "min" not in step
