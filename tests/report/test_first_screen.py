@@ -426,6 +426,17 @@ def test_one_seed_of_folds_is_several_trainings(tmp_path: Path) -> None:
     assert "One seed each, over its folds" in summary_table(found, {}).caption
 
 
+def test_the_line_of_a_folded_study_says_that_it_is_of_one_fold(tmp_path: Path) -> None:
+    factors.write(tmp_path, factors.keys(folds=3, seeds=3), lambda key: 2.0, pictures=60)
+    task = ["data.folds=3", "data.fold=0,1,2", "freeze=none,4,8,all", "seed=0,1,2"]
+    hydra = {"overrides": {"task": task, "hydra": []}, "sweeper": {"params": None}}
+    (tmp_path / SWEEP).write_text(json.dumps({"hydra": hydra}))
+    answer = answered(factors.compared(tmp_path), Limits(accepted_loss=0.3))
+    assert "data.fold=0" in str(answer.parts[DO].command)
+    told = "on all folds but fold 0 (without data.folds and data.fold it trains on"
+    assert told in said(answer, DO)
+
+
 @pytest.mark.parametrize(
     ("freeze", "blocks", "words"),
     [

@@ -89,6 +89,24 @@ def test_times_of_runs_beside_each_other_are_not_compared(tmp_path: Path) -> Non
     assert "its training time is not comparable (ran beside 4-1, 4-2)" in " ".join(advice.words)
 
 
+def test_of_many_runs_beside_each_other_a_few_are_named(tmp_path: Path) -> None:
+    """Studies made two at a time have one line of it, not a page."""
+    crowd = [
+        make_record(freeze, seed, name=f"{freeze}-{seed}", **at("03:00", f"05:3{seed}"))
+        for freeze in ("none", "4")
+        for seed in range(6)
+    ]
+    found = compared(tmp_path, *crowd)
+    (warning,) = [line for line in found.warnings if "not comparable" in line]
+    assert "12 of 12 runs" in warning
+    assert warning.count("(beside ") == 3
+    assert warning.endswith("; and 9 more, which report.json names under not_alone.")
+    step = found.difference("freeze=4", "step_s")
+    assert step is not None
+    assert step.words.count("ran beside") == 1
+    assert "and so 5 more of the pairs" in step.words
+
+
 def test_n_counts_the_runs_that_were_alone(tmp_path: Path) -> None:
     found = compared(tmp_path, *study(("03:00", "03:30"), ("04:00", "04:30"), ("02:10", "02:40")))
     rows = rows_of(found)

@@ -25,6 +25,7 @@ def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
     bad = {"version": 2, "broken": "{", "list": [1], "status": {"version": 1, "status": "odd"}}
     bad["version"] = make_record() | {"version": 2}
     bad["freeze"] = make_record() | {"freeze": None}
+    bad["figure"] = make_record(test_map_50=1.7)
     for name, content in bad.items():
         (tmp_path / name).mkdir()
         text = content if isinstance(content, str) else json.dumps(content)
@@ -34,6 +35,7 @@ def test_records_that_cannot_be_used_are_warned(tmp_path: Path) -> None:
     text = "\n".join(loaded.warnings)
     assert len(loaded.warnings) == len(bad) + 1
     assert "record version 2 is unknown" in text
+    assert "test map_50 is 1.7: mAP@.5 lies in 0..1" in text
     assert "absent: no such file or folder" in text
     for name in bad:
         assert str(tmp_path / name / "record.json") in text

@@ -78,13 +78,20 @@ def never_reached(quality: Quality) -> str:
     return f"in no run is the {name} more than {ABOVE_CHANCE:g} above chance"
 
 
-def always_clipped(record: Mapping[str, Any]) -> str | None:
-    """One sentence for people where (nearly) every step was clipped, otherwise None."""
-    share = number(record.get("gradients"), "clipped")
-    norm = number(record.get("gradients"), "median_norm")
-    if share is None or norm is None or share < CLIPPED:
+def always_clipped(*records: Mapping[str, Any]) -> str | None:
+    """One sentence for people on runs of one arm, (nearly) every step of which was clipped.
+
+    None where there is a run among them of which that is not so, or not known.
+    """
+    shares, norms = (
+        [number(record.get("gradients"), key) for record in records]
+        for key in ("clipped", "median_norm")
+    )
+    known = [share for share in shares if share is not None and share >= CLIPPED]
+    sizes = [norm for norm in norms if norm is not None]
+    if not records or len(known) < len(records) or len(sizes) < len(records):
         return None
-    config = record.get("config")
+    config = records[0].get("config")
     trainer = config.get("trainer") if isinstance(config, Mapping) else None
     adam = isinstance(trainer, Mapping) and trainer.get("optimizer") == "adamw"
     # Adam divides by the gradients' own size (Kingma & Ba 2015, section 2.1).
@@ -93,7 +100,11 @@ def always_clipped(record: Mapping[str, Any]) -> str | None:
         if adam
         else "how far they went is trainer.clip_norm times the rates, whatever the gradients' size"
     )
-    return f"{share:.0%} of the steps were clipped (median gradient norm {norm:.3g}): {why}."
+    share, norm = (
+        " to ".join(dict.fromkeys(each.format(end(values)) for end in (min, max)))
+        for values, each in ((known, "{:.0%}"), (sizes, "{:.3g}"))
+    )
+    return f"{share} of the steps were clipped (median gradient norm {norm}): {why}."
 
 
 def diverged(record: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tlx.data.faults import RULES
@@ -18,7 +20,39 @@ def cautions(arms: Sequence[Arm]) -> list[str]:
     lines: list[str] = []
     for say in (_runs, _label_noise, _leaks, _faults, _notes, _resumes):
         lines += dict.fromkeys(line for record in records for line in say(record))
-    return lines + tuning_warnings(arms) + _lengths(arms)
+    return _asked_twice(arms) + _clipped(arms) + lines + tuning_warnings(arms) + _lengths(arms)
+
+
+def _asked_twice(arms: Sequence[Arm]) -> list[str]:
+    """Arms under two names of one freeze, as `13` and `all` are of 14 blocks."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for arm in arms:
+        phases = [
+            [phase.get(key) for key in ("first_epoch", "blocks", "trains", "frozen_parameters")]
+            for phase in arm.first.items("phases")
+            if isinstance(phase, Mapping) and phase.get("blocks")
+        ]
+        if phases:
+            rest = {key: value for key, value in arm.settings.items() if key != "freeze"}
+            same[json.dumps([phases, rest], sort_keys=True, default=str)].append(arm.label)
+    return [
+        f"{' and '.join(labels)} froze the same blocks: they are one arm under two names, and what "
+        "they differ by is chance."
+        for labels in same.values()
+        if len(labels) > 1
+    ]
+
+
+def _clipped(arms: Sequence[Arm]) -> list[str]:
+    """Arms whose runs were always clipped, each once: of many seeds one line says as much."""
+    lines = []
+    for arm in arms:
+        runs = [record for record in arm.records if always_clipped(record.data)]
+        if not runs:
+            continue
+        who = runs[0].name if len(runs) == 1 else f"{arm.label}, {len(runs)} of its runs"
+        lines.append(f"{who}: {always_clipped(*(record.data for record in runs))}")
+    return lines
 
 
 def _lengths(arms: Sequence[Arm]) -> list[str]:
@@ -47,9 +81,8 @@ def _lengths(arms: Sequence[Arm]) -> list[str]:
 
 
 def _runs(record: Record) -> list[str]:
-    """Runs whose loss ran away without ceasing to be a number, or that were always clipped."""
-    lines = (diverged(record.data), always_clipped(record.data))
-    return [f"{record.name}: {line}" for line in lines if line]
+    """Runs whose loss ran away without ceasing to be a number."""
+    return [f"{record.name}: {line}"] if (line := diverged(record.data)) else []
 
 
 def _label_noise(record: Record) -> list[str]:

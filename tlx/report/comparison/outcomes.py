@@ -67,16 +67,20 @@ def pair_up(one: Arm, other: Arm, measure: Measure, *, same_training: bool) -> P
     same = (*measure.same, *measure.same_training) if same_training else measure.same
     kept: list[tuple[Record, Record]] = []
     faults: list[str] = []
+    crowds: list[str] = []
     for seed in (seed for seed in first if seed in second):
         pair = first[seed], second[seed]
         if measure.timed and (crowd := not_alone(pair)) is not None:
-            faults.append(crowd)
+            crowds.append(crowd)
         elif not all(has_figure(record, measure) for record in pair):
             faults.append("a run without the figure")
         elif (what := obstacle(*pair, same)) is not None:
             faults.append(f"runs that differ in {what}")
         else:
             kept.append(pair)
+    if crowds:  # one pair says which it was, all of a study would fill a page
+        more = len(crowds) - 1
+        faults.insert(0, crowds[0] + (f", and so {more} more of the pairs" if more else ""))
     reason = ", ".join(dict.fromkeys(faults)) or "no seed that both have"
     return Pairs(tuple(a for a, _ in kept), tuple(b for _, b in kept), None if kept else reason)
 

@@ -10,6 +10,7 @@ from tlx.report.comparison.records import Record, seconds_of
 
 _MACHINE = ("cpu", "cores", "gpu", "memory_bytes", "platform")
 _LEAST = 1.0  # seconds: records know whole ones
+_SHOWN = 3  # runs that are named; a study of many seeds would fill a page
 HELD_UP = 0.2  # of its training a run may wait for a core before it is said
 
 
@@ -71,7 +72,9 @@ def overlap_warnings(records: Sequence[Record]) -> list[str]:
     crowded = [record for record in records if record.beside]
     lines = []
     if crowded:
-        told = "; ".join(f"{r.name} (beside {_names(r.beside)})" for r in crowded)
+        told = "; ".join(f"{r.name} (beside {_names(r.beside)})" for r in crowded[:_SHOWN])
+        if (more := len(crowded) - _SHOWN) > 0:
+            told += f"; and {more} more, which report.json names under not_alone"
         lines.append(
             f"Times and energy of {len(crowded)} of {len(records)} runs are not comparable, "
             f"because they ran at the same time as others on one machine: {told}."
@@ -98,8 +101,8 @@ def not_alone(records: Sequence[Record]) -> str | None:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
 def _unknown(record: Record) -> bool:

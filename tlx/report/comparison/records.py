@@ -21,7 +21,7 @@ from tlx.common.files import read_json, read_yaml
 from tlx.config.schema import OF_SEED
 from tlx.records.arms import SCRATCH, arm_settings
 from tlx.records.digest import ALTERED, describe_result, is_altered
-from tlx.records.quality import QUALITIES, Quality, finite, quality_of
+from tlx.records.quality import QUALITIES, Quality, finite, number, quality_of
 from tlx.records.tuning import FOLDER, TUNING
 
 FILE_NAME = "record.json"
@@ -302,4 +302,10 @@ def _fault(data: object) -> str | None:
     freeze = data.get("freeze")
     if isinstance(freeze, bool) or not isinstance(freeze, str | int) or freeze == "":
         return f"freeze {freeze!r} is not a freeze setting"
+    quality = quality_of(data)
+    for part in ("best", "test"):
+        for figure in (quality.main, quality.second):
+            found = number(data.get(part), figure.key)
+            if found is not None and not 0 <= found <= 1:
+                return f"{part} {figure.key} is {found:g}: {figure.name} lies in 0..1"
     return None

@@ -144,7 +144,13 @@ def _what_to_do(comparison: Comparison, advice: Recommendation) -> Part:
     if line is None:
         lines.append("On the command line of a training:")
         return Part(DO, lines, keys_of(comparison, row))
-    lines.append(f"Train with {keys_of(comparison, row)}, here with all that the study had:")
+    which = ""
+    if row.arm.folds is not None and row.arm.first.fold is not None:
+        which = (
+            f", on all folds but fold {row.arm.first.fold} (without data.folds and data.fold it "
+            "trains on the set's own splits)"
+        )
+    lines.append(f"Train with {keys_of(comparison, row)}, here with all that the study had{which}:")
     return Part(DO, lines, line)
 
 
