@@ -157,6 +157,12 @@ def test_the_study_is_composed_with_either_program(task: tuple[str, ...]) -> Non
             check_config(composed([*task, "experiment=classify_two_phase", f"backbone={backbone}"]))
 
 
+def test_the_study_can_be_asked_for_the_head_alone() -> None:
+    """The keys of a second phase were the experiment's own, and no other policy took them."""
+    cfg = composed(["experiment=classify_two_phase", "data.root=/data/birds", "policy=fixed"])
+    assert [phase.lr_scale for phase in check_config(cfg)] == [1.0]
+
+
 def test_the_commands_of_the_page_are_legal() -> None:
     """Each is composed and checked; what they would read is not here."""
     page = (REPOSITORY / "docs" / "classify.md").read_text("utf-8").replace("\\\n", " ")
