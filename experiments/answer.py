@@ -16,10 +16,16 @@ from typing import Any
 
 EXPERIMENTS = Path(__file__).parent
 ANSWERS = [EXPERIMENTS.parent / "docs" / "answer.md", EXPERIMENTS.parent / "README.md"]
-PAGES = [*ANSWERS, EXPERIMENTS / "plates_transfer" / "README.md"]
+PAGES = [
+    *ANSWERS,
+    EXPERIMENTS / "defaults" / "README.md",
+    EXPERIMENTS / "plates_transfer" / "README.md",
+]
 FIGURE = "test_map_50"
 REFERENCE = "none"
-_TABLE = re.compile(r"(<!-- (study|exports) (\S+) ?(.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(
+    r"(<!-- (study|exports) (\S+)(?: ([^\n]*?))? -->\n)(.*?)(<!-- end -->)", re.DOTALL
+)
 
 
 def filled(page: Path) -> str:
@@ -27,7 +33,9 @@ def filled(page: Path) -> str:
 
     def fill(match: re.Match[str]) -> str:
         made = (
-            exports(match[3]) if match[2] == "exports" else table(match[3], match[4], page.parent)
+            exports(match[3])
+            if match[2] == "exports"
+            else table(match[3], match[4] or "", page.parent)
         )
         return f"{match[1]}{made}{match[6]}"
 
@@ -42,17 +50,24 @@ def table(study: str, part: str, beside: Path) -> str:
     if not arms:
         raise ValueError(f"{folder}: no arm has {part!r} in its name")
     to = "../" * len(beside.relative_to(EXPERIMENTS.parent).parts) + f"experiments/{study}"
+    references, name = [row for row in arms if frozen(row) == REFERENCE], "nothing frozen"
+    if not references:  # arms that freeze the same
+        known = {one["reference"] for one in report["differences"]}
+        references = [row for row in arms if row["arm"] in known]
+        name = ", ".join(row["arm"] for row in references)
     lines = [
-        "| frozen | test mAP@.5 | its seeds | against nothing frozen (95 %) | difference shown? |",
+        f"| {'arm' if name != 'nothing frozen' else 'frozen'} | test mAP@.5 | its seeds "
+        f"| against {name} (95 %) | difference shown? |",
         "|---|---:|---|---:|---|",
     ]
     for row in arms:
         seeds = ", ".join(
             f"[{figure(value)}]({to}/{record})" for record, value in _runs(folder, row["runs"])
         )
-        difference = _difference(report, row, arms)
+        difference = _difference(report, row, references)
         mean, shown = figure(row[FIGURE]["mean"]), f"[{_verdict(difference)}]({to}/report.md)"
-        lines.append(f"| {frozen(row)} | {mean} | {seeds} | {interval(difference)} | {shown} |")
+        label = frozen(row) if name == "nothing frozen" else row["arm"]
+        lines.append(f"| {label} | {mean} | {seeds} | {interval(difference)} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
@@ -95,16 +110,15 @@ def _runs(folder: Path, runs: list[str]) -> list[tuple[str, float]]:
 
 
 def _difference(
-    report: dict[str, Any], row: dict[str, Any], arms: list[dict[str, Any]]
+    report: dict[str, Any], row: dict[str, Any], references: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
-    """From the arm with nothing frozen among those of the table; of that one itself none."""
-    references = [arm["arm"] for arm in arms if frozen(arm) == REFERENCE]
+    """From the arm that the table's are compared with; of that one itself none."""
+    labels = [arm["arm"] for arm in references]
     return next(
         (
             one
             for one in report["differences"]
-            if (one["figure"], one["arm"]) == (FIGURE, row["arm"])
-            and one["reference"] in references
+            if (one["figure"], one["arm"]) == (FIGURE, row["arm"]) and one["reference"] in labels
         ),
         None,
     )

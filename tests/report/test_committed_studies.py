@@ -14,7 +14,11 @@ from tlx.report.__main__ import main
 from tlx.report.keep import KEPT
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob(f"*/{KEPT}"))
+STUDIES = sorted(
+    path.parent.relative_to(EXPERIMENTS).as_posix()
+    for path in EXPERIMENTS.glob("**/report.json")
+    if (path.parent / KEPT).is_dir()
+)
 
 
 @pytest.mark.parametrize("study", STUDIES)
