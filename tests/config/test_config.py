@@ -100,6 +100,14 @@ def test_seed_zero_is_a_seed(compose_config: Compose) -> None:
         ("+policy.typo=1", "typo"),
         ("backbone.name=resnet", "none of efficientnet_lite0, mobilenet_v1"),
         ("policy.name=magic", "none of auto, autofreeze"),
+        ("policy=lora freeze=all policy.alpha=inf", r"^policy\.alpha=inf must be a finite number$"),
+        ("policy=two_phase freeze=all policy.unfreeze_at=nan", "unfreeze_at=nan must be a finite"),
+        ("policy=two_phase freeze=all policy.lr_scale=nan", "lr_scale=nan must be a finite"),
+        ("trainer.base_lr=inf", "trainer.base_lr=inf must be a finite"),
+        ("tune.trials=2 tune.minutes=inf", "tune.minutes=inf must be a finite"),
+        ("policy=two_phase freeze=all policy.then=99", r"^policy\.then: freeze=99 goes past"),
+        ("policy=gradual_unfreezing freeze=all policy.until=99", r"^policy\.until: freeze=99 goes"),
+        ("policy=auto policy.depths=[none,99]", r"^policy\.depths: freeze=99 goes past"),
     ],
 )
 def test_nonsense_is_refused_with_what_to_do(
@@ -194,6 +202,10 @@ def test_values_at_the_root_of_an_experiment_count(
         ("detector.head=ssd detector.width=64", "width=64 does nothing"),
         ("detector.head=shared detector.norm=batch", "norm=batch does nothing"),
         ("detector.head=hidden detector.norm=batch", "norm=batch does nothing"),
+        (
+            "freeze=all policy=gradual_unfreezing policy.patience=2 policy.every=3",
+            "every=3 does noth",
+        ),
     ],
 )
 def test_keys_that_do_nothing_are_refused(given: str, told: str, compose_config: Compose) -> None:

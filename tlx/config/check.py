@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,7 @@ def check_config(cfg: RunConfig) -> tuple[Phase, ...]:
 
     Raises `ConfigError` naming the key, its value and what it may be.
     """
+    _check_finite(vars(cfg))
     _check_values(cfg, _CHOICES, _RANGES)
     _check_batch_size(cfg)
     _check_tune(cfg)
@@ -284,6 +287,21 @@ def _check_values(cfg: RunConfig, choices_of: _Choices, ranges: _Ranges) -> None
             raise ConfigError(f"{key}={value} must be {limits}")
 
 
+def _check_finite(values: Mapping[str, Any], under: str = "") -> None:
+    """Refuse infinity and NaN under any key: no comparison catches both, and no record holds them.
+
+    Args:
+        values: of a configuration's part. under: its name, with a dot behind it.
+    """
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _check_finite(value, f"{under}{key}.")
+        elif is_dataclass(value):
+            _check_finite(vars(value), f"{under}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{under}{key}={value} must be a finite number")
+
+
 def _value(cfg: RunConfig, key: str) -> Any:
     return reduce(getattr, key.split("."), cfg)
 
@@ -300,7 +318,14 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], Blocks]) -> tuple[Phase
     if published.is_name(cfg.backbone.weights):
         refuse_other_backbone(published.find(cfg.backbone.weights), cfg.backbone.name)
     policy = make_policy(cfg)
-    phases = policy.phases(blocks_of(cfg.freeze), cfg.trainer.epochs, blocks_of)
+
+    def blocks_of_key(value: Any) -> Blocks:
+        try:
+            return blocks_of(value)
+        except ConfigError as error:  # which takes it for the value of `freeze`
+            raise ConfigError(f"{_key_of(policy, value)}: {error}") from error
+
+    phases = policy.phases(blocks_of(cfg.freeze), cfg.trainer.epochs, blocks_of_key)
     if cfg.backbone.weights == SCRATCH and phases[0].frozen:
         raise ConfigError(
             f"freeze={freeze_label(cfg.freeze)} with backbone.weights=scratch would freeze random "
@@ -316,6 +341,15 @@ def _schedule(cfg: RunConfig, blocks_of: Callable[[Any], Blocks]) -> tuple[Phase
             "(trainer.ema_decay) goes on moving behind a freeze: take one of the two"
         )
     return phases
+
+
+def _key_of(policy: Policy, value: Any) -> str:
+    """The key of a policy under which a freeze value stands; these are written in any type."""
+    for key in (f.name for f in fields(policy) if "Any" in str(f.type)):  # type: ignore[arg-type]
+        own = getattr(policy, key)
+        if value in (own if isinstance(own, list) else [own]):
+            return f"policy.{key}"
+    return f"policy={policy.name}"
 
 
 def make_policy(cfg: RunConfig) -> Policy:

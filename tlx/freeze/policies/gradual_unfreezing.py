@@ -63,6 +63,11 @@ class GradualUnfreezing(Policy):
         for key, least in (("every", 1), ("patience", 0), ("blocks", 1)):
             if (value := getattr(self, key)) is not None and value < least:
                 raise ConfigError(f"policy.{key}={value} must be at least {least}")
+        if self.patience and self.every is not None:
+            raise ConfigError(
+                f"policy.every={self.every} does nothing with policy.patience={self.patience}, "
+                "where a plateau says when a step comes: leave one of the two out"
+            )
         first = Phase(0, frozen, stored_statistics(self.bn, frozen), undecided=frozen - kept)
         if self.patience:
             return (first,)
