@@ -58,7 +58,10 @@ def short_run(job: RunConfig, folder: Path, figure: Figure, what: str) -> Record
     if record.get("status") != "finished":
         error = record.get("error") or {}
         reason = error.get("message") or f"its status is {record.get('status')}"
-        raise TlxError(f"{what} {folder} did not finish: {reason}")
+        raise TlxError(
+            f"{what} {folder} did not finish: {reason}; the same command again goes on from where "
+            "it stopped"
+        )
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished run needs none
     if record["best"] is None or record["best"][figure.key] is None:
         raise DataError(f"{what} {folder}: val holds no object, so nothing can be compared")
