@@ -19,6 +19,7 @@ ANSWERS = [EXPERIMENTS.parent / "docs" / "answer.md", EXPERIMENTS.parent / "READ
 PAGES = [
     *ANSWERS,
     EXPERIMENTS / "defaults" / "README.md",
+    EXPERIMENTS / "guns_starts" / "README.md",
     EXPERIMENTS / "plates_transfer" / "README.md",
 ]
 FIGURE = "test_map_50"
