@@ -56,7 +56,7 @@ MOBILENETS = [
         ("tlx benchmark latency basel", ["baselines="]),
         ("tlx classify e", ["export", "experiment="]),
         ("tlx classify exp", ["export", "experiment="]),
-        ("tlx classify policy=tw", ["policy=two_phase"]),
+        ("tlx classify policy=tw", ["policy=two_phase", "policy=two_phase_keras"]),
         ("tlx classify export op", ["opset="]),
         ("tlx report runs/x to_w", ["to_wandb="]),
         ("tlx evaluate checkpoint=x checkp", []),  # given already
