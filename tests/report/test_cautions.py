@@ -20,6 +20,16 @@ def frozen(*blocks: str, parameters: int = 900, first_epoch: int = 0) -> dict[st
             "frozen_parameters": parameters}  # fmt: skip
 
 
+def test_freezes_that_end_at_unlike_epochs_are_two(tmp_path: Path) -> None:
+    ends = {"1": 4, "all": 6}
+    found = told(
+        tmp_path,
+        *(make_record(freeze, seed, phases=[frozen("a", "b"), frozen(first_epoch=end)])
+          for freeze, end in ends.items() for seed in range(2)),
+    )  # fmt: skip
+    assert not any("one arm under two names" in line for line in found)
+
+
 @pytest.mark.parametrize(
     ("other", "twice"),
     [

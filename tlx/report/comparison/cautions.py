@@ -30,9 +30,9 @@ def _asked_twice(arms: Sequence[Arm]) -> list[str]:
         phases = [
             [phase.get(key) for key in ("first_epoch", "blocks", "trains", "frozen_parameters")]
             for phase in arm.first.items("phases")
-            if isinstance(phase, Mapping) and phase.get("blocks")
+            if isinstance(phase, Mapping)
         ]
-        if phases:
+        if any(blocks for _, blocks, *_ in phases):
             rest = {key: value for key, value in arm.settings.items() if key != "freeze"}
             same[json.dumps([phases, rest], sort_keys=True, default=str)].append(arm.label)
     return [
